@@ -1,0 +1,89 @@
+/* config: the agent's configuration, one table (config.c) for struct, YAML, environment, flags, --help
+ * and docs/agent-configuration.md. See base/conf.h for how values are found. Owned by main; the parts
+ * get const pointers that live as long as the process. */
+#pragma once
+
+#include "base/conf.h"
+
+enum config_target_kind { CONFIG_TARGET_MCP };
+enum config_era { CONFIG_ERA_AUTO, CONFIG_ERA_LEGACY, CONFIG_ERA_MODERN };
+enum config_connection { CONFIG_CONNECTION_REUSED, CONFIG_CONNECTION_NEW, CONFIG_CONNECTION_BOTH };
+
+/* What is called: a gateway endpoint, or a tool server past it. */
+struct config_target {
+    char *name;
+    int kind;                    /* enum config_target_kind */
+    char *url;                   /* http(s)://host:port/path */
+    int era;                     /* enum config_era */
+    bool control;                /* past the gateway */
+    int64_t catalogue_interval;  /* ns between tools/list polls; 0: never */
+    struct conf_strings headers; /* "Name: value", not secret */
+    char *bearer_file;           /* file with a bearer token, read again when it changes */
+    char *ca_file;
+    bool custom_server; /* this target reaches the custom server deployed in the stage */
+};
+
+/* A schedule of calls to one tool of a target. */
+struct config_probe {
+    char *name;
+    char *target;
+    char *tool;
+    char *arguments;         /* JSON object; the string "{nonce}" anywhere in it becomes the call's nonce */
+    char *expect;            /* text that the answer must contain; "{nonce}" becomes the nonce */
+    int64_t interval;        /* ns between the starts of calls, open loop; 0: only in_flight counts */
+    int64_t in_flight;       /* calls kept open at once; new ones start as old ones end */
+    int64_t drill_in_flight; /* the same while a drill raises the load; 0: takes no part */
+    int64_t timeout;         /* hard maximum, ns; an answer after `limit` is late */
+    int64_t limit;
+    int connection; /* enum config_connection */
+};
+
+/* A document of the product's own configuration, read over HTTP(S) and compared by digest. */
+struct config_document {
+    char *name;
+    char *url;
+    char *bearer_file;
+    char *ca_file;
+    int64_t interval;
+};
+
+struct config {
+    struct {
+        char *endpoint;        /* tcp://host:port */
+        char *server_key_file; /* the collector's public key */
+        char *key_file;        /* our own key pair */
+        char *hash_key_file;   /* the pilot's key for keyed hashes */
+        char *socks_proxy;     /* host:port or NULL */
+    } collector;
+    struct {
+        char *cluster;
+        char *namespace_name;
+        char *node;
+    } stage;
+    struct {
+        bool enabled;
+        char *api; /* https://host:port; default from KUBERNETES_SERVICE_HOST/PORT */
+        char *token_file;
+        char *ca_file;
+        bool secrets;      /* ask for Helm's release Secrets */
+        bool stage_scoped; /* false: node-scoped work only */
+        char *own_release; /* Helm release of pilotgate itself, left out of every comparison */
+        char *lease;       /* name of the Lease that elects the one that does stage-scoped work */
+    } kube;
+    struct {
+        char *dir;
+        int64_t quota;
+    } spool;
+    struct conf_list targets;   /* struct config_target */
+    struct conf_list probes;    /* struct config_probe */
+    struct conf_list documents; /* struct config_document */
+    int64_t max_in_flight;      /* quota over all probes */
+    int log_level;
+};
+
+extern const struct conf_program config_program;
+
+/* conf_load, then what one key alone cannot say: names unique and valid, probes name targets, URLs
+ * parse, arguments are JSON objects, in-flight sums within the quota. */
+int config_load(int argc, char *const *argv, struct config *ret, int *ret_rest, struct err *e) MUST_CHECK;
+void config_free(struct config *c);

@@ -1,0 +1,41 @@
+/* kube: the Kubernetes source. One thread lists and watches the stage over libcurl with the pod's service
+ * account and emits phase, object and coverage records.
+ *
+ * Node-scoped (every agent): pods of its node. Stage-scoped (the holder of the Lease; in this version
+ * "kube.lease" may be empty, and then every agent with kube.stage_scoped does it and the collector
+ * takes (uid, resourceVersion) once): the Namespace (polled), Helm release Secrets, Deployments,
+ * StatefulSets, DaemonSets, Services, ConfigMaps, Secrets' digests when allowed.
+ *
+ * What cannot be read is emitted once as an Object with OP_UNREADABLE and a reason that says which verb on
+ * which resource to allow; everything else goes on, and reading is tried again every 30 s.
+ *
+ * Protocol facts: Kubernetes API conventions, "Efficient detection of changes" (list, watch, bookmarks,
+ * 410); Helm pkg/storage/driver/secrets.go (release Secrets).
+ * Limits: one watch line KUBE_LINE_MAX, one list page KUBE_PAGE items, one decoded release
+ * KUBE_RELEASE_MAX bytes.
+ */
+#pragma once
+
+#include "base/norm.h"
+#include "config.h"
+#include "source.h"
+
+#define KUBE_LINE_MAX (16u << 20)
+#define KUBE_PAGE 250
+#define KUBE_RELEASE_MAX (32u << 20)
+
+struct kube; /* opaque; one thread of its own between start and stop */
+
+/* Starts the thread. config, key and emit must outlive it. */
+int kube_start(const struct config *c, const struct norm_key *key, const struct emit *emit, struct kube **ret,
+               struct err *e) MUST_CHECK;
+/* Asks the thread to end, waits for it, frees. NULL-safe. */
+void kube_stop(struct kube **k);
+
+/* For `pilotgate-agent check`: tries each thing the source needs and calls `say` once a line:
+ * ok, what was tried, and what to do when it did not work. Returns the number of failures. */
+int kube_check(const struct config *c, check_say *say, void *ctx);
+
+/* Identity of the stage, for Hello: the Namespace's UID and the digest of the cluster's CA (hex);
+ * "" for what cannot be read. Blocking, at most 5 s. */
+void kube_identity(const struct config *c, char ns_uid[64], char cluster_identity[80]);

@@ -1,0 +1,37 @@
+/* mcp: the prober. One thread drives every probe, catalogue poll and configuration document over one
+ * libcurl multi handle and emits call blocks, failed calls, object and coverage records.
+ *
+ * Schedule: open loop. A probe with an interval starts a call at t0 + k * interval whatever earlier
+ * calls do; a probe with in_flight = N keeps N calls open, spread evenly in time. A call is in flight
+ * once its request bytes are sent. Nothing is retried: CURLOPT_PREREQFUNCTION aborts a second attempt
+ * of libcurl, and such a call is a reset. What kind of connection a call used is read from libcurl
+ * (CURLINFO_NUM_CONNECTS), not from intent.
+ *
+ * Blocks are closed after one second, or WIRE_BLOCK_CALLS_MAX calls.
+ * Protocol facts: MCP specification 2025-11-25, basic/transports and basic/lifecycle.
+ * Limits: an answer MCP_ANSWER_MAX bytes, an SSE line MCP_SSE_LINE_MAX.
+ */
+#pragma once
+
+#include "base/norm.h"
+#include "config.h"
+#include "source.h"
+
+#define MCP_ANSWER_MAX (4u << 20)
+#define MCP_SSE_LINE_MAX (1u << 20)
+
+struct mcp; /* opaque; one thread of its own between start and stop */
+
+/* Starts the thread. config, key and emit must outlive it. No probe: the thread only covers. */
+int mcp_start(const struct config *c, const struct norm_key *key, const uint8_t boot[16],
+              const struct emit *emit, struct mcp **ret, struct err *e) MUST_CHECK;
+
+/* Lets open calls end for at most grace_ns, counts the rest as aborted, waits, frees. NULL-safe. */
+void mcp_stop(struct mcp **m, int64_t grace_ns);
+
+/* Raises every probe with drill_in_flight to it for ttl_ns, or lowers at once (ttl_ns 0); polls
+ * catalogues and documents four times a second meanwhile. Callable from any thread. */
+void mcp_set_load(struct mcp *m, int64_t ttl_ns);
+
+/* For `pilotgate-agent check`; see kube_check. */
+int mcp_check(const struct config *c, check_say *say, void *ctx);

@@ -1,0 +1,45 @@
+/* journal: the one thread that owns spool and uplink. Records come in over an inproc pipe (emit), get
+ * their seq, are appended to the spool, and go from there to the collector; acknowledgements trim it.
+ *
+ *            emit (any thread)                     ZeroMQ DEALER, CURVE
+ *   sources ───── PUSH/PULL ─────► journal ─ spool ═══════════════════► collector
+ *
+ * States of the uplink (uplink.c has the table):
+ *   IDLE ─ connect ─► HELLO ─ Welcome ─► STREAMING ─ silence, refusal ─► BACKOFF ─ time ─► IDLE
+ *
+ * Loss: when spool_append fails, records of completed calls are dropped first, and a Loss record with
+ * count and time span is appended as soon as there is room.
+ */
+#pragma once
+
+#include "config.h"
+#include "source.h"
+
+struct journal; /* opaque; one thread of its own between start and stop */
+
+struct journal_hooks {
+    void (*load)(void *ctx, int64_t ttl_ns); /* a Command asks for more (or, 0, normal) load */
+    void *ctx;
+};
+
+struct journal_identity {
+    char ns_uid[64];
+    char cluster_identity[80];
+};
+
+/* Opens the spool, reads the keys, starts the thread. The collector need not be there. */
+int journal_start(const struct config *c, const uint8_t boot[16], const struct journal_identity *id,
+                  const struct journal_hooks *hooks, struct journal **ret, struct err *e) MUST_CHECK;
+
+/* The callback for sources; valid until journal_stop. */
+const struct emit *journal_emit(struct journal *j);
+
+/* Hooks may be set after start, before the first Command can matter (main wires mcp, which needs emit). */
+void journal_set_hooks(struct journal *j, const struct journal_hooks *hooks);
+
+/* Appends the last coverage record (bye), tries for at most grace_ns to deliver what is left, sends Bye,
+ * ends the thread, frees. What is not delivered stays in the spool. NULL-safe. */
+void journal_stop(struct journal **j, int64_t grace_ns);
+
+/* For `pilotgate-agent check`: keys, spool folder, and a real session with the collector. */
+int journal_check(const struct config *c, check_say *say, void *ctx);

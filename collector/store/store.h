@@ -1,0 +1,173 @@
+/* store: where records rest. The contract is backend-neutral; sqlite.c is the one backend so far.
+ *
+ * Data (sqlite.c has the schema; arrows are foreign keys):
+ *
+ *   commit_log(n, at_ns)  <- record(stream, seq, n, family, t_from, t_to, payload) -> stream(id, stage, ...)
+ *                         <- document(n, kind, name, body)       what people say: pilot, marks, drills ...
+ *   session, refusal, command                                    operations; never part of a verdict
+ *
+ * Every write happens in a transaction that gets one number N from commit_log, ascending without holes,
+ * with the collector's time. A verdict at N reads only rows with n <= N, so it can be computed again.
+ *
+ * Durability: SQLite WAL, synchronous=FULL: when store_commit returned 0 the rows survive a power cut.
+ * Threads: a handle belongs to one thread. One process serves (writes records); CLI processes open
+ * their own handle beside it and write only documents and commands.
+ *
+ * Provenance: a database is believed when a live `serve` holds its lock (file + "-lock"), when it was
+ * closed in order, or when `backup`/`export` wrote it; anything else (a bare copy of a .db whose -wal stayed
+ * behind) is refused with -EBUSY and a text that names `pilotgate backup`. Never on a network file system.
+ */
+#pragma once
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "wire/wire.h"
+
+struct store;
+
+enum store_mode {
+    STORE_CREATE, /* make it when it is missing; for `pilot init` and `serve` */
+    STORE_SERVE,  /* the daemon: takes the lock, -EBUSY when another serves */
+    STORE_READ,   /* CLI: an existing one; may still write documents and commands */
+};
+
+/* url: "sqlite:PATH" (or NULL: env PILOTGATE_STORE). A newer schema is refused (-ENOTSUP). */
+int store_open(const char *url, enum store_mode mode, struct store **ret, struct err *e) MUST_CHECK;
+void store_close(struct store **s); /* the server's handle marks the store as closed in order */
+
+const char *store_id(const struct store *s); /* 32 hex digits, made with the store */
+uint64_t store_restore_epoch(const struct store *s);
+
+/* ---- writing */
+
+/* One transaction at a time. Begin assigns nothing; commit gives *ret_n (untouched when nothing was put:
+ * an empty transaction gets no number). */
+int store_begin(struct store *s, struct err *e) MUST_CHECK;
+int store_commit(struct store *s, int64_t now_wall_ns, uint64_t *ret_n, struct err *e) MUST_CHECK;
+void store_rollback(struct store *s);
+
+struct store_stream_key {
+    const char *cluster, *namespace_name, *node;
+    const uint8_t *boot; /* WIRE_BOOT_BYTES */
+};
+
+/* Finds or makes the stream; *ret_hwm: the seq up to which it is complete in the store. */
+int store_stream(struct store *s, const struct store_stream_key *k, int64_t *ret_id, uint64_t *ret_hwm,
+                 struct err *e) MUST_CHECK;
+
+enum store_put { STORE_PUT_NEW, STORE_PUT_DUPLICATE, STORE_PUT_CONFLICT };
+
+struct store_record {
+    int64_t stream;
+    uint64_t seq;
+    enum wire_family family;
+    int64_t t_from_ns, t_to_ns; /* agent wall time that the record speaks of */
+    const uint8_t *payload;     /* packed Record */
+    size_t len;
+};
+
+/* The same (stream, seq) with other bytes is a conflict: the first stays, the conflict is counted and
+ * dated in the stream. Raises the stream's high-water mark to seq. */
+int store_put_record(struct store *s, const struct store_record *r, enum store_put *ret,
+                     struct err *e) MUST_CHECK;
+/* Records lost for good: the agent no longer holds hwm+1 .. first-1. Stored, and hwm raised to first-1. */
+int store_put_gap(struct store *s, int64_t stream, uint64_t from_seq, uint64_t to_seq,
+                  struct err *e) MUST_CHECK;
+
+/* What people say, append-only; kind: "pilot", "rubric", "mark", "drill", "attestation" ... The newest of a
+ * (kind, name) counts. body is canonical JSON. */
+int store_put_document(struct store *s, const char *kind, const char *name, const json_t *body,
+                       struct err *e) MUST_CHECK;
+
+/* ---- reading; `commit` 0 means the newest */
+
+int store_newest_commit(struct store *s, uint64_t *ret_n, int64_t *ret_at_ns, struct err *e) MUST_CHECK;
+/* The newest commit that was not after at_ns; 0 when there was none. */
+int store_commit_at(struct store *s, int64_t at_ns, uint64_t *ret_n, struct err *e) MUST_CHECK;
+
+struct store_stream_row {
+    int64_t id;
+    char cluster[WIRE_NAME_MAX + 1], namespace_name[WIRE_NAME_MAX + 1], node[WIRE_NAME_MAX + 1];
+    uint8_t boot[WIRE_BOOT_BYTES];
+    uint64_t hwm;
+    uint64_t conflicts;
+};
+typedef int store_stream_fn(void *ctx, const struct store_stream_row *row);
+int store_streams(struct store *s, store_stream_fn *fn, void *ctx, struct err *e) MUST_CHECK;
+
+struct store_gap_row {
+    int64_t stream;
+    uint64_t from_seq, to_seq;
+};
+typedef int store_gap_fn(void *ctx, const struct store_gap_row *row);
+int store_gaps(struct store *s, uint64_t commit, store_gap_fn *fn, void *ctx, struct err *e) MUST_CHECK;
+
+struct store_query {
+    uint64_t commit;
+    const char *cluster, *namespace_name; /* NULL: every stage */
+    unsigned families;                    /* bits 1u << WIRE_FAMILY_...; 0: all */
+    int64_t from_ns, to_ns;               /* records whose [t_from, t_to] meets it; both 0: all */
+};
+/* Calls fn in (stream, seq) order; a non-zero return of fn stops and is returned. payload is borrowed. */
+typedef int store_record_fn(void *ctx, const struct store_record *r, uint64_t commit);
+int store_records(struct store *s, const struct store_query *q, store_record_fn *fn, void *ctx,
+                  struct err *e) MUST_CHECK;
+
+/* Newest of each name, by name. body is borrowed. */
+typedef int store_document_fn(void *ctx, const char *name, const json_t *body, uint64_t commit,
+                              int64_t at_ns);
+int store_documents(struct store *s, uint64_t commit, const char *kind, store_document_fn *fn, void *ctx,
+                    struct err *e) MUST_CHECK;
+
+/* ---- operations: not evidence */
+
+struct store_session {
+    char cluster[WIRE_NAME_MAX + 1], namespace_name[WIRE_NAME_MAX + 1], node[WIRE_NAME_MAX + 1];
+    uint8_t boot[WIRE_BOOT_BYTES];
+    char key[41]; /* Z85 public key of the agent */
+    char version[64];
+    bool connected;
+    int64_t since_ns, last_seen_ns;
+    uint64_t records;
+};
+int store_put_session(struct store *s, const struct store_session *row, struct err *e) MUST_CHECK;
+typedef int store_session_fn(void *ctx, const struct store_session *row);
+int store_sessions(struct store *s, store_session_fn *fn, void *ctx, struct err *e) MUST_CHECK;
+
+/* Peers that were turned away: by key and reason, counted. */
+struct store_refusal {
+    char key[41];
+    char reason[128];
+    uint64_t count;
+    int64_t first_ns, last_ns;
+};
+int store_put_refusal(struct store *s, const char *key, const char *reason, int64_t now_ns,
+                      struct err *e) MUST_CHECK;
+typedef int store_refusal_fn(void *ctx, const struct store_refusal *row);
+int store_refusals(struct store *s, store_refusal_fn *fn, void *ctx, struct err *e) MUST_CHECK;
+
+/* The queue by which a CLI process asks the daemon to send a Command to the agents of a stage. */
+struct store_command {
+    uint64_t id;
+    char cluster[WIRE_NAME_MAX + 1], namespace_name[WIRE_NAME_MAX + 1];
+    int kind; /* Pilotgate__Command__Kind */
+    uint32_t ttl_seconds;
+    int64_t asked_ns, expires_ns;
+    uint32_t sent, answered_ok, answered_bad; /* agents */
+};
+int store_put_command(struct store *s, struct store_command *c, struct err *e) MUST_CHECK; /* fills id */
+int store_update_command(struct store *s, const struct store_command *c, struct err *e) MUST_CHECK;
+/* Not expired at now_ns and with an id above after_id. */
+typedef int store_command_fn(void *ctx, const struct store_command *row);
+int store_commands(struct store *s, uint64_t after_id, int64_t now_ns, store_command_fn *fn, void *ctx,
+                   struct err *e) MUST_CHECK;
+int store_command(struct store *s, uint64_t id, struct store_command *ret, struct err *e) MUST_CHECK;
+
+/* ---- whole store */
+
+/* SQLite's online backup to a new file (never overwrites; "-" is the caller's business), marked as such. */
+int store_backup(struct store *s, const char *path, struct err *e) MUST_CHECK;

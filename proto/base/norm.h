@@ -1,0 +1,46 @@
+/* norm: the normal form of a Kubernetes object, and keyed hashes.
+ *
+ * One normaliser for everything that compares objects (Rollback, changes, the architecture comparison).
+ * The normal form keeps what a person wrote or a controller decided and drops what the API server counts:
+ *  - dropped: status; metadata.{uid, resourceVersion, generation, creationTimestamp, deletionTimestamp,
+ *    deletionGracePeriodSeconds, managedFields, selfLink, ownerReferences[].uid}; the annotations that
+ *    change without anybody's will (kubectl last-applied, deployment.kubernetes.io/revision,
+ *    kubectl.kubernetes.io/restartedAt ...), each named with its reason in norm.c's table;
+ *    spec.clusterIP(s), spec.nodeName, healthCheckNodePort, nodePort given by the server;
+ *    label pod-template-hash.
+ *  - reduced: every value under data, stringData and binaryData of a Secret becomes "keyed:HEX"; so does
+ *    every env value whose name looks secret (PASSWORD, TOKEN, SECRET, KEY, CREDENTIAL). Secrets never
+ *    leave in any other form.
+ *  - keys sorted, no spaces (js_canonical); lists keep their order.
+ *
+ * Hashes: keyed BLAKE2b-256 (libsodium crypto_generichash), hex of 32 bytes. The key belongs to the
+ * pilot, so that digests of different clusters compare and outsiders cannot guess values.
+ * Thread-safe: no state; the key is read-only.
+ */
+#pragma once
+
+#include <jansson.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+#define NORM_KEY_BYTES 32
+#define NORM_HEX_MAX 65 /* 64 hex digits and NUL */
+
+struct norm_key {
+    uint8_t bytes[NORM_KEY_BYTES];
+};
+
+/* File: 64 hex digits and an optional newline, as `pilotgate keygen` writes it. */
+int norm_key_load(const char *path, struct norm_key *ret, struct err *e) MUST_CHECK;
+
+/* Keyed hash of bytes; out holds NORM_HEX_MAX. Returns out. */
+char *norm_hash(const struct norm_key *k, const void *data, size_t len, char *out);
+
+/* The object in normal form, a new reference; the input is not changed. NULL: out of memory or not a
+ * JSON object. `kind` is taken from the object, or `fallback_kind` (list items carry none). */
+json_t *norm_object(const struct norm_key *k, const json_t *object, const char *fallback_kind);
+
+/* Canonical text of a normal form and its keyed hash; text is malloc'ed. */
+int norm_digest(const struct norm_key *k, const json_t *normal, char **ret_text, char *ret_hex) MUST_CHECK;

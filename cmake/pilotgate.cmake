@@ -4,7 +4,7 @@
 add_library(pilotgate_flags INTERFACE)
 target_compile_options(pilotgate_flags INTERFACE
   -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2
-  -Wpointer-arith -Wwrite-strings -Wundef -fno-common -fstack-protector-strong)
+  -Wpointer-arith -Wwrite-strings -Wundef -Wno-format-truncation -fno-common -fstack-protector-strong)
 target_compile_definitions(pilotgate_flags INTERFACE
   _GNU_SOURCE PILOTGATE_VERSION="${PROJECT_VERSION}" $<$<NOT:$<CONFIG:Debug>>:_FORTIFY_SOURCE=2>)
 target_link_options(pilotgate_flags INTERFACE -Wl,-z,relro,-z,now -Wl,--as-needed)

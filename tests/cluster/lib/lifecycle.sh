@@ -144,7 +144,7 @@ cluster_down() {
   lock 60
   select_cluster "$1"
   tear_down
-  rmdir --ignore-fail-on-non-empty "$STATE"
+  rmdir "$STATE" 2>/dev/null || true # other clusters may be there
 }
 
 # ---- while it runs

@@ -23,6 +23,7 @@
 #include "base/err.h"
 
 #define CONF_FILE_MAX (1u << 20)
+#define CONF_YAML_DEPTH 64
 
 enum conf_type {
     CONF_STRING,   /* char *, owned; NULL when never set and the default is NULL */
@@ -88,8 +89,8 @@ void conf_free(const struct conf_program *p, void *out);
 void conf_help(const struct conf_program *p, FILE *to);     /* for a terminal */
 void conf_markdown(const struct conf_program *p, FILE *to); /* docs/…-configuration.md */
 
-/* YAML text of any kind (rubric, reference) to JSON, by the YAML core schema, same limits; positions in
- * errors as above. Caller owns *ret (json_decref). */
+/* YAML text of any kind (rubric, reference, Kubernetes manifests) to JSON, by the YAML core schema; limits
+ * as above, but nesting up to CONF_YAML_DEPTH (a pod template alone is 10 deep); positions in errors as above. Caller owns *ret (json_decref). */
 struct json_t;
 int conf_yaml_to_json(const char *name, const char *text, size_t len, struct json_t **ret,
                       struct err *e) MUST_CHECK;

@@ -21,6 +21,11 @@
 #define WIRE_NAME_MAX 253           /* cluster, namespace, node, probe and object names */
 #define WIRE_STREAMS_MAX 64         /* streams in one Hello */
 #define WIRE_NORMAL_MAX (64u << 10) /* bytes of an object's normal form; longer ones are cut */
+#define WIRE_TEXT_MAX 1024    /* bytes of any other text: reason, detail, subject ... */
+#define WIRE_SOURCES_MAX 256  /* sources of one coverage record */
+#define WIRE_SEQ_MAX (1ull << 62)
+#define WIRE_NS_MAX (1ll << 62)               /* *_ns: two of them add up without overflow */
+#define WIRE_US_MAX (20ll * 366 * 86400000000) /* *_us: 20 years */
 #define WIRE_CREDIT_RECORDS 4096
 #define WIRE_CREDIT_BYTES (8u << 20)
 
@@ -60,7 +65,10 @@ int wire_unpack(const uint8_t *data, size_t len, Pilotgate__Frame **ret, struct 
 void wire_free(Pilotgate__Frame **f);
 
 /* One packed record: size, known body, every column of a block equally long, every string bounded.
- * A body of an unknown family is accepted (WIRE_FAMILY_NONE). Free with wire_record_free. */
+ * A body of an unknown family is accepted (WIRE_FAMILY_NONE). Free with wire_record_free.
+ * Texts come out as UTF-8 without control characters, from here and from wire_unpack: whatever else
+ * was in them is '?'. Call numbers are 1..WIRE_SEQ_MAX, times and durations within WIRE_NS_MAX and
+ * WIRE_US_MAX, entries of the probe column inside the probe table; enums may hold unknown numbers. */
 int wire_record_unpack(const uint8_t *data, size_t len, Pilotgate__Record **ret, struct err *e) MUST_CHECK;
 void wire_record_free(Pilotgate__Record **r);
 

@@ -1,0 +1,488 @@
+/* wire: see wire.h. The schema says what a field is; the rules here say how large it may be. They are
+ * applied by walking the descriptors that protobuf-c generates, so that a field added to the schema is
+ * bounded from its first day. */
+#include "wire/wire.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BUDGET_BASE (64u << 10)
+#define BUDGET_PER_BYTE 12u
+
+/* ---------------------------------------------------------------- names */
+
+enum wire_family wire_family(const Pilotgate__Record *r) {
+    switch (r->body_case) {
+    case PILOTGATE__RECORD__BODY_TIMING:
+        return WIRE_FAMILY_TIMING;
+    case PILOTGATE__RECORD__BODY_PHASE:
+        return WIRE_FAMILY_PHASE;
+    case PILOTGATE__RECORD__BODY_CALLS:
+        return WIRE_FAMILY_CALLS;
+    case PILOTGATE__RECORD__BODY_CALL:
+        return WIRE_FAMILY_CALL;
+    case PILOTGATE__RECORD__BODY_OBJECT:
+        return WIRE_FAMILY_OBJECT;
+    case PILOTGATE__RECORD__BODY_COVERAGE:
+        return WIRE_FAMILY_COVERAGE;
+    case PILOTGATE__RECORD__BODY_LOSS:
+        return WIRE_FAMILY_LOSS;
+    default:
+        return WIRE_FAMILY_NONE;
+    }
+}
+
+const char *wire_family_name(enum wire_family f) {
+    static const char *const names[WIRE_FAMILIES] = {
+        [WIRE_FAMILY_NONE] = "unknown",      [WIRE_FAMILY_TIMING] = "timing", [WIRE_FAMILY_PHASE] = "phase",
+        [WIRE_FAMILY_CALLS] = "calls",       [WIRE_FAMILY_CALL] = "call",     [WIRE_FAMILY_OBJECT] = "object",
+        [WIRE_FAMILY_COVERAGE] = "coverage", [WIRE_FAMILY_LOSS] = "loss",
+    };
+    return (unsigned)f < WIRE_FAMILIES ? names[f] : "unknown";
+}
+
+static const char *name_in(const char *const *names, size_t n, int value) {
+    return value > 0 && (size_t)value < n && names[value] ? names[value] : "unknown";
+}
+
+#define NAME_IN(table, value) name_in(table, sizeof(table) / sizeof *(table), value)
+
+const char *wire_outcome_name(int outcome) {
+    static const char *const names[] = {
+        [PILOTGATE__OUTCOME__OUTCOME_COMPLETED] = "completed",
+        [PILOTGATE__OUTCOME__OUTCOME_COMPLETED_LATE] = "completed-late",
+        [PILOTGATE__OUTCOME__OUTCOME_TOOL_ERROR] = "tool-error",
+        [PILOTGATE__OUTCOME__OUTCOME_RPC_ERROR] = "rpc-error",
+        [PILOTGATE__OUTCOME__OUTCOME_HTTP_ERROR] = "http-error",
+        [PILOTGATE__OUTCOME__OUTCOME_REFUSED] = "refused",
+        [PILOTGATE__OUTCOME__OUTCOME_RESET] = "reset",
+        [PILOTGATE__OUTCOME__OUTCOME_CLOSED] = "closed",
+        [PILOTGATE__OUTCOME__OUTCOME_TRUNCATED] = "truncated",
+        [PILOTGATE__OUTCOME__OUTCOME_STREAM_ENDED] = "stream-ended",
+        [PILOTGATE__OUTCOME__OUTCOME_SESSION_LOST] = "session-lost",
+        [PILOTGATE__OUTCOME__OUTCOME_TIMEOUT] = "timeout",
+        [PILOTGATE__OUTCOME__OUTCOME_TLS] = "tls",
+        [PILOTGATE__OUTCOME__OUTCOME_DNS] = "dns",
+        [PILOTGATE__OUTCOME__OUTCOME_ABORTED] = "aborted",
+        [PILOTGATE__OUTCOME__OUTCOME_RATE_LIMITED] = "rate-limited",
+        [PILOTGATE__OUTCOME__OUTCOME_MALFORMED] = "malformed",
+    };
+    return NAME_IN(names, outcome);
+}
+
+const char *wire_phase_name(int kind) {
+    static const char *const names[] = {
+        [PILOTGATE__PHASE__KIND__KIND_NAMESPACE_CREATED] = "namespace-created",
+        [PILOTGATE__PHASE__KIND__KIND_RELEASE_CREATED] = "release-created",
+        [PILOTGATE__PHASE__KIND__KIND_RELEASE_DEPLOYED] = "release-deployed",
+        [PILOTGATE__PHASE__KIND__KIND_RELEASE_FAILED] = "release-failed",
+        [PILOTGATE__PHASE__KIND__KIND_RELEASE_SUPERSEDED] = "release-superseded",
+        [PILOTGATE__PHASE__KIND__KIND_RELEASE_UNINSTALLED] = "release-uninstalled",
+        [PILOTGATE__PHASE__KIND__KIND_WORKLOAD_CREATED] = "workload-created",
+        [PILOTGATE__PHASE__KIND__KIND_WORKLOAD_AVAILABLE] = "workload-available",
+        [PILOTGATE__PHASE__KIND__KIND_WORKLOAD_UNAVAILABLE] = "workload-unavailable",
+        [PILOTGATE__PHASE__KIND__KIND_POD_CREATED] = "pod-created",
+        [PILOTGATE__PHASE__KIND__KIND_POD_SCHEDULED] = "pod-scheduled",
+        [PILOTGATE__PHASE__KIND__KIND_IMAGE_PULLED] = "image-pulled",
+        [PILOTGATE__PHASE__KIND__KIND_CONTAINER_STARTED] = "container-started",
+        [PILOTGATE__PHASE__KIND__KIND_POD_READY] = "pod-ready",
+        [PILOTGATE__PHASE__KIND__KIND_POD_UNREADY] = "pod-unready",
+        [PILOTGATE__PHASE__KIND__KIND_POD_DELETING] = "pod-deleting",
+        [PILOTGATE__PHASE__KIND__KIND_POD_GONE] = "pod-gone",
+        [PILOTGATE__PHASE__KIND__KIND_CONTAINER_FAILED] = "container-failed",
+        [PILOTGATE__PHASE__KIND__KIND_FIRST_TOOL_LISTED] = "first-tool-listed",
+        [PILOTGATE__PHASE__KIND__KIND_FIRST_CALL] = "first-call",
+    };
+    return NAME_IN(names, kind);
+}
+
+const char *wire_origin_name(int origin) {
+    static const char *const names[] = {
+        [PILOTGATE__ORIGIN__ORIGIN_API_TIMESTAMP] = "api-timestamp",
+        [PILOTGATE__ORIGIN__ORIGIN_WATCH] = "watch",
+        [PILOTGATE__ORIGIN__ORIGIN_LIST] = "list",
+        [PILOTGATE__ORIGIN__ORIGIN_PROBE] = "probe",
+        [PILOTGATE__ORIGIN__ORIGIN_EVENT] = "event",
+    };
+    return NAME_IN(names, origin);
+}
+
+static bool alphanumeric(char c) {
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+bool wire_name_ok(const char *s) {
+    size_t n = s ? strnlen(s, WIRE_NAME_MAX + 1) : 0;
+    if (n == 0 || n > WIRE_NAME_MAX || !alphanumeric(s[0]) || !alphanumeric(s[n - 1]))
+        return false;
+    for (size_t i = 0; i < n; i++)
+        if (!alphanumeric(s[i]) && s[i] != '.' && s[i] != '_' && s[i] != '-')
+            return false;
+    return true;
+}
+
+char *wire_ref(const char *cluster, const char *ns, const char *node, const uint8_t *boot, uint64_t seq,
+               char *out) {
+    (void)snprintf(out, WIRE_REF_MAX, "%.*s/%.*s/%.*s@%02x%02x%02x%02x:%llu", WIRE_NAME_MAX, cluster,
+                   WIRE_NAME_MAX, ns, WIRE_NAME_MAX, node, boot[0], boot[1], boot[2], boot[3],
+                   (unsigned long long)seq);
+    return out;
+}
+
+/* ---------------------------------------------------------------- bounded unpacking */
+
+/* Two bytes of hostile input can ask protobuf-c for a hundred of memory; the budget ends that. What is
+ * unpacked is freed by the plain allocator: both are malloc and free. */
+struct budget {
+    size_t left;
+    bool oom; /* malloc failed, not the budget */
+};
+
+static void *budget_alloc(void *data, size_t size) {
+    struct budget *b = data;
+    if (size > b->left)
+        return NULL;
+    b->left -= size;
+    void *p = malloc(size);
+    b->oom = b->oom || !p;
+    return p;
+}
+
+static void budget_free(void *data, void *p) {
+    (void)data;
+    free(p);
+}
+
+static int unpack(const ProtobufCMessageDescriptor *d, const uint8_t *data, size_t len,
+                  ProtobufCMessage **ret, struct err *e) {
+    struct budget b = {.left = BUDGET_BASE + BUDGET_PER_BYTE * len};
+    ProtobufCAllocator a = {.alloc = budget_alloc, .free = budget_free, .allocator_data = &b};
+    ProtobufCMessage *m = protobuf_c_message_unpack(d, &a, len, data);
+    if (!m)
+        return b.oom ? err_oom(e) : err_set(e, -EBADMSG, "malformed %s of %zu bytes", d->short_name, len);
+    *ret = m;
+    return 0;
+}
+
+/* ---------------------------------------------------------------- rules for every field */
+
+/* Limits by field name; what is not named has the limit of its type: WIRE_TEXT_MAX bytes of text,
+ * WIRE_STREAMS_MAX elements. */
+static const struct rule {
+    const char *message; /* short name */
+    const char *field;
+    size_t bytes;    /* of a string or of bytes */
+    size_t elements; /* of a repeated field */
+} rules[] = {
+    {"Hello", "cluster", WIRE_NAME_MAX, 0},
+    {"Hello", "namespace_name", WIRE_NAME_MAX, 0},
+    {"Hello", "node", WIRE_NAME_MAX, 0},
+    {"Hello", "probes", WIRE_NAME_MAX, WIRE_BLOCK_PROBES_MAX},
+    {"Batch", "records", WIRE_RECORD_MAX, WIRE_BATCH_RECORDS_MAX},
+    {"CallBlock", "probes", WIRE_NAME_MAX, WIRE_BLOCK_PROBES_MAX},
+    {"CallBlock", "tools", WIRE_TEXT_MAX, WIRE_BLOCK_PROBES_MAX},
+    {"CallBlock", "targets", WIRE_NAME_MAX, WIRE_BLOCK_PROBES_MAX},
+    {"CallBlock", "number_delta", 0, WIRE_BLOCK_CALLS_MAX},
+    {"CallBlock", "probe", 0, WIRE_BLOCK_CALLS_MAX},
+    {"CallBlock", "start_us", 0, WIRE_BLOCK_CALLS_MAX},
+    {"CallBlock", "duration_us", 0, WIRE_BLOCK_CALLS_MAX},
+    {"CallBlock", "outcome", 0, WIRE_BLOCK_CALLS_MAX},
+    {"CallBlock", "connection", 0, WIRE_BLOCK_CALLS_MAX},
+    {"CallBlock", "flags", 0, WIRE_BLOCK_CALLS_MAX},
+    {"Call", "probe", WIRE_NAME_MAX, 0},
+    {"Call", "target", WIRE_NAME_MAX, 0},
+    {"Object", "normal", WIRE_NORMAL_MAX, 0},
+    {"Coverage", "probes", 0, WIRE_BLOCK_PROBES_MAX},
+    {"Coverage", "sources", 0, WIRE_SOURCES_MAX},
+    {"Probe", "name", WIRE_NAME_MAX, 0},
+    {"Probe", "open_number_delta", 0, WIRE_BLOCK_CALLS_MAX},
+    {"Probe", "open_start_us", 0, WIRE_BLOCK_CALLS_MAX},
+};
+
+static const struct rule *rule_of(const ProtobufCMessageDescriptor *d, const ProtobufCFieldDescriptor *f) {
+    for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
+        if (strcmp(rules[i].field, f->name) == 0 && strcmp(rules[i].message, d->short_name) == 0)
+            return &rules[i];
+    return NULL;
+}
+
+static bool ends_with(const char *s, const char *end) {
+    size_t n = strlen(s);
+    size_t m = strlen(end);
+    return n >= m && strcmp(s + n - m, end) == 0;
+}
+
+/* Length of the valid UTF-8 sequence at p (RFC 3629), 0 when there is none. p ends with NUL. */
+static size_t utf8_len(const unsigned char *p) {
+    size_t n = p[0] < 0x80 ? 1 : p[0] < 0xc2 ? 0 : p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : p[0] < 0xf5 ? 4 : 0;
+    for (size_t i = 1; i < n; i++)
+        if ((p[i] & 0xc0) != 0x80)
+            return 0;
+    if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) || (p[0] == 0xf0 && p[1] < 0x90) ||
+        (p[0] == 0xf4 && p[1] > 0x8f))
+        return 0;
+    return n;
+}
+
+/* Texts reach terminals and JSON: what is no UTF-8, and control characters, become '?'. */
+static void make_printable(char *s) {
+    unsigned char *p = (unsigned char *)s;
+    while (*p) {
+        size_t n = utf8_len(p);
+        if (n == 0 || *p < 0x20 || *p == 0x7f) {
+            *p++ = '?';
+            continue;
+        }
+        if (n == 2 && p[0] == 0xc2 && p[1] < 0xa0) /* C1 controls */
+            p[0] = p[1] = '?';
+        p += n;
+    }
+}
+
+/* Times stay in ranges in which the sum of any two fits an int64_t. */
+static bool number_ok(const ProtobufCFieldDescriptor *f, int64_t v) {
+    if (ends_with(f->name, "_wall_ns") || ends_with(f->name, "_mono_ns") || strcmp(f->name, "wall_ns") == 0)
+        return v >= 0 && v <= WIRE_NS_MAX;
+    if (ends_with(f->name, "_ns"))
+        return v >= -WIRE_NS_MAX && v <= WIRE_NS_MAX;
+    if (ends_with(f->name, "_us"))
+        return v >= -WIRE_US_MAX && v <= WIRE_US_MAX;
+    return true;
+}
+
+static int check_message(ProtobufCMessage *m, struct err *e);
+
+static int check_bytes(const ProtobufCFieldDescriptor *f, const struct rule *rule, size_t len,
+                       struct err *e) {
+    size_t max = rule && rule->bytes ? rule->bytes : WIRE_TEXT_MAX;
+    if (strcmp(f->name, "boot") == 0 && len != WIRE_BOOT_BYTES)
+        return err_set(e, -EBADMSG, "boot has %zu bytes, not %d", len, WIRE_BOOT_BYTES);
+    if (len > max)
+        return err_set(e, -EBADMSG, "%s has %zu bytes, over the limit of %zu", f->name, len, max);
+    return 0;
+}
+
+/* One value, of a singular field or an element of a repeated one. */
+static int check_value(const ProtobufCFieldDescriptor *f, const struct rule *rule, void *value,
+                       struct err *e) {
+    switch (f->type) {
+    case PROTOBUF_C_TYPE_STRING: {
+        char *s = *(char **)value;
+        if (!s || !*s) /* the shared empty string is not ours to write to */
+            return 0;
+        make_printable(s);
+        return check_bytes(f, rule, strlen(s), e);
+    }
+    case PROTOBUF_C_TYPE_BYTES:
+        return check_bytes(f, rule, ((ProtobufCBinaryData *)value)->len, e);
+    case PROTOBUF_C_TYPE_MESSAGE: {
+        ProtobufCMessage *sub = *(ProtobufCMessage **)value;
+        return sub ? check_message(sub, e) : 0;
+    }
+    case PROTOBUF_C_TYPE_SINT64:
+    case PROTOBUF_C_TYPE_UINT64:
+    case PROTOBUF_C_TYPE_FIXED64:
+    case PROTOBUF_C_TYPE_SFIXED64: /* an unsigned value over INT64_MAX reads as negative: refused too */
+        if (!number_ok(f, *(int64_t *)value))
+            return err_set(e, -EBADMSG, "%s is out of range", f->name);
+        return 0;
+    default:
+        return 0;
+    }
+}
+
+static size_t size_of(ProtobufCType type) {
+    switch (type) {
+    case PROTOBUF_C_TYPE_SINT64:
+    case PROTOBUF_C_TYPE_UINT64:
+    case PROTOBUF_C_TYPE_INT64:
+    case PROTOBUF_C_TYPE_FIXED64:
+    case PROTOBUF_C_TYPE_SFIXED64:
+        return sizeof(int64_t);
+    case PROTOBUF_C_TYPE_STRING:
+    case PROTOBUF_C_TYPE_MESSAGE:
+        return sizeof(void *);
+    case PROTOBUF_C_TYPE_BYTES:
+        return sizeof(ProtobufCBinaryData);
+    default:
+        return 0; /* no rule looks at smaller ones */
+    }
+}
+
+static int check_repeated(const ProtobufCFieldDescriptor *f, const struct rule *rule, void *field, size_t n,
+                          struct err *e) {
+    size_t max = rule && rule->elements ? rule->elements : WIRE_STREAMS_MAX;
+    if (n > max)
+        return err_set(e, -EBADMSG, "%s has %zu elements, over the limit of %zu", f->name, n, max);
+    char *items = *(char **)field;
+    size_t step = size_of(f->type);
+    for (size_t i = 0; step && i < n; i++) {
+        int r = check_value(f, rule, items + i * step, e);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+static int check_message(ProtobufCMessage *m, struct err *e) {
+    const ProtobufCMessageDescriptor *d = m->descriptor;
+    for (unsigned i = 0; i < d->n_fields; i++) {
+        const ProtobufCFieldDescriptor *f = &d->fields[i];
+        const struct rule *rule = rule_of(d, f);
+        char *field = (char *)m + f->offset;
+        const char *quantifier = (char *)m + f->quantifier_offset;
+        int r;
+        if (f->label == PROTOBUF_C_LABEL_REPEATED)
+            r = check_repeated(f, rule, field, *(const size_t *)quantifier, e);
+        else if ((f->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) && *(const uint32_t *)quantifier != f->id)
+            continue;
+        else
+            r = check_value(f, rule, field, e);
+        if (r < 0)
+            return err_prefix(e, r, "%s", d->short_name);
+    }
+    return 0;
+}
+
+/* ---------------------------------------------------------------- frames */
+
+int wire_pack(const Pilotgate__Frame *f, uint8_t **ret, size_t *ret_len) {
+    size_t len = pilotgate__frame__get_packed_size(f);
+    if (len > WIRE_FRAME_MAX)
+        return -EMSGSIZE;
+    uint8_t *p = malloc(len ? len : 1);
+    if (!p)
+        return -ENOMEM;
+    *ret_len = pilotgate__frame__pack(f, p);
+    *ret = p;
+    return 0;
+}
+
+static int check_batch(const Pilotgate__Batch *b, struct err *e) {
+    if (b->boot.len != WIRE_BOOT_BYTES)
+        return err_set(e, -EBADMSG, "batch without a boot");
+    if (b->first_seq == 0 || b->first_seq > WIRE_SEQ_MAX)
+        return err_set(e, -EBADMSG, "batch: first_seq is out of range");
+    for (size_t i = 0; i < b->n_records; i++)
+        if (b->records[i].len == 0)
+            return err_set(e, -EBADMSG, "batch: record %zu is empty", i);
+    return 0;
+}
+
+static int check_frame(const Pilotgate__Frame *f, struct err *e) {
+    switch (f->kind_case) {
+    case PILOTGATE__FRAME__KIND__NOT_SET:
+        return err_set(e, -EBADMSG, "frame of an unknown kind: is the other side a newer version?");
+    case PILOTGATE__FRAME__KIND_BATCH:
+        return check_batch(f->batch, e);
+    case PILOTGATE__FRAME__KIND_BYE:
+        if (f->bye->boot.len != WIRE_BOOT_BYTES)
+            return err_set(e, -EBADMSG, "bye without a boot");
+        return 0;
+    default:
+        return 0;
+    }
+}
+
+int wire_unpack(const uint8_t *data, size_t len, Pilotgate__Frame **ret, struct err *e) {
+    if (len > WIRE_FRAME_MAX)
+        return err_set(e, -EBADMSG, "frame of %zu bytes is over the limit of %u", len, WIRE_FRAME_MAX);
+    ProtobufCMessage *m = NULL;
+    int r = unpack(&pilotgate__frame__descriptor, data, len, &m, e);
+    if (r < 0)
+        return r;
+    Pilotgate__Frame *f = (Pilotgate__Frame *)m;
+    r = check_message(m, e);
+    if (r == 0)
+        r = check_frame(f, e);
+    if (r < 0)
+        wire_free(&f);
+    else
+        *ret = f;
+    return r;
+}
+
+void wire_free(Pilotgate__Frame **f) {
+    if (!f || !*f)
+        return;
+    pilotgate__frame__free_unpacked(*f, NULL);
+    *f = NULL;
+}
+
+/* ---------------------------------------------------------------- records */
+
+static int check_columns(const Pilotgate__CallBlock *b, struct err *e) {
+    size_t n = b->n_number_delta;
+    if (b->n_probe != n || b->n_start_us != n || b->n_duration_us != n || b->n_outcome != n ||
+        b->n_connection != n || b->n_flags != n)
+        return err_set(e, -EBADMSG, "call block: columns of different length");
+    if (b->n_tools != b->n_probes || b->n_targets != b->n_probes)
+        return err_set(e, -EBADMSG, "call block: probes, tools and targets differ in number");
+    return 0;
+}
+
+static int check_block(const Pilotgate__CallBlock *b, struct err *e) {
+    int r = check_columns(b, e);
+    int64_t number = (int64_t)b->first_number;
+    if (r == 0 && b->first_number > WIRE_SEQ_MAX)
+        r = err_set(e, -EBADMSG, "call block: first_number is out of range");
+    for (size_t i = 0; r == 0 && i < b->n_number_delta; i++) {
+        int64_t delta = b->number_delta[i];
+        if (delta < -(int64_t)WIRE_SEQ_MAX || delta > (int64_t)WIRE_SEQ_MAX || number + delta < 1 ||
+            number + delta > (int64_t)WIRE_SEQ_MAX)
+            return err_set(e, -EBADMSG, "call block: number of call %zu is out of range", i);
+        number += delta;
+        if (b->probe[i] >= b->n_probes)
+            return err_set(e, -EBADMSG, "call block: call %zu names no probe of the table", i);
+        if (b->duration_us[i] > (uint64_t)WIRE_US_MAX)
+            return err_set(e, -EBADMSG, "call block: duration of call %zu is out of range", i);
+    }
+    return r;
+}
+
+static int check_coverage(const Pilotgate__Coverage *c, struct err *e) {
+    for (size_t i = 0; i < c->n_probes; i++)
+        if (c->probes[i]->n_open_number_delta != c->probes[i]->n_open_start_us)
+            return err_set(e, -EBADMSG, "coverage: columns of different length");
+    return 0;
+}
+
+static int check_record(const Pilotgate__Record *r, struct err *e) {
+    switch (wire_family(r)) {
+    case WIRE_FAMILY_NONE: /* a newer agent's family is an unknown field to us */
+        return r->base.n_unknown_fields ? 0 : err_set(e, -EBADMSG, "record without a body");
+    case WIRE_FAMILY_CALLS:
+        return check_block(r->calls, e);
+    case WIRE_FAMILY_COVERAGE:
+        return check_coverage(r->coverage, e);
+    default:
+        return 0;
+    }
+}
+
+int wire_record_unpack(const uint8_t *data, size_t len, Pilotgate__Record **ret, struct err *e) {
+    if (len > WIRE_RECORD_MAX)
+        return err_set(e, -EBADMSG, "record of %zu bytes is over the limit of %u", len, WIRE_RECORD_MAX);
+    ProtobufCMessage *m = NULL;
+    int r = unpack(&pilotgate__record__descriptor, data, len, &m, e);
+    if (r < 0)
+        return r;
+    Pilotgate__Record *rec = (Pilotgate__Record *)m;
+    r = check_message(m, e);
+    if (r == 0)
+        r = check_record(rec, e);
+    if (r < 0)
+        wire_record_free(&rec);
+    else
+        *ret = rec;
+    return r;
+}
+
+void wire_record_free(Pilotgate__Record **r) {
+    if (!r || !*r)
+        return;
+    pilotgate__record__free_unpacked(*r, NULL);
+    *r = NULL;
+}

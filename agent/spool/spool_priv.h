@@ -1,0 +1,84 @@
+/* spool_priv: what spool's own files share: the segment format, the state, and the seam where tests make
+ * writes fail. */
+#pragma once
+
+#include <stdbool.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#include "base/buf.h"
+#include "spool/spool.h"
+
+#define SEGMENT_VERSION 1
+#define SEGMENT_HEADER_BYTES 48
+#define SEGMENT_RECORD_BYTES 16                                  /* before each record */
+#define SEGMENT_NAME_MAX (2 * SPOOL_BOOT_BYTES + 1 + 16 + 4 + 1) /* "<boot>-<first seq>.seg" and NUL */
+#define SEGMENTS_MAX 65536
+
+/* The calls that change the disk; tests put failing ones in. */
+struct spool_io {
+    ssize_t (*pwritev)(int fd, const struct iovec *iov, int n, off_t offset);
+    int (*fsync)(int fd);
+    int (*ftruncate)(int fd, off_t size);
+};
+void spool_set_io(struct spool *s, const struct spool_io *io);
+
+struct segment {
+    uint64_t first_seq, next_seq;
+    int64_t size; /* bytes that hold records and header; the file may be longer by a torn tail */
+    bool unsure;  /* an fsync of it failed: what a power cut leaves of it is not known */
+};
+
+struct stream {
+    uint8_t boot[SPOOL_BOOT_BYTES];
+    uint64_t generation; /* order of the streams of a folder */
+    uint64_t next_seq;
+    struct segment *segments; /* owned, ascending */
+    size_t n, cap;
+    /* Where the last reading ended, so that the next one need not walk its segment again. */
+    uint64_t read_seq, read_segment; /* read_segment: its first_seq; 0: nowhere */
+    int64_t read_offset;
+};
+
+struct spool {
+    int dir, lock;
+    int64_t quota, bytes;
+    int64_t segment_limit;
+    struct stream *streams; /* owned; the last is the living one */
+    size_t n;
+    int fd;                /* newest segment of the living stream; -1: the next append makes one */
+    bool dirty, dir_dirty; /* written since the last sync */
+    struct buf scratch;    /* one record, while reading */
+    struct spool_io io;
+};
+
+/* ---- segment.c: bytes of one file */
+
+struct segment_header {
+    uint8_t boot[SPOOL_BOOT_BYTES];
+    uint64_t first_seq, generation;
+};
+
+struct segment_record {
+    uint64_t seq;
+    size_t len;    /* of the record itself, which lies in the scratch buffer */
+    int64_t after; /* offset of what follows */
+};
+
+void segment_name(const uint8_t *boot, uint64_t first_seq, char out[SEGMENT_NAME_MAX]);
+bool segment_parse_name(const char *name, uint8_t *boot, uint64_t *ret_first_seq);
+
+void segment_header_encode(const struct segment_header *h, uint8_t out[SEGMENT_HEADER_BYTES]);
+/* -EBADMSG: damaged; -EPROTO: a version that is not ours. */
+int segment_header_read(int fd, struct segment_header *ret) MUST_CHECK;
+
+void segment_record_encode(uint64_t seq, const void *data, size_t len, uint8_t out[SEGMENT_RECORD_BYTES]);
+/* The record at offset of a file of `size` bytes. -ENODATA at its end, -EBADMSG when damaged. */
+int segment_record_read(int fd, int64_t offset, int64_t size, struct buf *scratch,
+                        struct segment_record *ret) MUST_CHECK;
+/* The first whole record from `offset` on whose seq is within [min, max]. -ENODATA when there is none. */
+int segment_resync(int fd, int64_t offset, int64_t size, uint64_t min, uint64_t max, struct buf *scratch,
+                   int64_t *ret_offset) MUST_CHECK;
+
+/* ---- spool.c, for spool_open.c */
+int stream_push(struct stream *st, const struct segment *seg) MUST_CHECK;

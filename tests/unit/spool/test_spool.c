@@ -1,0 +1,499 @@
+/* The spool against its promise: what was appended is read back after any kind of end, damage is found and
+ * confined, failed writes leave no trace. */
+#include <dirent.h>
+#include <endian.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#include <cmocka.h>
+
+#include "spool/spool_priv.h"
+
+#define QUOTA (1 << 20)
+
+static const uint8_t boots[4][SPOOL_BOOT_BYTES] = {{1}, {2}, {3}, {4}};
+
+/* ---- a folder of its own for each test */
+
+static int setup(void **state) {
+    char *dir = strdup("/tmp/pilotgate-spool-XXXXXX");
+    *state = dir;
+    return dir && mkdtemp(dir) ? 0 : -1;
+}
+
+static void empty_folder(const char *dir) {
+    DIR *d = opendir(dir);
+    assert_non_null(d);
+    for (const struct dirent *e; (e = readdir(d));)
+        if (e->d_name[0] != '.')
+            assert_int_equal(unlinkat(dirfd(d), e->d_name, 0), 0);
+    (void)closedir(d);
+}
+
+static int teardown(void **state) {
+    empty_folder(*state);
+    (void)rmdir(*state);
+    free(*state);
+    return 0;
+}
+
+static struct spool *open_quota(const char *dir, int64_t quota, int boot, uint64_t *torn) {
+    struct spool *s = NULL;
+    struct err e = {0};
+    uint64_t t = 0;
+    int r = spool_open(dir, quota, boots[boot], &s, &t, &e);
+    if (r < 0)
+        fail_msg("%s", e.text);
+    if (torn)
+        *torn = t;
+    return s;
+}
+
+static struct spool *open_boot(const char *dir, int boot) {
+    return open_quota(dir, QUOTA, boot, NULL);
+}
+
+/* The content of record seq: its number, then a pattern of a length that follows from it. */
+static size_t content(uint64_t seq, uint8_t *out) {
+    size_t len = 9 + seq * 37 % 200;
+    for (size_t i = 0; i < len; i++)
+        out[i] = (uint8_t)(seq * 31 + i * 7);
+    memcpy(out, &seq, sizeof seq);
+    return len;
+}
+
+static int append(struct spool *s, uint64_t *seq) {
+    uint8_t data[256];
+    return spool_append(s, data, content(spool_next_seq(s), data), seq);
+}
+
+static void append_n(struct spool *s, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        uint64_t want = spool_next_seq(s);
+        uint64_t seq = 0;
+        assert_int_equal(append(s, &seq), 0);
+        assert_int_equal(seq, want);
+    }
+}
+
+static int check_record(void *ctx, uint64_t seq, const uint8_t *data, size_t len) {
+    uint64_t *next = ctx;
+    uint8_t want[256];
+    assert_int_equal(seq, *next);
+    assert_int_equal(len, content(seq, want));
+    assert_memory_equal(data, want, len);
+    (*next)++;
+    return 0;
+}
+
+/* Reads from..end in batches and asserts that nothing is missing or different. */
+static void assert_reads(struct spool *s, int boot, uint64_t from, uint64_t end) {
+    uint64_t next = from;
+    while (next < end) {
+        int n = spool_read(s, boots[boot], next, 7, 1000, check_record, &next);
+        assert_true(n > 0 && n <= 7);
+    }
+    assert_int_equal(next, end);
+    assert_int_equal(spool_read(s, boots[boot], next, 7, 1000, check_record, &next), 0);
+}
+
+static char *segment_path(const char *dir, int boot, uint64_t first) {
+    static char path[256];
+    char name[SEGMENT_NAME_MAX];
+    segment_name(boots[boot], first, name);
+    (void)snprintf(path, sizeof path, "%s/%s", dir, name);
+    return path;
+}
+
+static off_t file_size(const char *path) {
+    struct stat sb;
+    assert_int_equal(stat(path, &sb), 0);
+    return sb.st_size;
+}
+
+static size_t count_segments(const char *dir) {
+    size_t n = 0;
+    DIR *d = opendir(dir);
+    assert_non_null(d);
+    for (const struct dirent *e; (e = readdir(d));)
+        n += strstr(e->d_name, ".seg") != NULL;
+    (void)closedir(d);
+    return n;
+}
+
+/* ---- tests */
+
+static void test_append_read(void **state) {
+    struct spool *s = open_boot(*state, 0);
+    assert_int_equal(spool_next_seq(s), 1);
+    append_n(s, 500);
+    assert_reads(s, 0, 1, 501);
+    assert_reads(s, 0, 250, 501);
+    assert_int_equal(spool_sync(s), 0);
+    struct spool_stream st[2];
+    assert_int_equal(spool_streams(s, st, 2), 1);
+    assert_int_equal(st[0].first_seq, 1);
+    assert_int_equal(st[0].next_seq, 501);
+    spool_close(&s);
+    assert_null(s);
+    spool_close(&s);
+}
+
+static void test_reopen_keeps_streams_in_order(void **state) {
+    for (int i = 2; i >= 0; i--) { /* boots descending: order must not come from their bytes */
+        struct spool *s = open_boot(*state, i);
+        append_n(s, 10);
+        spool_close(&s);
+    }
+    struct spool *s = open_boot(*state, 3);
+    struct spool_stream st[8];
+    assert_int_equal(spool_streams(s, st, 8), 4);
+    for (int i = 0; i < 3; i++) {
+        assert_memory_equal(st[i].boot, boots[2 - i], SPOOL_BOOT_BYTES);
+        assert_reads(s, 2 - i, 1, 11);
+    }
+    assert_memory_equal(st[3].boot, boots[3], SPOOL_BOOT_BYTES);
+    assert_int_equal(st[3].first_seq, st[3].next_seq);
+    assert_int_equal(spool_streams(s, st, 2), 2); /* the living one always comes last */
+    assert_memory_equal(st[0].boot, boots[2], SPOOL_BOOT_BYTES);
+    assert_memory_equal(st[1].boot, boots[3], SPOOL_BOOT_BYTES);
+    spool_close(&s);
+    struct err e;
+    uint64_t torn;
+    assert_int_equal(spool_open(*state, QUOTA, boots[1], &s, &torn, &e), -EEXIST); /* a boot is used once */
+}
+
+static void test_kill_keeps_what_was_appended(void **state) {
+    int pipes[2];
+    assert_int_equal(pipe(pipes), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        struct spool *s = open_boot(*state, 0);
+        append_n(s, 300);
+        (void)!write(pipes[1], "x", 1);
+        for (;;)
+            (void)pause();
+    }
+    char c;
+    assert_int_equal(read(pipes[0], &c, 1), 1);
+    assert_int_equal(kill(pid, SIGKILL), 0);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    uint64_t torn = 1;
+    struct spool *s = open_quota(*state, QUOTA, 1, &torn);
+    assert_int_equal(torn, 0);
+    assert_reads(s, 0, 1, 301);
+    spool_close(&s);
+    (void)close(pipes[0]);
+    (void)close(pipes[1]);
+}
+
+static void test_lock(void **state) {
+    struct spool *s = open_boot(*state, 0);
+    struct spool *t = NULL;
+    struct err e;
+    uint64_t torn;
+    assert_int_equal(spool_open(*state, QUOTA, boots[1], &t, &torn, &e), -EBUSY);
+    assert_non_null(strstr(e.text, "another agent"));
+    assert_null(t);
+    spool_close(&s);
+    t = open_boot(*state, 1);
+    spool_close(&t);
+}
+
+/* Cut at each byte of the last two records, and of the header. */
+static void test_torn_at_each_byte(void **state) {
+    struct spool *s = open_boot(*state, 0);
+    append_n(s, 4);
+    spool_close(&s);
+    const char *path = segment_path(*state, 0, 1);
+    off_t size = file_size(path);
+    char *whole = malloc((size_t)size);
+    int fd = open(path, O_RDONLY);
+    assert_int_equal(read(fd, whole, (size_t)size), size);
+    (void)close(fd);
+    off_t ends[5] = {SEGMENT_HEADER_BYTES};
+    uint8_t data[256];
+    for (uint64_t i = 1; i <= 4; i++)
+        ends[i] = ends[i - 1] + SEGMENT_RECORD_BYTES + (off_t)content(i, data);
+    assert_int_equal(ends[4], size);
+    for (off_t cut = 0; cut <= size; cut++) {
+        fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+        assert_int_equal(write(fd, whole, (size_t)cut), cut);
+        (void)close(fd);
+        uint64_t held = 0;
+        while (held < 4 && ends[held + 1] <= cut)
+            held++;
+        uint64_t torn;
+        s = open_quota(*state, QUOTA, 1, &torn);
+        assert_int_equal(torn, cut < ends[0] ? cut : cut - ends[held]);
+        struct spool_stream st[2];
+        assert_int_equal(spool_streams(s, st, 2), held ? 2 : 1);
+        if (held)
+            assert_reads(s, 0, 1, held + 1);
+        assert_int_equal(spool_bytes(s), held ? ends[held] : 0);
+        spool_close(&s);
+    }
+    free(whole);
+}
+
+static void test_tail_of_zeros_or_noise(void **state) {
+    for (int noise = 0; noise < 2; noise++) {
+        struct spool *s = open_boot(*state, 0);
+        append_n(s, 20);
+        spool_close(&s);
+        int fd = open(segment_path(*state, 0, 1), O_WRONLY | O_APPEND);
+        uint8_t junk[40000];
+        for (size_t i = 0; i < sizeof junk; i++)
+            junk[i] = noise ? (uint8_t)(i * 2654435761u >> 13) : 0;
+        assert_int_equal(write(fd, junk, sizeof junk), sizeof junk);
+        (void)close(fd);
+        uint64_t torn;
+        s = open_quota(*state, QUOTA, 1, &torn);
+        assert_int_equal(torn, sizeof junk);
+        assert_reads(s, 0, 1, 21);
+        spool_close(&s);
+        empty_folder(*state);
+    }
+}
+
+static void flip(const char *path, off_t at) {
+    int fd = open(path, O_RDWR);
+    uint8_t b;
+    assert_int_equal(pread(fd, &b, 1, at), 1);
+    b ^= 0x40;
+    assert_int_equal(pwrite(fd, &b, 1, at), 1);
+    (void)close(fd);
+}
+
+/* Each byte of the third record of six, once: exactly that record is gone, and said to be. */
+static void test_damage_in_the_middle(void **state) {
+    struct spool *s = open_boot(*state, 0);
+    append_n(s, 6);
+    spool_close(&s);
+    const char *path = segment_path(*state, 0, 1);
+    uint8_t data[256];
+    off_t from = SEGMENT_HEADER_BYTES;
+    for (uint64_t i = 1; i < 3; i++)
+        from += SEGMENT_RECORD_BYTES + (off_t)content(i, data);
+    off_t to = from + SEGMENT_RECORD_BYTES + (off_t)content(3, data);
+    for (off_t at = from; at < to; at++) {
+        flip(path, at);
+        uint64_t torn;
+        s = open_quota(*state, QUOTA, 1, &torn);
+        assert_int_equal(torn, 0);
+        uint64_t next = 1;
+        assert_int_equal(spool_read(s, boots[0], 1, 100, 100000, check_record, &next), 2);
+        assert_int_equal(spool_read(s, boots[0], 3, 100, 100000, check_record, &next), -EBADMSG);
+        assert_int_equal(spool_next_held(s, boots[0], 3, &next), 0);
+        assert_int_equal(next, 4);
+        assert_reads(s, 0, 4, 7);
+        spool_close(&s);
+        flip(path, at);
+    }
+}
+
+static void test_damaged_header(void **state) {
+    struct spool *s = open_boot(*state, 0);
+    append_n(s, 6);
+    spool_close(&s);
+    flip(segment_path(*state, 0, 1), 30);
+    s = open_boot(*state, 1);
+    assert_reads(s, 0, 1, 7);
+    spool_close(&s);
+}
+
+static void test_foreign_files_and_versions(void **state) {
+    char path[256];
+    (void)snprintf(path, sizeof path, "%s/not-a-segment.seg", (char *)*state);
+    (void)close(open(path, O_CREAT | O_WRONLY, 0600));
+    struct spool *s = open_boot(*state, 0);
+    append_n(s, 1);
+    spool_close(&s);
+    assert_int_equal(access(path, F_OK), 0);
+    struct segment_header h = {.first_seq = 1};
+    uint8_t bytes[SEGMENT_HEADER_BYTES];
+    segment_header_encode(&h, bytes);
+    bytes[8] = SEGMENT_VERSION + 1;
+    uint32_t crc = htole32((uint32_t)crc32(0, bytes, 44));
+    memcpy(bytes + 44, &crc, sizeof crc);
+    int fd = open(segment_path(*state, 0, 1), O_WRONLY);
+    assert_int_equal(pwrite(fd, bytes, sizeof bytes, 0), sizeof bytes);
+    (void)close(fd);
+    struct err e;
+    uint64_t torn;
+    assert_int_equal(spool_open(*state, QUOTA, boots[1], &s, &torn, &e), -EPROTO);
+    assert_non_null(strstr(e.text, "another version"));
+    assert_int_equal(count_segments(*state), 2); /* nothing was thrown away */
+}
+
+static void test_quota_and_trim(void **state) {
+    struct spool *s = open_quota(*state, SPOOL_QUOTA_MIN, 0, NULL);
+    uint64_t seq = 0;
+    int r = 0;
+    while ((r = append(s, &seq)) == 0)
+        assert_true(spool_bytes(s) <= SPOOL_QUOTA_MIN);
+    assert_int_equal(r, -ENOSPC);
+    assert_int_equal(spool_next_seq(s), seq + 1);
+    assert_true(spool_bytes(s) > SPOOL_QUOTA_MIN - 300);
+    size_t segments = count_segments(*state);
+    assert_true(segments >= 8);
+    assert_reads(s, 0, 1, seq + 1);
+    assert_int_equal(spool_trim(s, boots[0], seq / 2), 0);
+    assert_true(count_segments(*state) < segments);
+    struct spool_stream st[1];
+    assert_int_equal(spool_streams(s, st, 1), 1);
+    assert_true(st[0].first_seq > 1 && st[0].first_seq <= seq / 2 + 1); /* never past what was acked */
+    assert_reads(s, 0, st[0].first_seq, seq + 1);
+    uint64_t held = 0;
+    assert_int_equal(spool_read(s, boots[0], 1, 1, 1, check_record, &held), -EBADMSG);
+    assert_int_equal(spool_next_held(s, boots[0], 1, &held), 0);
+    assert_int_equal(held, st[0].first_seq);
+    append_n(s, 50); /* there is room again */
+    assert_int_equal(spool_trim(s, boots[0], seq + 50), 0);
+    assert_int_equal(count_segments(*state), 1); /* the growing one stays */
+    append_n(s, 10);
+    spool_close(&s);
+    s = open_boot(*state, 1);
+    assert_int_equal(spool_trim(s, boots[0], seq + 59), 0);
+    assert_reads(s, 0, seq + 60, seq + 61);
+    assert_int_equal(spool_trim(s, boots[0], seq + 60), 0); /* dead and acknowledged: gone */
+    assert_int_equal(spool_streams(s, st, 1), 1);
+    assert_memory_equal(st[0].boot, boots[1], SPOOL_BOOT_BYTES);
+    assert_int_equal(count_segments(*state), 0);
+    assert_int_equal(spool_bytes(s), 0);
+    spool_close(&s);
+}
+
+static void test_limits(void **state) {
+    struct err e;
+    uint64_t torn;
+    struct spool *s = NULL;
+    assert_int_equal(spool_open(*state, 1000, boots[0], &s, &torn, &e), -EINVAL);
+    assert_int_equal(spool_open("/proc/nothing/here", QUOTA, boots[0], &s, &torn, &e), -ENOENT);
+    s = open_quota(*state, 4 << 20, 0, NULL);
+    char *big = calloc(1, SPOOL_RECORD_MAX + 1);
+    uint64_t seq;
+    assert_int_equal(spool_append(s, big, SPOOL_RECORD_MAX + 1, &seq), -EMSGSIZE);
+    assert_int_equal(spool_append(s, big, 0, &seq), -EMSGSIZE);
+    assert_int_equal(spool_append(s, big, SPOOL_RECORD_MAX, &seq), 0);
+    assert_int_equal(seq, 1);
+    free(big);
+    assert_int_equal(spool_read(s, boots[2], 1, 1, 1, check_record, &seq), -ENOENT);
+    spool_close(&s);
+}
+
+/* ---- failing disk */
+
+static int fail_after; /* bytes that the disk still takes, of a write that fails */
+static int fail_errno;
+static bool fail_truncate;
+
+static ssize_t failing_pwritev(int fd, const struct iovec *iov, int n, off_t offset) {
+    if (fail_errno == 0)
+        return pwritev(fd, iov, n, offset);
+    uint8_t all[512];
+    size_t len = 0;
+    for (int i = 0; i < n; i++) {
+        memcpy(all + len, iov[i].iov_base, iov[i].iov_len);
+        len += iov[i].iov_len;
+    }
+    ssize_t done = pwrite(fd, all, (size_t)fail_after < len ? (size_t)fail_after : len, offset);
+    if (fail_errno == ENOSPC && done > 0)
+        return (size_t)done < len ? done : done - 1;
+    errno = fail_errno;
+    return -1;
+}
+
+static int fail_fsync_left;
+
+static int failing_fsync(int fd) {
+    if (fail_fsync_left > 0) {
+        fail_fsync_left--;
+        errno = EIO;
+        return -1;
+    }
+    return fsync(fd);
+}
+
+static int failing_ftruncate(int fd, off_t size) {
+    if (fail_truncate) {
+        errno = EIO;
+        return -1;
+    }
+    return ftruncate(fd, size);
+}
+
+static const struct spool_io failing = {
+    .pwritev = failing_pwritev, .fsync = failing_fsync, .ftruncate = failing_ftruncate};
+
+/* A write that fails after k bytes leaves the stream as it was, also over a reopening, with a disk that
+ * cannot even truncate. */
+static void test_failed_writes_leave_no_trace(void **state) {
+    for (int k = 0; k < 60; k += 3)
+        for (int kind = 0; kind < 4; kind++) {
+            struct spool *s = open_boot(*state, 0);
+            spool_set_io(s, &failing);
+            append_n(s, kind < 2 ? 5 : 0); /* 0: the failure meets the header of the first segment */
+            uint64_t before = spool_next_seq(s);
+            fail_after = k;
+            fail_errno = kind & 1 ? EIO : ENOSPC;
+            fail_truncate = k % 2;
+            uint64_t seq = 77;
+            assert_int_equal(append(s, &seq), -fail_errno);
+            assert_int_equal(seq, 77);
+            assert_int_equal(spool_next_seq(s), before);
+            fail_errno = 0;
+            fail_truncate = false;
+            append_n(s, 5);
+            assert_reads(s, 0, 1, before + 5);
+            spool_close(&s);
+            s = open_boot(*state, 1);
+            assert_reads(s, 0, 1, before + 5);
+            spool_close(&s);
+            empty_folder(*state);
+        }
+}
+
+static void test_failed_sync_is_not_forgotten(void **state) {
+    struct spool *s = open_boot(*state, 0);
+    spool_set_io(s, &failing);
+    append_n(s, 3);
+    fail_fsync_left = 1;
+    assert_int_equal(spool_sync(s), -EIO);
+    append_n(s, 3);
+    assert_int_equal(spool_sync(s), -EIO); /* fsync works again, but says nothing of the first three */
+    while (count_segments(*state) < 2)
+        append_n(s, 100);
+    assert_int_equal(spool_trim(s, boots[0], spool_next_seq(s) - 1), 0);
+    assert_int_equal(spool_sync(s), 0);
+    spool_close(&s);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_append_read, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_reopen_keeps_streams_in_order, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_kill_keeps_what_was_appended, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_lock, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_torn_at_each_byte, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_tail_of_zeros_or_noise, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_damage_in_the_middle, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_damaged_header, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_foreign_files_and_versions, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_quota_and_trim, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_limits, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_failed_writes_leave_no_trace, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_failed_sync_is_not_forgotten, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

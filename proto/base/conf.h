@@ -9,7 +9,8 @@
  *                                 flag  --collector-endpoint VALUE
  *
  * Lists of sections ("targets", "probes") come from YAML only.
- * Precedence: flag > environment > file > default. Unknown keys are errors, with a suggestion.
+ * Precedence: flag > environment > file > default. Unknown keys are errors, with a suggestion. A YAML null
+ * and an empty variable count as not given.
  * Limits: file CONF_FILE_MAX bytes, nesting 8, aliases refused, list length as the table says.
  * Not thread-safe; used before threads start. Errors are one line: "FILE:LINE:COLUMN: what, what to do".
  */
@@ -90,7 +91,8 @@ void conf_help(const struct conf_program *p, FILE *to);     /* for a terminal */
 void conf_markdown(const struct conf_program *p, FILE *to); /* docs/…-configuration.md */
 
 /* YAML text of any kind (rubric, reference, Kubernetes manifests) to JSON, by the YAML core schema; limits
- * as above, but nesting up to CONF_YAML_DEPTH (a pod template alone is 10 deep); positions in errors as above. Caller owns *ret (json_decref). */
+ * as above, but nesting up to CONF_YAML_DEPTH (a pod template alone is 10 deep); positions in errors as
+ * above. Text without any value gives null. Caller owns *ret (json_decref). */
 struct json_t;
 int conf_yaml_to_json(const char *name, const char *text, size_t len, struct json_t **ret,
                       struct err *e) MUST_CHECK;

@@ -41,6 +41,9 @@ void store_close(struct store **s); /* the server's handle marks the store as cl
 
 const char *store_id(const struct store *s); /* 32 hex digits, made with the store */
 uint64_t store_restore_epoch(const struct store *s);
+bool store_live(const struct store *s);        /* a daemon serves it (or did when we opened) */
+int64_t store_fsync_ns(const struct store *s); /* server's handle: median fsync of the store's disk, ns */
+bool store_on_fuse(const struct store *s);     /* server's handle: on FUSE, whose durability is not known */
 
 /* ---- writing */
 
@@ -71,7 +74,8 @@ struct store_record {
 };
 
 /* The same (stream, seq) with other bytes is a conflict: the first stays, the conflict is counted and
- * dated in the stream. Raises the stream's high-water mark to seq. */
+ * dated in the stream; so is a record that comes after its seq was declared lost. Raises the stream's
+ * high-water mark to seq; a seq above hwm + 1 is refused (-EINVAL): an acknowledgement is cumulative. */
 int store_put_record(struct store *s, const struct store_record *r, enum store_put *ret,
                      struct err *e) MUST_CHECK;
 /* Records lost for good: the agent no longer holds hwm+1 .. first-1. Stored, and hwm raised to first-1. */
@@ -98,6 +102,9 @@ struct store_stream_row {
 };
 typedef int store_stream_fn(void *ctx, const struct store_stream_row *row);
 int store_streams(struct store *s, store_stream_fn *fn, void *ctx, struct err *e) MUST_CHECK;
+/* As of a commit: streams that existed then, with the high-water mark and conflicts they had then. */
+int store_streams_at(struct store *s, uint64_t commit, store_stream_fn *fn, void *ctx,
+                     struct err *e) MUST_CHECK;
 
 struct store_gap_row {
     int64_t stream;
@@ -147,6 +154,9 @@ struct store_refusal {
 };
 int store_put_refusal(struct store *s, const char *key, const char *reason, int64_t now_ns,
                       struct err *e) MUST_CHECK;
+/* The same, count at once (ingest gathers them for a second, so that a storm is not a storm of writes).
+ * At most 1000 rows are kept; the oldest go first. */
+int store_add_refusals(struct store *s, const struct store_refusal *row, struct err *e) MUST_CHECK;
 typedef int store_refusal_fn(void *ctx, const struct store_refusal *row);
 int store_refusals(struct store *s, store_refusal_fn *fn, void *ctx, struct err *e) MUST_CHECK;
 

@@ -1,0 +1,273 @@
+/* sqlite_read: what the judge reads, each as of a commit. Statements are the call's own, so that a
+ * callback may read the store too. */
+#include "store/store_priv.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/js.h"
+
+/* One row as "n, at" of the commit log; zeros when there is none. */
+static int read_commit(struct store *s, const char *sql, int64_t at_ns, uint64_t *ret_n, int64_t *ret_at_ns,
+                       struct err *e) {
+    sqlite3_stmt *st = NULL;
+    int r = store_prepare(s, sql, &st, e);
+    if (r < 0)
+        return r;
+    if (sqlite3_bind_parameter_count(st) > 0)
+        sqlite3_bind_int64(st, 1, at_ns);
+    int step = sqlite3_step(st);
+    if (step == SQLITE_ROW || step == SQLITE_DONE) {
+        *ret_n = step == SQLITE_ROW ? (uint64_t)sqlite3_column_int64(st, 0) : 0;
+        if (ret_at_ns)
+            *ret_at_ns = step == SQLITE_ROW ? sqlite3_column_int64(st, 1) : 0;
+    } else {
+        r = store_fail(s, e, "cannot read the commit log");
+    }
+    sqlite3_finalize(st);
+    return r;
+}
+
+int store_newest_commit(struct store *s, uint64_t *ret_n, int64_t *ret_at_ns, struct err *e) {
+    return read_commit(s, "SELECT n, at_ns FROM commit_log ORDER BY n DESC LIMIT 1", 0, ret_n, ret_at_ns, e);
+}
+
+int store_commit_at(struct store *s, int64_t at_ns, uint64_t *ret_n, struct err *e) {
+    return read_commit(
+        s, "SELECT n, at_ns FROM commit_log WHERE at_ns <= ?1 ORDER BY at_ns DESC, n DESC LIMIT 1", at_ns,
+        ret_n, NULL, e);
+}
+
+static int newest_if_zero(struct store *s, uint64_t *commit, struct err *e) {
+    return *commit ? 0 : store_newest_commit(s, commit, NULL, e);
+}
+
+static void copy_text(sqlite3_stmt *st, int column, char *out, size_t max) {
+    const char *text = (const char *)sqlite3_column_text(st, column);
+    (void)snprintf(out, max, "%s", text ? text : "");
+}
+
+/* Steps a statement to its end, calling row for each; finalizes it. */
+typedef int row_fn(sqlite3_stmt *st, void *ctx);
+static int each_row(struct store *s, sqlite3_stmt *st, row_fn *row, void *ctx, struct err *e) {
+    int r = 0, step;
+    while ((step = sqlite3_step(st)) == SQLITE_ROW)
+        if ((r = row(st, ctx)) != 0)
+            break;
+    if (r == 0 && step != SQLITE_DONE)
+        r = store_fail(s, e, "cannot read the store");
+    sqlite3_finalize(st);
+    return r;
+}
+
+struct stream_walk {
+    store_stream_fn *fn;
+    void *ctx;
+};
+
+static int stream_row(sqlite3_stmt *st, void *ctx) {
+    struct stream_walk *w = ctx;
+    struct store_stream_row row = {.id = sqlite3_column_int64(st, 0),
+                                   .hwm = (uint64_t)sqlite3_column_int64(st, 5),
+                                   .conflicts = (uint64_t)sqlite3_column_int64(st, 6)};
+    copy_text(st, 1, row.cluster, sizeof row.cluster);
+    copy_text(st, 2, row.namespace_name, sizeof row.namespace_name);
+    copy_text(st, 3, row.node, sizeof row.node);
+    if (sqlite3_column_bytes(st, 4) == WIRE_BOOT_BYTES)
+        memcpy(row.boot, sqlite3_column_blob(st, 4), WIRE_BOOT_BYTES);
+    return w->fn(w->ctx, &row);
+}
+
+int store_streams(struct store *s, store_stream_fn *fn, void *ctx, struct err *e) {
+    struct stream_walk w = {fn, ctx};
+    sqlite3_stmt *st = NULL;
+    int r = store_prepare(s,
+                          "SELECT id, cluster, namespace, node, boot, hwm, (SELECT count(*) FROM conflict c "
+                          "WHERE c.stream = stream.id) FROM stream ORDER BY id",
+                          &st, e);
+    return r < 0 ? r : each_row(s, st, stream_row, &w, e);
+}
+
+/* Within a stream, n ascends with seq: the newest row not above the commit carries the mark. */
+int store_streams_at(struct store *s, uint64_t commit, store_stream_fn *fn, void *ctx, struct err *e) {
+    struct stream_walk w = {fn, ctx};
+    sqlite3_stmt *st = NULL;
+    int r = newest_if_zero(s, &commit, e);
+    if (r == 0)
+        r = store_prepare(
+            s,
+            "SELECT id, cluster, namespace, node, boot, max("
+            "coalesce((SELECT seq FROM record r WHERE r.stream = s.id AND r.n <= ?1 "
+            "ORDER BY seq DESC LIMIT 1), 0), "
+            "coalesce((SELECT max(to_seq) FROM gap g WHERE g.stream = s.id AND g.n <= ?1), 0)), "
+            "(SELECT count(*) FROM conflict c WHERE c.stream = s.id AND c.n <= ?1) "
+            "FROM stream s WHERE n <= ?1 ORDER BY id",
+            &st, e);
+    if (r < 0)
+        return r;
+    sqlite3_bind_int64(st, 1, (int64_t)commit);
+    return each_row(s, st, stream_row, &w, e);
+}
+
+struct gap_walk {
+    store_gap_fn *fn;
+    void *ctx;
+};
+
+static int gap_row(sqlite3_stmt *st, void *ctx) {
+    struct gap_walk *w = ctx;
+    struct store_gap_row row = {sqlite3_column_int64(st, 0), (uint64_t)sqlite3_column_int64(st, 1),
+                                (uint64_t)sqlite3_column_int64(st, 2)};
+    return w->fn(w->ctx, &row);
+}
+
+int store_gaps(struct store *s, uint64_t commit, store_gap_fn *fn, void *ctx, struct err *e) {
+    struct gap_walk w = {fn, ctx};
+    sqlite3_stmt *st = NULL;
+    int r = newest_if_zero(s, &commit, e);
+    if (r == 0)
+        r = store_prepare(
+            s, "SELECT stream, from_seq, to_seq FROM gap WHERE n <= ?1 ORDER BY stream, from_seq", &st, e);
+    if (r < 0)
+        return r;
+    sqlite3_bind_int64(st, 1, (int64_t)commit);
+    return each_row(s, st, gap_row, &w, e);
+}
+
+/* ---- records */
+
+/* Everything of a stream, in the order of its primary key. */
+static const char all_sql[] = "SELECT seq, n, family, t_from, t_to, payload FROM record "
+                              "WHERE stream = ?1 AND n <= ?2 ORDER BY seq";
+/* A window: the index alone finds the numbers, which are sorted before any payload is touched. LIMIT keeps
+ * SQLite from flattening the inner SELECT. */
+static const char window_sql[] =
+    "SELECT r.seq, r.n, r.family, r.t_from, r.t_to, r.payload FROM ("
+    "  SELECT seq FROM record INDEXED BY record_time WHERE stream = ?1 AND n <= ?2 AND t_from BETWEEN ?3 AND "
+    "?4 "
+    "  AND t_to >= ?5 AND family IN (?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) ORDER BY seq LIMIT -1) k "
+    "CROSS JOIN record r ON r.stream = ?1 AND r.seq = k.seq";
+
+struct record_walk {
+    store_record_fn *fn;
+    void *ctx;
+    int64_t stream;
+};
+
+static int record_row(sqlite3_stmt *st, void *ctx) {
+    struct record_walk *w = ctx;
+    struct store_record r = {.stream = w->stream,
+                             .seq = (uint64_t)sqlite3_column_int64(st, 0),
+                             .family = (enum wire_family)sqlite3_column_int(st, 2),
+                             .t_from_ns = sqlite3_column_int64(st, 3),
+                             .t_to_ns = sqlite3_column_int64(st, 4),
+                             .payload = sqlite3_column_blob(st, 5),
+                             .len = (size_t)sqlite3_column_bytes(st, 5)};
+    return w->fn(w->ctx, &r, (uint64_t)sqlite3_column_int64(st, 1));
+}
+
+static void bind_window(sqlite3_stmt *st, const struct store_query *q, int64_t span) {
+    _Static_assert(WIRE_FAMILIES <= 8, "the statement has eight places for families");
+    bool timed = q->from_ns || q->to_ns;
+    unsigned families = q->families ? q->families : ~0u;
+    int64_t from = timed ? q->from_ns : INT64_MIN, entry;
+    if (span == INT64_MAX || __builtin_sub_overflow(from, span, &entry))
+        entry = INT64_MIN;
+    sqlite3_bind_int64(st, 3, entry);
+    sqlite3_bind_int64(st, 4, timed ? q->to_ns : INT64_MAX);
+    sqlite3_bind_int64(st, 5, from);
+    for (int f = 0; f < WIRE_FAMILIES; f++)
+        sqlite3_bind_int(st, 6 + f, families & (1u << f) ? f : -1);
+}
+
+static int walk_stream(struct store *s, const struct store_query *q, int64_t stream, int64_t span,
+                       store_record_fn *fn, void *ctx, struct err *e) {
+    struct record_walk w = {fn, ctx, stream};
+    bool all = !q->from_ns && !q->to_ns && !q->families;
+    sqlite3_stmt *st = NULL;
+    int r = store_prepare(s, all ? all_sql : window_sql, &st, e);
+    if (r < 0)
+        return r;
+    sqlite3_bind_int64(st, 1, stream);
+    sqlite3_bind_int64(st, 2, (int64_t)q->commit);
+    if (!all)
+        bind_window(st, q, span);
+    return each_row(s, st, record_row, &w, e);
+}
+
+struct query_walk {
+    struct store *s;
+    struct store_query q;
+    store_record_fn *fn;
+    void *ctx;
+    struct err *e;
+};
+
+static int query_stream(sqlite3_stmt *st, void *ctx) {
+    struct query_walk *w = ctx;
+    return walk_stream(w->s, &w->q, sqlite3_column_int64(st, 0), sqlite3_column_int64(st, 1), w->fn, w->ctx,
+                       w->e);
+}
+
+int store_records(struct store *s, const struct store_query *q, store_record_fn *fn, void *ctx,
+                  struct err *e) {
+    struct query_walk w = {s, *q, fn, ctx, e};
+    sqlite3_stmt *st = NULL;
+    int r = newest_if_zero(s, &w.q.commit, e);
+    if (r == 0)
+        r = store_prepare(s,
+                          "SELECT id, span FROM stream WHERE n <= ?1 AND (?2 IS NULL OR cluster = ?2) "
+                          "AND (?3 IS NULL OR namespace = ?3) ORDER BY id",
+                          &st, e);
+    if (r < 0)
+        return r;
+    sqlite3_bind_int64(st, 1, (int64_t)w.q.commit);
+    if (q->cluster)
+        sqlite3_bind_text(st, 2, q->cluster, -1, SQLITE_STATIC);
+    if (q->namespace_name)
+        sqlite3_bind_text(st, 3, q->namespace_name, -1, SQLITE_STATIC);
+    return each_row(s, st, query_stream, &w, e);
+}
+
+/* ---- documents */
+
+struct document_walk {
+    store_document_fn *fn;
+    void *ctx;
+    struct err *e;
+};
+
+static int document_row(sqlite3_stmt *st, void *ctx) {
+    struct document_walk *w = ctx;
+    json_t *body = NULL;
+    int r = js_parse((const char *)sqlite3_column_text(st, 1), (size_t)sqlite3_column_bytes(st, 1),
+                     STORE_DOCUMENT_MAX, &body, w->e);
+    if (r < 0)
+        return r;
+    r = w->fn(w->ctx, (const char *)sqlite3_column_text(st, 0), body, (uint64_t)sqlite3_column_int64(st, 2),
+              sqlite3_column_int64(st, 3));
+    json_decref(body);
+    return r;
+}
+
+int store_documents(struct store *s, uint64_t commit, const char *kind, store_document_fn *fn, void *ctx,
+                    struct err *e) {
+    struct document_walk w = {fn, ctx, e};
+    sqlite3_stmt *st = NULL;
+    int r = newest_if_zero(s, &commit, e);
+    if (r == 0)
+        r = store_prepare(
+            s,
+            "SELECT d.name, d.body, d.n, c.at_ns FROM document d JOIN commit_log c ON c.n = d.n "
+            "WHERE d.id IN (SELECT max(id) FROM document WHERE kind = ?1 AND n <= ?2 GROUP BY name) "
+            "ORDER BY d.name",
+            &st, e);
+    if (r < 0)
+        return r;
+    sqlite3_bind_text(st, 1, kind, -1, SQLITE_STATIC);
+    sqlite3_bind_int64(st, 2, (int64_t)commit);
+    return each_row(s, st, document_row, &w, e);
+}

@@ -1,0 +1,244 @@
+/* changes: signs that belong together are one change; its switch, window and tools.
+ *
+ *   begin_lo          switch_lo  switch_hi     last_hi                        window_to
+ *      |-- everything old --|--- ? ---|-- all new --|-- longest call + keep-alive --|
+ *
+ * A new Helm revision always begins a change; other signs join the open change while they follow within
+ * the rubric's merge_gap. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/js.h"
+#include "base/when.h"
+#include "correlate/correlate_priv.h"
+
+/* The moment that orders a sign: a revision comes before everything that it causes. */
+static int64_t order_of(const struct fact_sign *s) {
+    return s->kind == FACT_SIGN_RELEASE ? s->lo : s->hi;
+}
+
+static int by_order(const void *a, const void *b) {
+    const struct fact_sign *x = a;
+    const struct fact_sign *y = b;
+    if (order_of(x) != order_of(y))
+        return order_of(x) < order_of(y) ? -1 : 1;
+    if (x->ref.stream != y->ref.stream)
+        return x->ref.stream < y->ref.stream ? -1 : 1;
+    return x->ref.seq < y->ref.seq ? -1 : x->ref.seq > y->ref.seq;
+}
+
+/* A revision never joins what came before it. */
+static int joins(const struct fact_change *c, const struct fact_sign *s, const struct rubric *rubric) {
+    return c && s->kind != FACT_SIGN_RELEASE && order_of(s) - c->last_hi <= rubric->rules.merge_gap_ns;
+}
+
+static int add_to(struct fact_change *c, struct fact_sign *s, struct err *e) {
+    struct fact_sign **p = realloc(c->signs, (c->n_signs + 1) * sizeof *p);
+    if (!p)
+        return err_oom(e);
+    c->signs = p;
+    c->signs[c->n_signs++] = s;
+    if (s->hi > c->last_hi)
+        c->last_hi = s->hi;
+    return 0;
+}
+
+static int group(struct facts *f, const struct rubric *rubric, struct err *e) {
+    if (f->n_signs)
+        qsort(f->signs, f->n_signs, sizeof *f->signs, by_order);
+    struct fact_change *open = NULL;
+    for (size_t i = 0; i < f->n_signs; i++) {
+        if (!joins(open, &f->signs[i], rubric)) {
+            open = CORR_PUSH(f->changes, f->n_changes, f->cap_changes);
+            if (!open)
+                return err_oom(e);
+            f->n_changes++;
+        }
+        int r = add_to(open, &f->signs[i], e);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+/* ---- what one change is about */
+
+static void link_revision(struct facts *f, struct fact_change *c) {
+    for (size_t i = 0; i < c->n_signs; i++) {
+        if (c->signs[i]->kind != FACT_SIGN_RELEASE)
+            continue;
+        for (size_t v = 0; v < f->n_revisions; v++) {
+            char name[WIRE_NAME_MAX + 32];
+            (void)snprintf(name, sizeof name, "%s.v%d", f->revisions[v].release, f->revisions[v].revision);
+            if (strcmp(name, c->signs[i]->name) == 0 &&
+                f->revisions[v].created_lo == c->signs[i]->after->created_wall_ns)
+                c->revision = v + 1;
+        }
+    }
+}
+
+/* Nothing that a revision causes happens before its Secret exists. */
+static void set_begin(struct fact_change *c) {
+    int64_t release_lo = INT64_MIN;
+    for (size_t i = 0; i < c->n_signs; i++)
+        if (c->signs[i]->kind == FACT_SIGN_RELEASE)
+            release_lo = c->signs[i]->lo;
+    c->begin_lo = INT64_MAX;
+    for (size_t i = 0; i < c->n_signs; i++) {
+        int64_t lo = c->signs[i]->lo > release_lo ? c->signs[i]->lo : release_lo;
+        if (lo < c->begin_lo)
+            c->begin_lo = lo;
+    }
+}
+
+static void name_change(struct facts *f, struct fact_change *c) {
+    char t[WHEN_TEXT_MAX];
+    if (c->revision) {
+        const struct fact_revision *v = &f->revisions[c->revision - 1];
+        (void)snprintf(c->id, sizeof c->id, "%.60s.v%d", v->release, v->revision);
+    } else {
+        (void)snprintf(c->id, sizeof c->id, "t%s", when_format(c->begin_lo, 0, t));
+    }
+    int same = 0;
+    for (struct fact_change *o = f->changes; o < c; o++)
+        same += strncmp(o->id, c->id, strlen(c->id)) == 0 &&
+                (o->id[strlen(c->id)] == 0 || o->id[strlen(c->id)] == '~');
+    size_t n = strlen(c->id);
+    if (same)
+        (void)snprintf(c->id + n, sizeof c->id - n, "~%d", same + 1);
+}
+
+/* The moments at which nodes saw the gateway change: where they agree the switch lies in what all of them
+ * allow, otherwise anywhere between the first and the last. */
+static void set_switch(struct fact_change *c) {
+    int64_t max_lo = INT64_MIN;
+    int64_t min_hi = INT64_MAX;
+    int64_t min_lo = INT64_MAX;
+    int64_t max_hi = INT64_MIN;
+    for (size_t i = 0; i < c->n_signs; i++) {
+        const struct fact_sign *s = c->signs[i];
+        if (s->kind != FACT_SIGN_CATALOGUE && s->kind != FACT_SIGN_CONFIGURATION)
+            continue;
+        c->has_switch = c->effective = true;
+        max_lo = s->lo > max_lo ? s->lo : max_lo;
+        min_lo = s->lo < min_lo ? s->lo : min_lo;
+        max_hi = s->hi > max_hi ? s->hi : max_hi;
+        min_hi = s->hi < min_hi ? s->hi : min_hi;
+    }
+    if (!c->has_switch)
+        return;
+    c->switch_lo = max_lo <= min_hi ? max_lo : min_lo;
+    c->switch_hi = max_lo <= min_hi ? min_hi : max_hi;
+}
+
+/* Gateway pods that were ended inside the change widen the switch and the window. */
+static void include_pods(const struct facts *f, struct fact_change *c) {
+    if (!f->gateway)
+        return;
+    for (size_t i = 0; i < f->n_phases; i++) {
+        const struct fact_phase *p = &f->phases[i];
+        if (strcmp(p->p->owner, f->gateway) != 0 || p->hi < c->begin_lo)
+            continue;
+        if (p->lo > c->last_hi + f->longest_call_ns)
+            continue;
+        if (p->kind == PILOTGATE__PHASE__KIND__KIND_POD_DELETING) {
+            c->has_switch = true;
+            c->switch_lo = c->begin_lo;
+            if (p->hi > c->switch_hi)
+                c->switch_hi = p->hi;
+        }
+        if (p->kind == PILOTGATE__PHASE__KIND__KIND_POD_GONE && p->hi > c->last_hi)
+            c->last_hi = p->hi;
+    }
+}
+
+/* ---- tools that came or went */
+
+static json_t *tools_of(struct facts *f, const Pilotgate__Object *o) {
+    if (!f->texts)
+        f->texts = json_object();
+    if (!o || !f->texts)
+        return NULL;
+    json_t *known = json_object_get(f->texts, o->normal);
+    json_t *doc;
+    if (!known && js_parse(o->normal, strlen(o->normal), WIRE_NORMAL_MAX, &doc, NULL) == 0) {
+        (void)json_object_set_new(f->texts, o->normal, doc);
+        known = doc;
+    }
+    return js_at(known, "tools");
+}
+
+static int has_text(const json_t *list, const char *text) {
+    size_t i;
+    json_t *v;
+    json_array_foreach((json_t *)list, i, v) {
+        if (json_is_string(v) && strcmp(json_string_value(v), text) == 0)
+            return 1;
+    }
+    return 0;
+}
+
+static int add_name(const char ***names, size_t *n, const char *name) {
+    for (size_t i = 0; i < *n; i++)
+        if (strcmp((*names)[i], name) == 0)
+            return 0;
+    const char **p = realloc(*names, (*n + 1) * sizeof *p);
+    if (!p)
+        return -ENOMEM;
+    p[(*n)++] = name;
+    *names = p;
+    return 0;
+}
+
+static int missing_names(const json_t *from, const json_t *in, const char ***names, size_t *n) {
+    size_t i;
+    json_t *v;
+    json_array_foreach((json_t *)from, i, v) {
+        if (json_is_string(v) && !has_text(in, json_string_value(v)) &&
+            add_name(names, n, json_string_value(v)) < 0)
+            return -ENOMEM;
+    }
+    return 0;
+}
+
+static int set_tools(struct facts *f, struct fact_change *c, struct err *e) {
+    for (size_t i = 0; i < c->n_signs; i++) {
+        if (c->signs[i]->kind != FACT_SIGN_CATALOGUE)
+            continue;
+        const json_t *before = tools_of(f, c->signs[i]->before);
+        const json_t *after = tools_of(f, c->signs[i]->after);
+        if (missing_names(after, before, &c->added, &c->n_added) < 0 ||
+            missing_names(before, after, &c->removed, &c->n_removed) < 0)
+            return err_oom(e);
+    }
+    return 0;
+}
+
+static void link_drill(const struct facts *f, struct fact_change *c) {
+    size_t i;
+    json_t *d;
+    json_array_foreach(f->ev->drills, i, d) {
+        int64_t begin = js_int(d, "begin_ns", 0);
+        int64_t end = js_int(d, "end_ns", INT64_MAX);
+        if (strcmp(js_str(d, "stage", ""), f->stage) == 0 && c->last_hi >= begin && c->begin_lo <= end)
+            c->drill = js_str(d, "name", "");
+    }
+}
+
+int corr_changes(struct facts *f, const struct rubric *rubric, struct err *e) {
+    int r = group(f, rubric, e);
+    for (size_t i = 0; i < f->n_changes && r == 0; i++) {
+        struct fact_change *c = &f->changes[i];
+        link_revision(f, c);
+        set_begin(c);
+        name_change(f, c);
+        set_switch(c);
+        include_pods(f, c);
+        c->window_to = c->last_hi + f->longest_call_ns + f->keep_alive_ns;
+        link_drill(f, c);
+        r = set_tools(f, c, e);
+    }
+    return r;
+}

@@ -1,0 +1,28 @@
+/* correlate_priv: what the files of this module share. */
+#pragma once
+
+#include <jansson.h>
+
+#include "correlate/facts.h"
+
+/* Room for one more item in an array of n: the new item, zeroed, or NULL. Does not raise n. */
+#define CORR_PUSH(items, n, cap) \
+    (corr_grow_into((void **)&(items), (n), &(cap), sizeof *(items)) == 0 ? &(items)[n] : NULL)
+int corr_grow_into(void **items, size_t n, size_t *cap, size_t size);
+
+/* An interval of the collector's clock for an agent's time; an unknown offset counts as offset 0. */
+void corr_interval(const struct evidence *ev, size_t stream, int64_t wall_ns, int64_t precision_ns,
+                   int64_t *ret_lo, int64_t *ret_hi);
+
+int corr_in_stage(const struct facts *f, size_t stream);
+
+/* phases.c, signs.c, changes.c, coverage.c: parts of facts_build and facts_exposure, in that order */
+int corr_phases(struct facts *f, struct err *e) MUST_CHECK;
+int corr_revisions(struct facts *f, struct err *e) MUST_CHECK;
+int corr_signs(struct facts *f, const struct rubric *rubric, struct err *e) MUST_CHECK;
+int corr_changes(struct facts *f, const struct rubric *rubric, struct err *e) MUST_CHECK;
+int corr_coverage(struct facts *f, struct fact_change *c, const struct rubric *rubric, int64_t now,
+                  struct err *e) MUST_CHECK;
+
+/* True when a coverage record tells of calls (the prober's half), not of Kubernetes sources. */
+int corr_is_call_coverage(const Pilotgate__Coverage *c);

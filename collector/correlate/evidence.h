@@ -1,0 +1,56 @@
+/* evidence: the records that a question needs, decoded and owned, as they were at one commit.
+ * Made by load.c (the only file of this module that reads the store) or by a test; everything that follows
+ * is pure. Not thread-safe; read-only after loading. */
+#pragma once
+
+#include <jansson.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "wire/wire.h"
+
+/* One answer of the collector's clock: collector = agent + offset, give or take error. */
+struct ev_clock {
+    int64_t wall_ns, offset_ns, error_ns;
+};
+
+struct ev_stream {
+    int64_t id; /* of the store */
+    char cluster[WIRE_NAME_MAX + 1], namespace_name[WIRE_NAME_MAX + 1], node[WIRE_NAME_MAX + 1];
+    uint8_t boot[WIRE_BOOT_BYTES];
+    uint64_t conflicts;
+    uint64_t lost_seqs;     /* gaps: records that will never come */
+    struct ev_clock *clock; /* owned; filled by ev_add, ascending */
+    size_t n_clock, cap_clock;
+};
+
+struct ev_record {
+    size_t stream; /* index into streams */
+    uint64_t seq;
+    Pilotgate__Record *r; /* owned */
+};
+
+struct ev_list {
+    struct ev_record *items;
+    size_t n, cap;
+};
+
+struct evidence {
+    uint64_t commit;
+    int64_t commit_at_ns;
+    struct ev_stream *streams;
+    size_t n_streams, cap_streams;
+    struct ev_list records;   /* phase, call, object, timing, loss: the whole pilot, in (stream, seq) order */
+    struct ev_list watched;   /* coverage and call blocks: of the windows that were asked for, same order */
+    uint64_t unknown_records; /* of families that this version does not know */
+    json_t *pilot;            /* newest pilot document, NULL when there is none */
+    json_t *marks, *drills;   /* arrays of documents, each with "name" and "at_ns" added */
+};
+
+/* Takes r over, also on failure. l is one of ev's lists. */
+int ev_add(struct evidence *ev, struct ev_list *l, size_t stream, uint64_t seq,
+           Pilotgate__Record *r) MUST_CHECK;
+/* Index of the new stream, or -ENOMEM. */
+int ev_add_stream(struct evidence *ev, const struct ev_stream *s) MUST_CHECK;
+void ev_free(struct evidence *ev); /* NULL-safe; the struct itself is the caller's */

@@ -1,0 +1,203 @@
+/* facts: the order of the steps, clocks, snapshots and small questions about facts; see facts.h. */
+#include "correlate/facts.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/js.h"
+#include "base/when.h"
+#include "correlate/correlate_priv.h"
+
+int64_t facts_clock(const struct evidence *ev, size_t stream, int64_t wall_ns, int64_t *ret_error) {
+    const struct ev_stream *s = &ev->streams[stream];
+    const struct ev_clock *best = NULL;
+    for (size_t i = 0; i < s->n_clock; i++)
+        if (!best || llabs(s->clock[i].wall_ns - wall_ns) < llabs(best->wall_ns - wall_ns))
+            best = &s->clock[i];
+    *ret_error = best ? best->error_ns : -1;
+    return best ? wall_ns + best->offset_ns : wall_ns;
+}
+
+void corr_interval(const struct evidence *ev, size_t stream, int64_t wall_ns, int64_t precision_ns,
+                   int64_t *ret_lo, int64_t *ret_hi) {
+    int64_t error;
+    int64_t t = facts_clock(ev, stream, wall_ns, &error);
+    if (error < 0)
+        error = 0;
+    *ret_lo = t - error;
+    *ret_hi = t + precision_ns + error;
+}
+
+int corr_in_stage(const struct facts *f, size_t stream) {
+    const struct ev_stream *s = &f->ev->streams[stream];
+    size_t n = strlen(s->cluster);
+    return strncmp(f->stage, s->cluster, n) == 0 && f->stage[n] == '/' &&
+           strcmp(f->stage + n + 1, s->namespace_name) == 0;
+}
+
+char *facts_ref(const struct evidence *ev, struct fact_ref ref, char *out) {
+    const struct ev_stream *s = &ev->streams[ref.stream];
+    return wire_ref(s->cluster, s->namespace_name, s->node, s->boot, ref.seq, out);
+}
+
+const char *fact_reading_name(enum fact_reading r) {
+    static const char *const names[] = {"completed",  "interrupted",  "dropped",
+                                        "unresolved", "unattributed", "excluded"};
+    return names[r];
+}
+
+static void read_stage(struct facts *f, const struct rubric *rubric, const json_t *stage) {
+    (void)snprintf(f->stage, sizeof f->stage, "%s", js_str(stage, "stage", ""));
+    f->gateway = js_str(stage, "gateway", NULL);
+    f->release = js_str(stage, "release", NULL);
+    f->expected_agents = (unsigned)js_int(stage, "agents", 1);
+    f->longest_call_ns = rubric->rules.longest_call_ns;
+    f->keep_alive_ns = rubric->rules.keep_alive_ns;
+    for (size_t i = 0; i < f->ev->n_streams; i++) {
+        if (!corr_in_stage(f, i))
+            continue;
+        f->n_streams++;
+        f->conflicts += f->ev->streams[i].conflicts;
+        f->lost_seqs += f->ev->streams[i].lost_seqs;
+    }
+}
+
+int facts_build(const struct evidence *ev, const struct rubric *rubric, const json_t *stage,
+                struct facts *ret, struct err *e) {
+    struct facts f = {.ev = ev};
+    read_stage(&f, rubric, stage);
+    int r = corr_phases(&f, e);
+    if (r == 0)
+        r = corr_revisions(&f, e);
+    if (r == 0)
+        r = corr_signs(&f, rubric, e);
+    if (r == 0)
+        r = corr_changes(&f, rubric, e);
+    if (r < 0) {
+        facts_free(&f);
+        return r;
+    }
+    *ret = f;
+    return 0;
+}
+
+void facts_free(struct facts *f) {
+    if (!f)
+        return;
+    for (size_t i = 0; i < f->n_revisions; i++)
+        json_decref((json_t *)f->revisions[i].normal);
+    for (size_t i = 0; i < f->n_changes; i++) {
+        struct fact_change *c = &f->changes[i];
+        free(c->signs);
+        free(c->added);
+        free(c->removed);
+        free(c->lost);
+        free(c->unwitnessed);
+    }
+    json_decref(f->texts);
+    free(f->phases);
+    free(f->revisions);
+    free(f->signs);
+    free(f->changes);
+    free(f->unreadable);
+    *f = (struct facts){0};
+}
+
+/* ---- snapshots */
+
+struct found {
+    const Pilotgate__Object *o;
+    struct fact_ref ref;
+    int64_t t;
+};
+
+static int by_name(const void *a, const void *b) {
+    const struct found *x = a;
+    const struct found *y = b;
+    int c = strcmp(x->o->kind, y->o->kind);
+    if (c == 0)
+        c = strcmp(x->o->name, y->o->name);
+    if (c == 0)
+        c = x->t < y->t ? -1 : x->t > y->t;
+    if (c == 0)
+        c = x->ref.stream < y->ref.stream ? -1 : x->ref.stream > y->ref.stream;
+    if (c == 0)
+        c = x->ref.seq < y->ref.seq ? -1 : x->ref.seq > y->ref.seq;
+    return c;
+}
+
+static int same_object(const struct found *a, const struct found *b) {
+    return strcmp(a->o->kind, b->o->kind) == 0 && strcmp(a->o->name, b->o->name) == 0;
+}
+
+/* Several agents tell of one state; whoever is late repeats a resource version that is already past. */
+static int repeats_version(const struct found *group, const struct found *item) {
+    for (const struct found *g = group; g < item; g++)
+        if (*item->o->resource_version && strcmp(g->o->resource_version, item->o->resource_version) == 0 &&
+            g->o->op != PILOTGATE__OBJECT__OP__OP_DELETED)
+            return item->o->op != PILOTGATE__OBJECT__OP__OP_DELETED;
+    return 0;
+}
+
+/* The newest state in a group of records of one object, ascending in time. */
+static const struct found *newest_state(const struct found *group, const struct found *end) {
+    const struct found *newest = group;
+    for (const struct found *g = group + 1; g < end; g++)
+        if (!repeats_version(group, g))
+            newest = g;
+    return newest;
+}
+
+/* A confirmation repeats a digest without the text; a failed read says nothing about the state. */
+static int tells_state(const Pilotgate__Object *o) {
+    return o->op == PILOTGATE__OBJECT__OP__OP_LISTED || o->op == PILOTGATE__OBJECT__OP__OP_ADDED ||
+           o->op == PILOTGATE__OBJECT__OP__OP_MODIFIED || o->op == PILOTGATE__OBJECT__OP__OP_DELETED;
+}
+
+static int collect_states(const struct facts *f, int64_t t, struct found **ret, size_t *ret_n) {
+    struct found *all = NULL;
+    size_t n = 0;
+    size_t cap = 0;
+    for (size_t i = 0; i < f->ev->records.n; i++) {
+        const struct ev_record *r = &f->ev->records.items[i];
+        if (r->r->body_case != PILOTGATE__RECORD__BODY_OBJECT || !corr_in_stage(f, r->stream) ||
+            !tells_state(r->r->object) || r->r->object->own || r->r->object->control)
+            continue;
+        int64_t lo;
+        int64_t hi;
+        corr_interval(f->ev, r->stream, r->r->object->t_wall_ns, 0, &lo, &hi);
+        if (hi > t)
+            continue;
+        struct found *slot = CORR_PUSH(all, n, cap);
+        if (!slot) {
+            free(all);
+            return -ENOMEM;
+        }
+        *slot = (struct found){r->r->object, {r->stream, r->seq}, hi};
+        n++;
+    }
+    *ret = all;
+    *ret_n = n;
+    return 0;
+}
+
+int facts_snapshot(const struct facts *f, int64_t t, facts_object_fn *fn, void *ctx, struct err *e) {
+    struct found *all;
+    size_t n;
+    if (collect_states(f, t, &all, &n) < 0)
+        return err_oom(e);
+    if (n)
+        qsort(all, n, sizeof *all, by_name);
+    int r = 0;
+    for (size_t i = 0, j; i < n && r == 0; i = j) {
+        for (j = i + 1; j < n && same_object(&all[i], &all[j]); j++) {
+        }
+        const struct found *state = newest_state(&all[i], &all[j]);
+        if (state->o->op != PILOTGATE__OBJECT__OP__OP_DELETED)
+            r = fn(ctx, state->o, state->ref);
+    }
+    free(all);
+    return r;
+}

@@ -1,0 +1,259 @@
+/* load: see load.h. Two passes: first what is small (phases, objects, lost calls, clocks) over the whole
+ * pilot, then coverage and call blocks of the windows that the first pass found. */
+#include "correlate/load.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/js.h"
+#include "base/when.h"
+
+/* Agents' clocks may be off by this much before a window of theirs is missed by the query. */
+#define LOAD_MARGIN_NS (60 * WHEN_S)
+
+struct loading {
+    struct evidence *ev;
+    struct ev_list *list;
+    struct err *e;
+};
+
+/* ---- streams and documents */
+
+static int take_stream(void *ctx, const struct store_stream_row *row) {
+    struct loading *l = ctx;
+    struct ev_stream s = {.id = row->id, .conflicts = row->conflicts};
+    memcpy(s.cluster, row->cluster, sizeof s.cluster);
+    memcpy(s.namespace_name, row->namespace_name, sizeof s.namespace_name);
+    memcpy(s.node, row->node, sizeof s.node);
+    memcpy(s.boot, row->boot, sizeof s.boot);
+    return ev_add_stream(l->ev, &s) < 0 ? -ENOMEM : 0;
+}
+
+static struct ev_stream *stream_by_id(struct evidence *ev, int64_t id, size_t *ret_index) {
+    size_t lo = 0;
+    size_t hi = ev->n_streams;
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        if (ev->streams[mid].id < id)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    if (lo == ev->n_streams || ev->streams[lo].id != id)
+        return NULL;
+    *ret_index = lo;
+    return &ev->streams[lo];
+}
+
+static int by_id(const void *a, const void *b) {
+    const struct ev_stream *x = a;
+    const struct ev_stream *y = b;
+    return x->id < y->id ? -1 : x->id > y->id;
+}
+
+static int take_gap(void *ctx, const struct store_gap_row *row) {
+    struct loading *l = ctx;
+    size_t i;
+    struct ev_stream *s = stream_by_id(l->ev, row->stream, &i);
+    if (s)
+        s->lost_seqs += row->to_seq - row->from_seq + 1;
+    return 0;
+}
+
+static int take_pilot(void *ctx, const char *name, const json_t *body, uint64_t commit, int64_t at_ns) {
+    struct loading *l = ctx;
+    (void)name;
+    (void)commit;
+    (void)at_ns;
+    json_decref(l->ev->pilot);
+    l->ev->pilot = json_deep_copy(body);
+    return l->ev->pilot ? 0 : -ENOMEM;
+}
+
+struct documents {
+    json_t *list;
+};
+
+static int take_document(void *ctx, const char *name, const json_t *body, uint64_t commit, int64_t at_ns) {
+    struct documents *d = ctx;
+    (void)commit;
+    json_t *copy = json_deep_copy(body);
+    if (!copy || json_object_set_new(copy, "name", json_string(name)) < 0 ||
+        json_object_set_new(copy, "at_ns", json_integer(at_ns)) < 0 ||
+        json_array_append_new(d->list, copy) < 0)
+        return -ENOMEM;
+    return 0;
+}
+
+static int load_documents(struct store *s, struct evidence *ev, struct err *e) {
+    ev->marks = json_array();
+    ev->drills = json_array();
+    if (!ev->marks || !ev->drills)
+        return err_oom(e);
+    struct loading l = {.ev = ev, .e = e};
+    int r = store_documents(s, ev->commit, "pilot", take_pilot, &l, e);
+    if (r == 0)
+        r = store_documents(s, ev->commit, "mark", take_document, &(struct documents){ev->marks}, e);
+    if (r == 0)
+        r = store_documents(s, ev->commit, "drill", take_document, &(struct documents){ev->drills}, e);
+    return r;
+}
+
+/* ---- records */
+
+static int take_record(void *ctx, const struct store_record *row, uint64_t commit) {
+    struct loading *l = ctx;
+    (void)commit;
+    size_t i;
+    if (!stream_by_id(l->ev, row->stream, &i))
+        return err_set(l->e, -EBADMSG, "the store names a stream that it does not have: restore a backup");
+    Pilotgate__Record *r;
+    int rc = wire_record_unpack(row->payload, row->len, &r, l->e);
+    if (rc < 0)
+        return rc;
+    if (r->body_case == PILOTGATE__RECORD__BODY__NOT_SET) {
+        l->ev->unknown_records++;
+        wire_record_free(&r);
+        return 0;
+    }
+    return ev_add(l->ev, l->list, i, row->seq, r) < 0 ? err_oom(l->e) : 0;
+}
+
+static int load_whole_pilot(struct store *s, struct evidence *ev, struct err *e) {
+    struct loading l = {.ev = ev, .list = &ev->records, .e = e};
+    struct store_query q = {.commit = ev->commit,
+                            .families = 1u << WIRE_FAMILY_NONE | 1u << WIRE_FAMILY_TIMING |
+                                        1u << WIRE_FAMILY_PHASE | 1u << WIRE_FAMILY_CALL |
+                                        1u << WIRE_FAMILY_OBJECT | 1u << WIRE_FAMILY_LOSS};
+    return store_records(s, &q, take_record, &l, e);
+}
+
+struct span {
+    int64_t from, to;
+};
+
+static int by_from(const void *a, const void *b) {
+    const struct span *x = a;
+    const struct span *y = b;
+    return x->from < y->from ? -1 : x->from > y->from;
+}
+
+/* The windows of a stage's changes, overlapping ones joined, so that nothing is loaded twice. */
+static size_t join_windows(const struct facts *f, struct span *out) {
+    for (size_t i = 0; i < f->n_changes; i++)
+        out[i] =
+            (struct span){f->changes[i].begin_lo - LOAD_MARGIN_NS, f->changes[i].window_to + LOAD_MARGIN_NS};
+    if (f->n_changes == 0)
+        return 0;
+    qsort(out, f->n_changes, sizeof *out, by_from);
+    size_t n = 1;
+    for (size_t i = 1; i < f->n_changes; i++) {
+        if (out[i].from <= out[n - 1].to)
+            out[n - 1].to = out[i].to > out[n - 1].to ? out[i].to : out[n - 1].to;
+        else
+            out[n++] = out[i];
+    }
+    return n;
+}
+
+static int load_windows(struct store *s, struct evidence *ev, const struct facts *f, struct err *e) {
+    struct span *spans = calloc(f->n_changes + 1, sizeof *spans);
+    if (!spans)
+        return err_oom(e);
+    size_t n = join_windows(f, spans);
+    char cluster[FACTS_STAGE_MAX];
+    (void)snprintf(cluster, sizeof cluster, "%s", f->stage);
+    char *slash = strchr(cluster, '/');
+    int r = 0;
+    if (slash)
+        *slash = 0;
+    struct loading l = {.ev = ev, .list = &ev->watched, .e = e};
+    for (size_t i = 0; slash && i < n && r == 0; i++) {
+        struct store_query q = {.commit = ev->commit,
+                                .cluster = cluster,
+                                .namespace_name = slash + 1,
+                                .families = 1u << WIRE_FAMILY_CALLS | 1u << WIRE_FAMILY_COVERAGE,
+                                .from_ns = spans[i].from,
+                                .to_ns = spans[i].to};
+        r = store_records(s, &q, take_record, &l, e);
+    }
+    free(spans);
+    return r;
+}
+
+static int load_stages(struct store *s, struct corr *c, struct err *e) {
+    const json_t *list = js_at(c->ev.pilot, "stages");
+    size_t n = json_array_size(list);
+    c->stages = calloc(n ? n : 1, sizeof *c->stages);
+    if (!c->stages)
+        return err_oom(e);
+    for (size_t i = 0; i < n; i++) {
+        int r = facts_build(&c->ev, &c->rubric, json_array_get(list, i), &c->stages[i], e);
+        if (r < 0)
+            return r;
+        c->n_stages++;
+    }
+    for (size_t i = 0; i < n; i++) {
+        int r = load_windows(s, &c->ev, &c->stages[i], e);
+        if (r < 0)
+            return r;
+    }
+    for (size_t i = 0; i < n; i++) {
+        int r = facts_exposure(&c->stages[i], &c->rubric, c->at_ns, e);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+static int load_all(struct store *s, struct corr *c, struct err *e) {
+    int r = load_documents(s, &c->ev, e);
+    if (r == 0)
+        r = rubric_load(js_at(c->ev.pilot, "rubric"), &c->rubric, e);
+    struct loading l = {.ev = &c->ev, .e = e};
+    if (r == 0)
+        r = store_streams(s, take_stream, &l, e);
+    if (r == 0 && c->ev.n_streams)
+        qsort(c->ev.streams, c->ev.n_streams, sizeof *c->ev.streams, by_id);
+    if (r == 0)
+        r = store_gaps(s, c->ev.commit, take_gap, &l, e);
+    if (r == 0)
+        r = load_whole_pilot(s, &c->ev, e);
+    if (r == 0)
+        r = load_stages(s, c, e);
+    return r;
+}
+
+int corr_load(struct store *s, uint64_t commit, int64_t at_ns, struct corr *ret, struct err *e) {
+    struct corr c = {.at_ns = at_ns};
+    int r = 0;
+    if (commit)
+        c.commit = commit;
+    else
+        r = store_newest_commit(s, &c.commit, &c.ev.commit_at_ns, e);
+    c.ev.commit = c.commit;
+    if (r == 0)
+        r = load_all(s, &c, e);
+    if (r < 0) {
+        corr_free(&c);
+        return r;
+    }
+    *ret = c;
+    /* Facts point at the evidence: after the move they must point at where it now lives. */
+    for (size_t i = 0; i < ret->n_stages; i++)
+        ret->stages[i].ev = &ret->ev;
+    return 0;
+}
+
+void corr_free(struct corr *c) {
+    if (!c)
+        return;
+    for (size_t i = 0; i < c->n_stages; i++)
+        facts_free(&c->stages[i]);
+    free(c->stages);
+    rubric_free(&c->rubric);
+    ev_free(&c->ev);
+    *c = (struct corr){0};
+}

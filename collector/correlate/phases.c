@@ -1,0 +1,176 @@
+/* phases: deployment phases, Helm revisions and what could not be read, of one stage. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/js.h"
+#include "base/when.h"
+#include "correlate/correlate_priv.h"
+
+static int by_time(const void *a, const void *b) {
+    const struct fact_phase *x = a;
+    const struct fact_phase *y = b;
+    if (x->lo != y->lo)
+        return x->lo < y->lo ? -1 : 1;
+    if (x->ref.stream != y->ref.stream)
+        return x->ref.stream < y->ref.stream ? -1 : 1;
+    return x->ref.seq < y->ref.seq ? -1 : x->ref.seq > y->ref.seq;
+}
+
+/* Several agents may tell of one phase of one object: the earliest telling stays. */
+static size_t drop_repeats(struct fact_phase *p, size_t n) {
+    size_t kept = 0;
+    json_t *seen = json_object();
+    for (size_t i = 0; i < n; i++) {
+        char key[2 * WIRE_NAME_MAX + 128];
+        (void)snprintf(key, sizeof key, "%d %s %s %lld", p[i].kind, p[i].p->subject, p[i].p->uid,
+                       (long long)(p[i].p->origin == PILOTGATE__ORIGIN__ORIGIN_API_TIMESTAMP
+                                       ? p[i].p->t_wall_ns
+                                       : p[i].lo / (5 * WHEN_S)));
+        if (seen && json_object_get(seen, key))
+            continue;
+        if (seen)
+            (void)json_object_set_new(seen, key, json_true());
+        p[kept++] = p[i];
+    }
+    json_decref(seen);
+    return kept;
+}
+
+int corr_phases(struct facts *f, struct err *e) {
+    for (size_t i = 0; i < f->ev->records.n; i++) {
+        const struct ev_record *r = &f->ev->records.items[i];
+        if (r->r->body_case != PILOTGATE__RECORD__BODY_PHASE || !corr_in_stage(f, r->stream) ||
+            r->r->phase->own)
+            continue;
+        const Pilotgate__Phase *p = r->r->phase;
+        struct fact_phase *slot = CORR_PUSH(f->phases, f->n_phases, f->cap_phases);
+        if (!slot)
+            return err_oom(e);
+        slot->kind = (int)p->kind;
+        slot->p = p;
+        slot->ref = (struct fact_ref){r->stream, r->seq};
+        /* The API server's clock is not the agent's: its whole seconds carry no offset of ours. */
+        if (p->origin == PILOTGATE__ORIGIN__ORIGIN_API_TIMESTAMP) {
+            slot->lo = p->t_wall_ns;
+            slot->hi = p->t_wall_ns + (int64_t)p->precision_ns;
+        } else {
+            corr_interval(f->ev, r->stream, p->t_wall_ns, (int64_t)p->precision_ns, &slot->lo, &slot->hi);
+        }
+        f->n_phases++;
+    }
+    if (f->n_phases)
+        qsort(f->phases, f->n_phases, sizeof *f->phases, by_time);
+    f->n_phases = drop_repeats(f->phases, f->n_phases);
+    return 0;
+}
+
+/* ---- revisions */
+
+static struct fact_revision *find_revision(struct facts *f, const char *release, int revision,
+                                           int64_t created) {
+    for (size_t i = 0; i < f->n_revisions; i++) {
+        struct fact_revision *v = &f->revisions[i];
+        if (v->revision == revision && strcmp(v->release, release) == 0 && v->created_lo == created)
+            return v;
+    }
+    return NULL;
+}
+
+static void fill_revision(struct fact_revision *v, const Pilotgate__Object *o) {
+    v->release = js_str(v->normal, "name", "");
+    v->revision = (int)js_int(v->normal, "revision", 0);
+    v->status = js_str(v->normal, "status", "");
+    v->description = js_str(v->normal, "description", "");
+    v->chart = js_str(v->normal, "chart.name", "");
+    v->chart_version = js_str(v->normal, "chart.version", "");
+    v->manifest_digest = js_str(v->normal, "manifest_digest", "");
+    v->config_digest = js_str(v->normal, "config_digest", "");
+    v->created_lo = o->created_wall_ns;
+    v->created_hi = o->created_wall_ns + WHEN_S;
+}
+
+static int add_release_object(struct facts *f, const struct ev_record *r, const Pilotgate__Object *o,
+                              struct err *e) {
+    json_t *normal;
+    if (js_parse(o->normal, strlen(o->normal), WIRE_NORMAL_MAX, &normal, NULL) < 0)
+        return 0; /* cut or deleted: tells nothing of the content */
+    struct fact_revision now = {.normal = normal};
+    fill_revision(&now, o);
+    if (f->release && strcmp(now.release, f->release) != 0) {
+        json_decref(normal);
+        return 0;
+    }
+    struct fact_revision *v = find_revision(f, now.release, now.revision, now.created_lo);
+    if (!v) {
+        v = CORR_PUSH(f->revisions, f->n_revisions, f->cap_revisions);
+        if (!v) {
+            json_decref(normal);
+            return err_oom(e);
+        }
+        f->n_revisions++;
+        v->ref = (struct fact_ref){r->stream, r->seq};
+    }
+    int64_t lo;
+    int64_t hi;
+    corr_interval(f->ev, r->stream, o->t_wall_ns, 0, &lo, &hi);
+    now.live = v->live || o->op == PILOTGATE__OBJECT__OP__OP_ADDED;
+    now.ref = v->ref;
+    now.deployed_lo = v->deployed_lo;
+    now.deployed_hi = v->deployed_hi;
+    if (strcmp(now.status, "deployed") == 0 && (now.deployed_hi == 0 || hi < now.deployed_hi)) {
+        now.deployed_lo = o->op == PILOTGATE__OBJECT__OP__OP_LISTED ? now.created_lo : lo;
+        now.deployed_hi = hi;
+    }
+    json_decref((json_t *)v->normal);
+    *v = now;
+    return 0;
+}
+
+static int by_creation(const void *a, const void *b) {
+    const struct fact_revision *x = a;
+    const struct fact_revision *y = b;
+    if (x->created_lo != y->created_lo)
+        return x->created_lo < y->created_lo ? -1 : 1;
+    return x->revision < y->revision ? -1 : x->revision > y->revision;
+}
+
+static int by_arrival(const void *a, const void *b) {
+    const struct ev_record *x = *(const struct ev_record *const *)a;
+    const struct ev_record *y = *(const struct ev_record *const *)b;
+    if (x->r->object->t_wall_ns != y->r->object->t_wall_ns)
+        return x->r->object->t_wall_ns < y->r->object->t_wall_ns ? -1 : 1;
+    if (x->stream != y->stream)
+        return x->stream < y->stream ? -1 : 1;
+    return x->seq < y->seq ? -1 : x->seq > y->seq;
+}
+
+int corr_revisions(struct facts *f, struct err *e) {
+    const struct ev_record **found = NULL;
+    size_t n = 0;
+    size_t cap = 0;
+    int rc = 0;
+    for (size_t i = 0; i < f->ev->records.n && rc == 0; i++) {
+        const struct ev_record *r = &f->ev->records.items[i];
+        if (r->r->body_case != PILOTGATE__RECORD__BODY_OBJECT || !corr_in_stage(f, r->stream))
+            continue;
+        const Pilotgate__Object *o = r->r->object;
+        if (o->own || strcmp(o->kind, "HelmRelease") != 0 || !*o->normal)
+            continue;
+        const struct ev_record **slot = CORR_PUSH(found, n, cap);
+        if (!slot) {
+            rc = err_oom(e);
+            break;
+        }
+        *slot = r;
+        n++;
+    }
+    if (n)
+        qsort(found, n, sizeof *found, by_arrival);
+    for (size_t i = 0; i < n && rc == 0; i++)
+        rc = add_release_object(f, found[i], found[i]->r->object, e);
+    free(found);
+    if (f->n_revisions)
+        qsort(f->revisions, f->n_revisions, sizeof *f->revisions, by_creation);
+    return rc;
+}

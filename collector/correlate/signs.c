@@ -1,0 +1,230 @@
+/* signs: every way in which a change of configuration shows in the records of one stage.
+ *
+ * The states of an object are replayed in time; a new digest is a sign, placed between the last moment at
+ * which the old state was seen and the first at which the new one was. A state belongs to (kind, name);
+ * a catalogue or configuration also to the node that read it, since each node asks for itself. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/when.h"
+#include "correlate/correlate_priv.h"
+
+struct seen {
+    const struct ev_record *r;
+    const Pilotgate__Object *o;
+    int64_t lo, hi; /* of t_wall_ns, on the collector's clock */
+};
+
+struct state {                  /* of one object, as of the replay's position */
+    const Pilotgate__Object *o; /* record that told the digest */
+    int64_t known_hi;           /* last moment at which it was seen so */
+};
+
+struct replay {
+    struct facts *f;
+    json_t *index; /* key -> position in states */
+    struct state *states;
+    size_t n, cap;
+    json_t *versions;           /* (kind, name, uid, resourceVersion) already told */
+    const struct seen *release; /* newest record of a Helm release so far */
+};
+
+static int by_time(const void *a, const void *b) {
+    const struct seen *x = a;
+    const struct seen *y = b;
+    if (x->hi != y->hi)
+        return x->hi < y->hi ? -1 : 1;
+    if (x->r->stream != y->r->stream)
+        return x->r->stream < y->r->stream ? -1 : 1;
+    return x->r->seq < y->r->seq ? -1 : x->r->seq > y->r->seq;
+}
+
+static int collect(const struct facts *f, struct seen **ret, size_t *ret_n) {
+    struct seen *all = NULL;
+    size_t n = 0;
+    size_t cap = 0;
+    for (size_t i = 0; i < f->ev->records.n; i++) {
+        const struct ev_record *r = &f->ev->records.items[i];
+        if (r->r->body_case != PILOTGATE__RECORD__BODY_OBJECT || !corr_in_stage(f, r->stream) ||
+            r->r->object->own)
+            continue;
+        struct seen *slot = CORR_PUSH(all, n, cap);
+        if (!slot) {
+            free(all);
+            return -ENOMEM;
+        }
+        *slot = (struct seen){.r = r, .o = r->r->object};
+        corr_interval(f->ev, r->stream, r->r->object->t_wall_ns, 0, &slot->lo, &slot->hi);
+        n++;
+    }
+    if (n)
+        qsort(all, n, sizeof *all, by_time);
+    *ret = all;
+    *ret_n = n;
+    return 0;
+}
+
+static int is_probe_object(const Pilotgate__Object *o) {
+    return strcmp(o->kind, "ToolCatalogue") == 0 || strcmp(o->kind, "ProductConfiguration") == 0;
+}
+
+static enum fact_sign_kind sign_kind(const Pilotgate__Object *o) {
+    if (strcmp(o->kind, "HelmRelease") == 0)
+        return FACT_SIGN_RELEASE;
+    if (strcmp(o->kind, "ToolCatalogue") == 0)
+        return FACT_SIGN_CATALOGUE;
+    return strcmp(o->kind, "ProductConfiguration") == 0 ? FACT_SIGN_CONFIGURATION : FACT_SIGN_OBJECT;
+}
+
+static struct state *state_of(struct replay *p, const struct seen *s) {
+    char key[3 * WIRE_NAME_MAX + 16];
+    const char *node = is_probe_object(s->o) ? p->f->ev->streams[s->r->stream].node : "";
+    (void)snprintf(key, sizeof key, "%s\n%s\n%s", node, s->o->kind, s->o->name);
+    json_t *at = json_object_get(p->index, key);
+    if (at)
+        return &p->states[json_integer_value(at)];
+    struct state *slot = CORR_PUSH(p->states, p->n, p->cap);
+    if (!slot || json_object_set_new(p->index, key, json_integer((json_int_t)p->n)) < 0)
+        return NULL;
+    p->n++;
+    return slot;
+}
+
+/* A late agent's telling of a version that another has told already is no news. */
+static int told_before(struct replay *p, const Pilotgate__Object *o) {
+    if (!*o->resource_version || o->op == PILOTGATE__OBJECT__OP__OP_DELETED)
+        return 0;
+    char key[4 * WIRE_NAME_MAX];
+    (void)snprintf(key, sizeof key, "%s\n%s\n%s\n%s", o->kind, o->name, o->uid, o->resource_version);
+    if (json_object_get(p->versions, key))
+        return 1;
+    (void)json_object_set_new(p->versions, key, json_true());
+    return 0;
+}
+
+static int add_sign(struct facts *f, const struct seen *s, const struct state *old, struct err *e) {
+    struct fact_sign *sign = CORR_PUSH(f->signs, f->n_signs, f->cap_signs);
+    if (!sign)
+        return err_oom(e);
+    int64_t lo = old->o ? old->known_hi : s->lo;
+    if (sign_kind(s->o) == FACT_SIGN_RELEASE) {
+        lo = s->o->created_wall_ns; /* Helm makes the revision's Secret before it touches anything else */
+    } else if (s->o->previous_wall_ns) {
+        int64_t prev_lo;
+        int64_t prev_hi;
+        corr_interval(f->ev, s->r->stream, s->o->previous_wall_ns, 0, &prev_lo, &prev_hi);
+        if (prev_lo > lo || !old->o)
+            lo = prev_lo;
+    }
+    *sign = (struct fact_sign){
+        .kind = sign_kind(s->o),
+        .object_kind = s->o->kind,
+        .name = s->o->name,
+        .old_digest = old->o ? old->o->digest : "",
+        .new_digest = s->o->op == PILOTGATE__OBJECT__OP__OP_DELETED ? "" : s->o->digest,
+        .before = old->o,
+        .after = s->o,
+        .lo = lo < s->hi ? lo : s->hi,
+        .hi = s->hi,
+        .ref = {s->r->stream, s->r->seq},
+    };
+    f->n_signs++;
+    return 0;
+}
+
+static int set_unreadable(struct facts *f, const struct seen *s, struct err *e) {
+    for (size_t i = 0; i < f->n_unreadable; i++)
+        if (strcmp(f->unreadable[i].kind, s->o->kind) == 0)
+            return 0;
+    struct fact_unreadable *u = CORR_PUSH(f->unreadable, f->n_unreadable, f->cap_unreadable);
+    if (!u)
+        return err_oom(e);
+    *u = (struct fact_unreadable){s->o->kind, s->o->reason, {s->r->stream, s->r->seq}, s->hi};
+    f->n_unreadable++;
+    return 0;
+}
+
+static void set_readable(struct facts *f, const char *kind) {
+    size_t kept = 0;
+    for (size_t i = 0; i < f->n_unreadable; i++)
+        if (strcmp(f->unreadable[i].kind, kind) != 0)
+            f->unreadable[kept++] = f->unreadable[i];
+    f->n_unreadable = kept;
+}
+
+/* "shop.v2" is of release "shop". */
+static int of_release(const char *object_name, const char *release) {
+    size_t n = strlen(release);
+    return strncmp(object_name, release, n) == 0 && strncmp(object_name + n, ".v", 2) == 0;
+}
+
+/* A revision that came while nobody watched, and that a later stream found in its first list. */
+static int came_unwatched(const struct replay *p, const struct seen *s) {
+    return p->release && p->release->r->stream != s->r->stream &&
+           s->o->created_wall_ns + WHEN_S > p->release->hi;
+}
+
+/* One sign a revision, its creation; what becomes of it is its own story. */
+static int is_release_sign(const struct replay *p, const struct seen *s, const struct state *old) {
+    if (old->o || (p->f->release && !of_release(s->o->name, p->f->release)))
+        return 0;
+    return s->o->op == PILOTGATE__OBJECT__OP__OP_ADDED || came_unwatched(p, s);
+}
+
+/* Is a new state of this object a sign at all? A first sight is a baseline, not a change. */
+static int is_sign(const struct replay *p, const struct seen *s, const struct state *old) {
+    const Pilotgate__Object *o = s->o;
+    if (sign_kind(o) == FACT_SIGN_RELEASE)
+        return is_release_sign(p, s, old);
+    if (o->op == PILOTGATE__OBJECT__OP__OP_LISTED && !old->o)
+        return 0;
+    if (o->control || strcmp(o->kind, "Namespace") == 0)
+        return 0;
+    return !(p->f->release && *o->release && strcmp(o->release, p->f->release) != 0);
+}
+
+static int replay_one(struct replay *p, const struct seen *s, const struct rubric *rubric, struct err *e) {
+    const Pilotgate__Object *o = s->o;
+    if (o->op == PILOTGATE__OBJECT__OP__OP_UNREADABLE)
+        return set_unreadable(p->f, s, e);
+    set_readable(p->f, o->kind);
+    if (!o->control) {
+        p->f->catalogue_seen |= strcmp(o->kind, "ToolCatalogue") == 0;
+        p->f->configuration_seen |= strcmp(o->kind, "ProductConfiguration") == 0;
+    }
+    if (rubric_ignores(rubric, o->kind, o->name) || told_before(p, o))
+        return 0;
+    struct state *st = state_of(p, s);
+    if (!st)
+        return err_oom(e);
+    const char *digest = o->op == PILOTGATE__OBJECT__OP__OP_DELETED ? "" : o->digest;
+    if (st->o && strcmp(st->o->op == PILOTGATE__OBJECT__OP__OP_DELETED ? "" : st->o->digest, digest) == 0) {
+        st->known_hi = s->hi;
+        return 0;
+    }
+    if (o->op == PILOTGATE__OBJECT__OP__OP_CONFIRMED && !st->o)
+        return 0;
+    int rc = is_sign(p, s, st) ? add_sign(p->f, s, st, e) : 0;
+    if (sign_kind(o) == FACT_SIGN_RELEASE)
+        p->release = s;
+    *st = (struct state){o, s->hi};
+    return rc;
+}
+
+int corr_signs(struct facts *f, const struct rubric *rubric, struct err *e) {
+    struct seen *all;
+    size_t n;
+    if (collect(f, &all, &n) < 0)
+        return err_oom(e);
+    struct replay p = {.f = f, .index = json_object(), .versions = json_object()};
+    int rc = p.index && p.versions ? 0 : err_oom(e);
+    for (size_t i = 0; i < n && rc == 0; i++)
+        rc = replay_one(&p, &all[i], rubric, e);
+    json_decref(p.index);
+    json_decref(p.versions);
+    free(p.states);
+    free(all);
+    return rc;
+}

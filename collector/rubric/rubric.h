@@ -1,0 +1,43 @@
+/* rubric: the scorecard's gates and the thresholds they are judged by, as data.
+ *
+ * The default is category-8.yaml, compiled in. A pilot's `rubric:` mapping replaces single values of
+ * `rules`; unknown names and values out of range are errors. The digest is BLAKE2b-256 over the canonical
+ * JSON of what is in force. Not thread-safe to build; read-only afterwards.
+ */
+#pragma once
+
+#include <jansson.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+#define RUBRIC_GATES_MAX 16
+#define RUBRIC_DIGEST_MAX 65
+
+struct rubric_rules {
+    int64_t deployment_limit_ns;
+    double max_drop_rate; /* 0 < r < 1 */
+    double confidence;    /* 0.5 <= c < 1 */
+    int64_t min_in_flight_per_kind;
+    int64_t longest_call_ns, keep_alive_ns, merge_gap_ns, coverage_gap_ns, clock_error_max_ns;
+    int64_t rollback_limit_ns;
+};
+
+struct rubric_gate { /* strings are borrowed from the document */
+    const char *id, *title, *pass, *benchmark, *evaluator, *pending;
+};
+
+struct rubric {
+    json_t *doc; /* owned */
+    char digest[RUBRIC_DIGEST_MAX];
+    struct rubric_rules rules;
+    struct rubric_gate gates[RUBRIC_GATES_MAX];
+    size_t n_gates;
+};
+
+/* overrides: the pilot's `rubric` object, or NULL. */
+int rubric_load(const json_t *overrides, struct rubric *ret, struct err *e) MUST_CHECK;
+void rubric_free(struct rubric *r);
+
+/* True when the rubric says that changes of this object do not count. */
+int rubric_ignores(const struct rubric *r, const char *kind, const char *name);

@@ -1,0 +1,216 @@
+/* deployment: from the earliest sign of the stage to the first successful tool call through the gateway.
+ *
+ * t0 is the namespace's creation or the first release object, whichever is earlier; only a mark named "t0"
+ * that says who set it makes it later, and then it is displayed. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/js.h"
+#include "base/when.h"
+#include "gates/gates_priv.h"
+
+struct moment {
+    int64_t lo, hi; /* hi 0: did not happen */
+    struct fact_ref ref;
+    int bound; /* Pilotgate__TimeBound */
+};
+
+static void earlier(struct moment *m, int64_t lo, int64_t hi, struct fact_ref ref, int bound) {
+    if (m->hi == 0 || lo < m->lo)
+        *m = (struct moment){lo, hi, ref, bound};
+}
+
+static void later(struct moment *m, const struct fact_phase *p) {
+    if (m->hi == 0 || p->hi > m->hi)
+        *m = (struct moment){p->lo, p->hi, p->ref, (int)p->p->bound};
+}
+
+static struct moment first_phase(const struct facts *f, int kind, const char *reason) {
+    struct moment m = {0};
+    for (size_t i = 0; i < f->n_phases; i++)
+        if (f->phases[i].kind == kind && (!reason || strcmp(f->phases[i].p->reason, reason) == 0))
+            earlier(&m, f->phases[i].lo, f->phases[i].hi, f->phases[i].ref, (int)f->phases[i].p->bound);
+    return m;
+}
+
+/* The last time that this happened to a pod before the moment `until`: "all pods scheduled". */
+static struct moment last_phase_before(const struct facts *f, int kind, const struct moment *until) {
+    struct moment m = {0};
+    for (size_t i = 0; i < f->n_phases; i++)
+        if (f->phases[i].kind == kind && f->phases[i].lo <= until->hi)
+            later(&m, &f->phases[i]);
+    return m;
+}
+
+static struct moment release_created(const struct facts *f) {
+    struct moment m = {0};
+    for (size_t i = 0; i < f->n_revisions; i++)
+        earlier(&m, f->revisions[i].created_lo, f->revisions[i].created_hi, f->revisions[i].ref,
+                PILOTGATE__TIME_BOUND__TIME_BOUND_AT);
+    return m;
+}
+
+static struct moment release_deployed(const struct facts *f) {
+    struct moment m = {0};
+    for (size_t i = 0; i < f->n_revisions; i++)
+        if (f->revisions[i].deployed_hi)
+            earlier(&m, f->revisions[i].deployed_lo, f->revisions[i].deployed_hi, f->revisions[i].ref,
+                    f->revisions[i].live ? PILOTGATE__TIME_BOUND__TIME_BOUND_AT
+                                         : PILOTGATE__TIME_BOUND__TIME_BOUND_AT_MOST);
+    return m;
+}
+
+static const json_t *t0_mark(const struct facts *f) {
+    const json_t *found = NULL;
+    size_t i;
+    json_t *m;
+    json_array_foreach(f->ev->marks, i, m) {
+        if (strcmp(js_str(m, "stage", ""), f->stage) == 0 && strcmp(js_str(m, "what", ""), "t0") == 0 &&
+            *js_str(m, "by", ""))
+            found = m;
+    }
+    return found;
+}
+
+static void add_step(json_t *steps, json_t *stage, const struct facts *f, const char *what,
+                     const struct moment *m, int64_t t0) {
+    json_t *o = json_pack("{s:s, s:b}", "phase", what, "seen", m->hi != 0);
+    if (!o)
+        return;
+    if (m->hi) {
+        char ref[WIRE_REF_MAX];
+        gate_set_time(o, "at", m->lo);
+        gate_set_seconds(o, "since_t0_s", m->lo - t0);
+        gate_set_seconds(o, "precision_s", m->hi - m->lo);
+        (void)json_object_set_new(
+            o, "bound",
+            json_string(m->bound == PILOTGATE__TIME_BOUND__TIME_BOUND_AT_MOST    ? "at most"
+                        : m->bound == PILOTGATE__TIME_BOUND__TIME_BOUND_AT_LEAST ? "at least"
+                                                                                 : "at"));
+        if (m->ref.seq)
+            (void)json_object_set_new(o, "evidence", json_string(facts_ref(f->ev, m->ref, ref)));
+        gate_cite(stage, f, m->ref);
+    }
+    (void)json_array_append_new(steps, o);
+}
+
+static json_t *steps_json(const struct facts *f, json_t *stage, const struct moment *t0,
+                          const struct moment *call) {
+    static const struct {
+        int kind;
+        const char *what;
+    } pods[] = {{PILOTGATE__PHASE__KIND__KIND_POD_SCHEDULED, "pods scheduled"},
+                {PILOTGATE__PHASE__KIND__KIND_IMAGE_PULLED, "images present"},
+                {PILOTGATE__PHASE__KIND__KIND_CONTAINER_STARTED, "containers started"},
+                {PILOTGATE__PHASE__KIND__KIND_POD_READY, "pods ready"}};
+    json_t *steps = json_array();
+    struct moment m = first_phase(f, PILOTGATE__PHASE__KIND__KIND_NAMESPACE_CREATED, NULL);
+    add_step(steps, stage, f, "namespace created", &m, t0->lo);
+    m = release_created(f);
+    add_step(steps, stage, f, "release created", &m, t0->lo);
+    struct moment end = *call;
+    if (!end.hi)
+        end.hi = INT64_MAX;
+    for (size_t i = 0; i < sizeof pods / sizeof *pods; i++) {
+        m = last_phase_before(f, pods[i].kind, &end);
+        add_step(steps, stage, f, pods[i].what, &m, t0->lo);
+    }
+    m = release_deployed(f);
+    add_step(steps, stage, f, "release deployed", &m, t0->lo);
+    m = first_phase(f, PILOTGATE__PHASE__KIND__KIND_FIRST_TOOL_LISTED, NULL);
+    add_step(steps, stage, f, "first tool listed", &m, t0->lo);
+    add_step(steps, stage, f, "first successful call to the custom server, through the gateway", call,
+             t0->lo);
+    return steps;
+}
+
+/* Installs before the one that is judged: uninstalling does not reset the clock. */
+static json_t *attempts_json(const struct facts *f) {
+    json_t *list = json_array();
+    for (size_t i = 0; i < f->n_revisions; i++) {
+        const struct fact_revision *v = &f->revisions[i];
+        if (v->revision != 1)
+            continue;
+        json_t *o = json_pack("{s:s, s:s, s:s, s:s}", "release", v->release, "chart", v->chart, "version",
+                              v->chart_version, "status", v->status);
+        if (!o)
+            continue;
+        gate_set_time(o, "created", v->created_lo);
+        (void)json_array_append_new(list, o);
+    }
+    return list;
+}
+
+static struct moment find_t0(const struct facts *f, json_t *o, int *ret_namespace_known) {
+    struct moment t0 = first_phase(f, PILOTGATE__PHASE__KIND__KIND_NAMESPACE_CREATED, NULL);
+    *ret_namespace_known = t0.hi != 0;
+    struct moment release = release_created(f);
+    if (release.hi)
+        earlier(&t0, release.lo, release.hi, release.ref, release.bound);
+    const json_t *mark = t0_mark(f);
+    int64_t at = js_int(mark, "at_ns", 0);
+    if (mark && at > t0.lo) {
+        t0.lo = t0.hi = at;
+        t0.ref.seq = 0;
+        *ret_namespace_known = 1;
+        (void)json_object_set_new(o, "t0_set_by", json_string(js_str(mark, "by", "")));
+    }
+    return t0;
+}
+
+static void decide(json_t *o, const struct corr *c, const struct facts *f, const struct moment *t0,
+                   const struct moment *call, int namespace_known) {
+    int64_t limit = c->rubric.rules.deployment_limit_ns;
+    char took[WHEN_TEXT_MAX];
+    char allowed[WHEN_TEXT_MAX];
+    (void)when_format_duration(limit, allowed);
+    if (t0->hi == 0 || f->n_revisions == 0)
+        gate_decide(o, GATE_PENDING, "no Helm release was seen in this stage yet");
+    else if (call->hi == 0 && c->at_ns - t0->lo > limit)
+        gate_decide(o, GATE_FAIL, "no successful call to the custom server through the gateway within %s",
+                    allowed);
+    else if (call->hi == 0)
+        gate_decide(
+            o, GATE_PENDING,
+            "no successful call to the custom server through the gateway yet: a probe of a target with "
+            "custom_server: true must get its expected answer");
+    else if (!release_deployed(f).hi)
+        gate_decide(o, GATE_PENDING, "the Helm release was not seen deployed yet");
+    else if (!namespace_known)
+        gate_decide(
+            o, GATE_INCONCLUSIVE,
+            "the namespace's creation could not be read, so the clock's start is not known: allow get "
+            "on the namespace, or `pilotgate mark --name t0`");
+    else if (call->hi - t0->lo < limit)
+        gate_decide(o, GATE_PASS,
+                    "%s from clean namespace to the first successful tool call; the limit is %s",
+                    when_format_duration(call->hi - t0->lo, took), allowed);
+    else
+        gate_decide(o, GATE_FAIL,
+                    "%s from clean namespace to the first successful tool call; the limit is %s",
+                    when_format_duration(call->lo - t0->lo, took), allowed);
+}
+
+json_t *gate_helm_deployment(const struct corr *c, const struct facts *f) {
+    json_t *o = gate_unjudgeable(f, 1);
+    if (o)
+        return o;
+    o = gate_stage(f, GATE_PENDING, "%s", "");
+    if (!o)
+        return NULL;
+    int namespace_known;
+    struct moment t0 = find_t0(f, o, &namespace_known);
+    struct moment call = first_phase(f, PILOTGATE__PHASE__KIND__KIND_FIRST_CALL, "custom-server");
+    decide(o, c, f, &t0, &call, namespace_known);
+    if (t0.hi) {
+        gate_set_time(o, "t0", t0.lo);
+        (void)json_object_set_new(o, "phases", steps_json(f, o, &t0, &call));
+    }
+    (void)json_object_set_new(o, "installs", attempts_json(f));
+    if (t0.hi && call.hi) {
+        json_t *m = json_object_get(o, "measured");
+        gate_set_seconds(m, "seconds", call.hi - t0.lo);
+        gate_set_seconds(m, "limit_s", c->rubric.rules.deployment_limit_ns);
+    }
+    return o;
+}

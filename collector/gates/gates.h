@@ -1,0 +1,32 @@
+/* gates: correlated facts and the rubric to verdicts. Pure: no I/O, no clock; the same store at commit N,
+ * rubric, evaluator version and time T give the same bytes.
+ *
+ * The result is the document of the CLI's contract (fields are only ever added):
+ *   {"pilot","at","commit","evaluator","rubric","gates":[
+ *     {"id","title","pass","verdict","summary","measured":{...},
+ *      "stages":[{"stage","verdict","reason","evidence":[ref...],"measured":{...}, ...}]}]}
+ * verdict: "PASS" "FAIL" "INCONCLUSIVE" "PENDING". Times are RFC 3339, durations seconds as numbers.
+ */
+#pragma once
+
+#include <jansson.h>
+
+#include "base/err.h"
+#include "correlate/corr.h"
+
+#define GATES_EVALUATOR "pilotgate " PILOTGATE_VERSION
+
+/* A new reference. */
+int gates_evaluate(const struct corr *c, json_t **ret, struct err *e) MUST_CHECK;
+
+/* Exit status of the contract: 0 all PASS, 1 any FAIL, 3 any INCONCLUSIVE or PENDING. gate: one id, or
+ * NULL for all. stage: only this one, or NULL. */
+int gates_exit_status(const json_t *result, const char *gate, const char *stage);
+
+/* The changes of every stage (or of one), newest last: a JSON array; a new reference. */
+int gates_changes(const struct corr *c, const char *stage, json_t **ret, struct err *e) MUST_CHECK;
+
+/* Clean independent units that prove a drop rate below max_rate at the confidence when none is lost. */
+uint64_t gates_units_needed(double max_rate, double confidence);
+/* Upper bound of the drop rate after n clean units. */
+double gates_rate_bound(uint64_t n, double confidence);

@@ -1,0 +1,182 @@
+/* main of pilotgate-agent: wiring only. Reads the configuration, starts the journal and the sources that
+ * emit into it, waits for SIGTERM or SIGINT, and stops them in the order in which data flows. */
+#include <curl/curl.h>
+#include <signal.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/norm.h"
+#include "base/when.h"
+#include "config.h"
+#include "kube/kube.h"
+#include "mcp/mcp.h"
+#include "uplink/journal.h"
+
+#define GRACE (5 * WHEN_S)
+#define EXIT_WRONG 2 /* configuration, usage or a failed check */
+
+struct agent {
+    struct config config;
+    struct norm_key key;
+    uint8_t boot[WIRE_BOOT_BYTES];
+    struct journal_identity identity;
+    struct journal *journal;
+    struct kube *kube;
+    struct mcp *mcp;
+};
+
+static int complain(const struct err *e) {
+    (void)fprintf(stderr, "pilotgate-agent: %s\n", e->text);
+    return EXIT_WRONG;
+}
+
+/* ---------------------------------------------------------------- run */
+
+static void on_load(void *ctx, int64_t ttl_ns) {
+    struct agent *a = ctx;
+    mcp_set_load(a->mcp, ttl_ns);
+}
+
+static int start(struct agent *a, struct err *e) {
+    const struct config *c = &a->config;
+    randombytes_buf(a->boot, sizeof a->boot);
+    int r = norm_key_load(c->collector.hash_key_file, &a->key, e);
+    if (r < 0)
+        return r;
+    if (c->kube.enabled)
+        kube_identity(c, a->identity.ns_uid, a->identity.cluster_identity);
+    r = journal_start(c, a->boot, &a->identity, NULL, &a->journal, e);
+    if (r == 0 && c->kube.enabled)
+        r = kube_start(c, &a->key, journal_emit(a->journal), &a->kube, e);
+    if (r == 0)
+        r = mcp_start(c, &a->key, a->boot, journal_emit(a->journal), &a->mcp, e);
+    if (r == 0)
+        journal_set_hooks(a->journal, &(struct journal_hooks){.load = on_load, .ctx = a});
+    return r;
+}
+
+/* Sources first, so that the journal's last record is the last one. A late Command finds no prober. */
+static void stop(struct agent *a) {
+    if (a->journal)
+        journal_set_hooks(a->journal, &(struct journal_hooks){0});
+    mcp_stop(&a->mcp, GRACE);
+    kube_stop(&a->kube);
+    journal_stop(&a->journal, GRACE);
+    sodium_memzero(&a->key, sizeof a->key);
+}
+
+/* Blocked in every thread that starts from here on, so that sigwait alone takes them. */
+static sigset_t block_signals(void) {
+    sigset_t set;
+    (void)sigemptyset(&set);
+    (void)sigaddset(&set, SIGTERM);
+    (void)sigaddset(&set, SIGINT);
+    (void)pthread_sigmask(SIG_BLOCK, &set, NULL);
+    (void)signal(SIGPIPE, SIG_IGN);
+    return set;
+}
+
+static int run(struct agent *a) {
+    const struct config *c = &a->config;
+    sigset_t set = block_signals();
+    struct err e;
+    log_set_level((enum log_level)c->log_level);
+    int r = start(a, &e);
+    if (r == 0) {
+        int which = 0;
+        log_info("pilotgate-agent %s witnesses %s/%s from %s, boot %02x%02x%02x%02x", PILOTGATE_VERSION,
+                 c->stage.cluster, c->stage.namespace_name, c->stage.node, a->boot[0], a->boot[1], a->boot[2],
+                 a->boot[3]);
+        (void)sigwait(&set, &which);
+        log_info("ending on %s", which == SIGINT ? "SIGINT" : "SIGTERM");
+    }
+    stop(a);
+    return r < 0 ? complain(&e) : EXIT_SUCCESS;
+}
+
+/* ---------------------------------------------------------------- check */
+
+static void say(void *ctx, bool ok, const char *what, const char *advice) {
+    bool colour = *(const bool *)ctx;
+    const char *begin = !colour ? "" : ok ? "\033[32m" : "\033[31m";
+    const char *end = colour ? "\033[0m" : "";
+    if (ok)
+        (void)printf("%sok%s   %s\n", begin, end, what);
+    else
+        (void)printf("%sFAIL%s %s: %s\n", begin, end, what, advice ? advice : "failed");
+    (void)fflush(stdout);
+}
+
+static int check(struct agent *a) {
+    const char *no_color = getenv("NO_COLOR");
+    bool colour = isatty(STDOUT_FILENO) && !(no_color && *no_color);
+    struct err e;
+    (void)signal(SIGPIPE, SIG_IGN);
+    say(&colour, true, "configuration", NULL);
+    bool key = norm_key_load(a->config.collector.hash_key_file, &a->key, &e) == 0;
+    say(&colour, key, "key for hashes", e.text);
+    int failures = key ? 0 : 1;
+    if (a->config.kube.enabled)
+        failures += kube_check(&a->config, say, &colour);
+    failures += mcp_check(&a->config, say, &colour);
+    failures += journal_check(&a->config, say, &colour);
+    return failures == 0 ? EXIT_SUCCESS : EXIT_WRONG;
+}
+
+/* ---------------------------------------------------------------- subcommands */
+
+static int with_config(int argc, char *const *argv, int (*act)(struct agent *a)) {
+    struct agent a = {0};
+    struct err e;
+    int rest = 0;
+    if (sodium_init() < 0 || curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
+        (void)err_set(&e, -1, "cannot initialise libsodium or libcurl: check their installation");
+        return complain(&e);
+    }
+    if (config_load(argc, argv, &a.config, &rest, &e) < 0)
+        return complain(&e);
+    int status;
+    if (rest < argc) {
+        (void)err_set(&e, -1, "unexpected argument '%.100s': a subcommand comes first, flags begin with --",
+                      argv[rest]);
+        status = complain(&e);
+    } else {
+        status = act(&a);
+    }
+    config_free(&a.config);
+    curl_global_cleanup();
+    return status;
+}
+
+static bool has_flag(int argc, char *const *argv, const char *flag) {
+    for (int i = 1; i < argc; i++)
+        if (strcmp(argv[i], flag) == 0)
+            return true;
+    return false;
+}
+
+int main(int argc, char **argv) {
+    const char *command = argc > 1 && argv[1][0] != '-' ? argv[1] : NULL;
+    if (has_flag(argc, argv, "--version")) {
+        (void)printf("pilotgate-agent %s\n", PILOTGATE_VERSION);
+    } else if (has_flag(argc, argv, "--help") || has_flag(argc, argv, "-h") ||
+               (command && strcmp(command, "help") == 0)) {
+        conf_help(&config_program, stdout);
+    } else if (!command) {
+        return with_config(argc - 1, argv + 1, run);
+    } else if (strcmp(command, "check") == 0) {
+        return with_config(argc - 2, argv + 2, check);
+    } else if (strcmp(command, "docs") == 0) {
+        conf_markdown(&config_program, stdout);
+    } else {
+        struct err e;
+        (void)err_set(&e, -1, "unknown subcommand '%.100s': known are check and help; none runs the agent",
+                      command);
+        return complain(&e);
+    }
+    return fflush(stdout) == 0 && !ferror(stdout) ? EXIT_SUCCESS : EXIT_WRONG;
+}

@@ -1,0 +1,222 @@
+/* explain: a gate, or a change, in full for people: what was measured, what was lost, what is cited. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/js.h"
+#include "report/report.h"
+
+#define EXPLAIN_LIST_MAX 40 /* lines of one list; the rest is counted and left to -o json */
+
+static void heading(const struct report *r, const char *text) {
+    (void)fprintf(r->to, r->colour ? "\n\033[1m%s\033[0m\n" : "\n%s\n", text);
+}
+
+static void rest_line(const struct report *r, size_t n) {
+    if (n > EXPLAIN_LIST_MAX)
+        (void)fprintf(r->to, "    ... and %zu more: -o json has them all\n", n - EXPLAIN_LIST_MAX);
+}
+
+static void measured(const struct report *r, const json_t *m, const char *indent) {
+    const char *key;
+    json_t *v;
+    json_object_foreach((json_t *)m, key, v) {
+        (void)fprintf(r->to, "%s%-22s ", indent, key);
+        if (json_is_real(v))
+            (void)fprintf(r->to, "%.6g\n", json_real_value(v));
+        else if (json_is_integer(v))
+            (void)fprintf(r->to, "%lld\n", (long long)json_integer_value(v));
+        else
+            (void)fprintf(r->to, "%s\n", json_is_string(v) ? json_string_value(v) : "");
+    }
+}
+
+static void strings(const struct report *r, const char *title, const json_t *list) {
+    size_t n = json_array_size(list);
+    if (n == 0)
+        return;
+    (void)fprintf(r->to, "  %s\n", title);
+    for (size_t i = 0; i < n && i < EXPLAIN_LIST_MAX; i++)
+        (void)fprintf(r->to, "    %s\n", json_string_value(json_array_get(list, i)));
+    rest_line(r, n);
+}
+
+/* ---- Helm deployment */
+
+static void phases(const struct report *r, const json_t *stage) {
+    const json_t *list = json_object_get(stage, "phases");
+    if (!list)
+        return;
+    (void)fprintf(r->to, "  clock starts at %s", js_str(stage, "t0", ""));
+    if (*js_str(stage, "t0_set_by", ""))
+        (void)fprintf(r->to, ", set by %s", js_str(stage, "t0_set_by", ""));
+    (void)fputs("\n", r->to);
+    size_t i;
+    json_t *p;
+    json_array_foreach((json_t *)list, i, p) {
+        if (!js_bool(p, "seen", false)) {
+            (void)fprintf(r->to, "    %12s  %s\n", "not seen", js_str(p, "phase", ""));
+            continue;
+        }
+        const char *bound = js_str(p, "bound", "at");
+        (void)fprintf(r->to, "    %10.2f s  %s (%s, within %.3g s%s%s)\n",
+                      json_number_value(js_at(p, "since_t0_s")), js_str(p, "phase", ""), js_str(p, "at", ""),
+                      json_number_value(js_at(p, "precision_s")), strcmp(bound, "at") == 0 ? "" : ", ",
+                      strcmp(bound, "at") == 0 ? "" : bound);
+    }
+    size_t installs = json_array_size(json_object_get(stage, "installs"));
+    if (installs > 1)
+        (void)fprintf(r->to, "    the product was installed %zu times; the clock was not reset\n", installs);
+}
+
+/* ---- changes */
+
+static void lost_calls(const struct report *r, const json_t *list) {
+    size_t n = json_array_size(list);
+    if (n == 0)
+        return;
+    (void)fprintf(r->to, "  calls that meet the window and did not complete (%zu)\n", n);
+    for (size_t i = 0; i < n && i < EXPLAIN_LIST_MAX; i++) {
+        const json_t *l = json_array_get(list, i);
+        (void)fprintf(r->to, "    %-12s call %s  probe %s  start %s  after %.3f s  %s\n",
+                      js_str(l, "reading", ""), js_str(l, "call", "?"), js_str(l, "probe", ""),
+                      js_str(l, "start", ""), json_number_value(js_at(l, "seconds")),
+                      js_str(l, "outcome", ""));
+        (void)fprintf(r->to, "                 how far: %s; why it counts: %s\n",
+                      js_str(l, "how_far", "not known"), js_str(l, "why", ""));
+    }
+    rest_line(r, n);
+}
+
+static void spans(const struct report *r, const json_t *list) {
+    size_t i;
+    json_t *s;
+    json_array_foreach((json_t *)list, i, s) {
+        (void)fprintf(r->to, "  unwitnessed: node %s from %s to %s: %s\n", js_str(s, "node", ""),
+                      js_str(s, "from", ""), js_str(s, "to", ""), js_str(s, "why", ""));
+    }
+}
+
+static void change_signs(const struct report *r, const json_t *change) {
+    size_t i;
+    json_t *s;
+    (void)fputs("  signs\n", r->to);
+    json_array_foreach(json_object_get(change, "signs"), i, s) {
+        (void)fprintf(r->to, "    %-20s %-28s %-8s %.8s -> %.8s  between %s and %s (node %s)\n",
+                      js_str(s, "kind", ""), js_str(s, "name", ""), js_str(s, "what", ""),
+                      js_str(s, "old", ""), js_str(s, "new", ""), js_str(s, "old_seen_until", ""),
+                      js_str(s, "new_seen_from", ""), js_str(s, "node", ""));
+    }
+}
+
+static void change_line(const struct report *r, const json_t *c) {
+    (void)fprintf(r->to, "  %-24s", js_str(c, "id", ""));
+    report_verdict(r, js_bool(c, "qualifies", true) ? js_str(c, "verdict", "") : "(install)");
+    (void)fprintf(r->to, "  %s  ", js_str(c, "begin", ""));
+    report_wrapped(r, js_str(c, "reason", ""), 2 + 24 + 12 + 2 + 24 + 2);
+}
+
+static void change_full(const struct report *r, const json_t *c) {
+    change_line(r, c);
+    change_signs(r, c);
+    if (*js_str(c, "switch_from", ""))
+        (void)fprintf(r->to, "  switch between %s and %s\n", js_str(c, "switch_from", ""),
+                      js_str(c, "switch_to", ""));
+    (void)fprintf(r->to, "  window from %s to %s\n", js_str(c, "begin", ""), js_str(c, "window_to", ""));
+    measured(r, json_object_get(c, "measured"), "    ");
+    strings(r, "tools added", json_object_get(c, "tools_added"));
+    strings(r, "tools removed", json_object_get(c, "tools_removed"));
+    spans(r, json_object_get(c, "unwitnessed"));
+    lost_calls(r, json_object_get(c, "lost"));
+}
+
+bool report_changes(const struct report *r, const json_t *changes, const char *id) {
+    size_t i;
+    json_t *c;
+    bool found = false;
+    const char *stage = "";
+    json_array_foreach((json_t *)changes, i, c) {
+        if (id && strcmp(js_str(c, "id", ""), id) != 0)
+            continue;
+        found = true;
+        if (strcmp(stage, js_str(c, "stage", "")) != 0)
+            heading(r, stage = js_str(c, "stage", ""));
+        if (id)
+            change_full(r, c);
+        else
+            change_line(r, c);
+    }
+    return found;
+}
+
+/* ---- rollback */
+
+static void comparison(const struct report *r, const char *title, const json_t *list) {
+    size_t i;
+    json_t *o;
+    if (!list)
+        return;
+    (void)fprintf(r->to, "    %s\n", title);
+    json_array_foreach((json_t *)list, i, o) {
+        (void)fprintf(r->to, "      %-8s %-44s %.12s  %.12s\n",
+                      js_bool(o, "equal", false) ? "equal" : "DIFFERS", js_str(o, "object", ""),
+                      js_str(o, "baseline", ""), js_str(o, "after", ""));
+    }
+}
+
+static void rollbacks(const struct report *r, const json_t *list) {
+    size_t i;
+    json_t *o;
+    json_array_foreach((json_t *)list, i, o) {
+        (void)fprintf(r->to, "  revision %lld back to %lld (%s), created %s, took %.1f s: ",
+                      (long long)js_int(o, "revision", 0), (long long)js_int(o, "target", 0),
+                      js_str(o, "description", ""), js_str(o, "created", ""),
+                      json_number_value(js_at(o, "seconds")));
+        report_verdict(r, js_str(o, "verdict", ""));
+        (void)fprintf(r->to, "\n    %s\n", js_str(o, "reason", ""));
+        (void)fprintf(r->to, "    manifest %.12s  %.12s\n", js_str(o, "manifest_baseline", ""),
+                      js_str(o, "manifest_after", ""));
+        comparison(r, "live objects (baseline, after)", json_object_get(o, "objects"));
+        comparison(r, "product configuration and catalogues (baseline, after)",
+                   json_object_get(o, "product"));
+    }
+}
+
+/* ---- the gate */
+
+static void explain_stage(const struct report *r, const json_t *s) {
+    heading(r, js_str(s, "stage", ""));
+    (void)fputs("  ", r->to);
+    report_verdict(r, js_str(s, "verdict", ""));
+    (void)fputs("  ", r->to);
+    report_wrapped(r, js_str(s, "reason", ""), 16);
+    measured(r, json_object_get(s, "measured"), "    ");
+    phases(r, s);
+    size_t i;
+    json_t *c;
+    json_array_foreach(json_object_get(s, "changes"), i, c) {
+        (void)fputs("\n", r->to);
+        change_full(r, c);
+    }
+    rollbacks(r, json_object_get(s, "rollbacks"));
+    strings(r, "evidence", json_object_get(s, "evidence"));
+}
+
+void report_explain(const struct report *r, const json_t *result, const char *gate) {
+    size_t i;
+    size_t j;
+    json_t *g;
+    json_t *s;
+    json_array_foreach(json_object_get(result, "gates"), i, g) {
+        if (strcmp(js_str(g, "id", ""), gate) != 0)
+            continue;
+        (void)fprintf(r->to, "%s: %s\n", js_str(g, "title", ""), js_str(g, "pass", ""));
+        (void)fprintf(r->to, "at %s, commit %lld, rubric %.12s, %s\n", js_str(result, "at", ""),
+                      (long long)js_int(result, "commit", 0), js_str(result, "rubric", ""),
+                      js_str(result, "evaluator", ""));
+        if (json_array_size(json_object_get(g, "stages")) == 0)
+            (void)fprintf(r->to, "%s: %s\n", js_str(g, "verdict", ""), js_str(g, "summary", ""));
+        json_array_foreach(json_object_get(g, "stages"), j, s) {
+            explain_stage(r, s);
+        }
+    }
+}

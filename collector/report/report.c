@@ -1,0 +1,207 @@
+/* report: building blocks and the gates' table, JSON, Markdown and JUnit; see report.h. */
+#include "report/report.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/js.h"
+
+int report_format_parse(const char *text, enum report_format *ret, struct err *e) {
+    static const char *const names[] = {"table", "json", "markdown", "junit"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (strcmp(names[i], text) == 0) {
+            *ret = (enum report_format)i;
+            return 0;
+        }
+    }
+    return err_set(e, -EINVAL, "unknown output format '%s'; use table, json, markdown or junit", text);
+}
+
+void report_json(const struct report *r, const json_t *doc) {
+    (void)json_dumpf(doc, r->to, JSON_INDENT(2) | JSON_ENCODE_ANY);
+    (void)fputc('\n', r->to);
+}
+
+static const char *colour_of(const char *verdict) {
+    if (strcmp(verdict, "PASS") == 0)
+        return "\033[32m";
+    if (strcmp(verdict, "FAIL") == 0)
+        return "\033[31m";
+    return strcmp(verdict, "INCONCLUSIVE") == 0 ? "\033[33m" : "\033[36m";
+}
+
+void report_verdict(const struct report *r, const char *verdict) {
+    if (r->colour)
+        (void)fprintf(r->to, "%s%-12s\033[0m", colour_of(verdict), verdict);
+    else
+        (void)fprintf(r->to, "%-12s", verdict);
+}
+
+/* Bytes of text that fit into room columns, ended at a space where there is one. UTF-8 continuation bytes
+ * take no column. */
+static size_t line_length(const char *text, unsigned room) {
+    size_t last_space = 0;
+    size_t i = 0;
+    for (unsigned columns = 0; text[i]; i++) {
+        if (((unsigned char)text[i] & 0xc0) == 0x80)
+            continue;
+        if (columns++ >= room)
+            return last_space ? last_space : i;
+        if (text[i] == ' ')
+            last_space = i;
+    }
+    return i;
+}
+
+void report_wrapped(const struct report *r, const char *text, unsigned indent) {
+    unsigned room = r->width > indent + 20 ? r->width - indent : 0;
+    while (room) {
+        size_t n = line_length(text, room);
+        (void)fprintf(r->to, "%.*s\n", (int)n, text);
+        text += n;
+        while (*text == ' ')
+            text++;
+        if (!*text)
+            return;
+        (void)fprintf(r->to, "%*s", (int)indent, "");
+    }
+    (void)fprintf(r->to, "%s\n", text);
+}
+
+/* ---- the gates */
+
+static unsigned longest_stage(const json_t *result) {
+    size_t longest = 5;
+    size_t i;
+    size_t j;
+    json_t *g;
+    json_t *s;
+    json_array_foreach(json_object_get(result, "gates"), i, g) {
+        json_array_foreach(json_object_get(g, "stages"), j, s) {
+            size_t n = strlen(js_str(s, "stage", ""));
+            longest = n > longest ? n : longest;
+        }
+    }
+    return (unsigned)longest;
+}
+
+static void table_row(const struct report *r, const char *gate, const char *stage, unsigned width,
+                      const char *verdict, const char *reason) {
+    (void)fprintf(r->to, "%-16s%-*s  ", gate, (int)width, stage);
+    report_verdict(r, verdict);
+    (void)fputs("  ", r->to);
+    report_wrapped(r, reason, 16 + width + 2 + 12 + 2);
+}
+
+static void gates_table(const struct report *r, const json_t *result) {
+    unsigned width = longest_stage(result);
+    (void)fprintf(r->to, "pilot %s   at %s   commit %lld   rubric %.12s\n\n",
+                  js_str(result, "pilot", "(none)"), js_str(result, "at", ""),
+                  (long long)js_int(result, "commit", 0), js_str(result, "rubric", ""));
+    (void)fprintf(r->to, "%-16s%-*s  %-12s  %s\n", "GATE", (int)width, "STAGE", "VERDICT", "REASON");
+    size_t i;
+    size_t j;
+    json_t *g;
+    json_t *s;
+    json_array_foreach(json_object_get(result, "gates"), i, g) {
+        const json_t *stages = json_object_get(g, "stages");
+        if (json_array_size(stages) == 0)
+            table_row(r, js_str(g, "id", ""), "-", width, js_str(g, "verdict", ""), js_str(g, "summary", ""));
+        json_array_foreach((json_t *)stages, j, s) {
+            table_row(r, j ? "" : js_str(g, "id", ""), js_str(s, "stage", ""), width,
+                      js_str(s, "verdict", ""), js_str(s, "reason", ""));
+        }
+    }
+}
+
+static void gates_markdown(const struct report *r, const json_t *result) {
+    (void)fprintf(r->to, "| Gate | Pass condition (verbatim) | Result | Evidence |\n|---|---|---|---|\n");
+    size_t i;
+    json_t *g;
+    json_array_foreach(json_object_get(result, "gates"), i, g) {
+        (void)fprintf(r->to, "| %s | %s | %s | ", js_str(g, "title", ""), js_str(g, "pass", ""),
+                      js_str(g, "verdict", ""));
+        for (const char *p = js_str(g, "summary", ""); *p; p++)
+            (void)fprintf(r->to, *p == '|' ? "\\|" : "%c", *p);
+        (void)fputs(" |\n", r->to);
+    }
+    (void)fprintf(r->to, "\nComputed at %s from commit %lld, rubric %s, %s.\n", js_str(result, "at", ""),
+                  (long long)js_int(result, "commit", 0), js_str(result, "rubric", ""),
+                  js_str(result, "evaluator", ""));
+}
+
+static void xml_text(FILE *to, const char *s) {
+    for (; *s; s++) {
+        switch (*s) {
+        case '<':
+            (void)fputs("&lt;", to);
+            break;
+        case '>':
+            (void)fputs("&gt;", to);
+            break;
+        case '&':
+            (void)fputs("&amp;", to);
+            break;
+        case '"':
+            (void)fputs("&quot;", to);
+            break;
+        default:
+            (void)fputc((unsigned char)*s < 0x20 ? ' ' : *s, to);
+        }
+    }
+}
+
+static void junit_case(FILE *to, const json_t *gate, const json_t *stage) {
+    const char *verdict = js_str(stage, "verdict", "");
+    (void)fputs("  <testcase classname=\"pilotgate.", to);
+    xml_text(to, js_str(gate, "id", ""));
+    (void)fputs("\" name=\"", to);
+    xml_text(to, js_str(stage, "stage", ""));
+    (void)fputs("\">", to);
+    const char *element = strcmp(verdict, "FAIL") == 0 ? "failure" : "error";
+    if (strcmp(verdict, "PASS") != 0) {
+        (void)fprintf(to, "<%s type=\"%s\" message=\"", element, verdict);
+        xml_text(to, js_str(stage, "reason", ""));
+        (void)fputs("\"/>", to);
+    }
+    (void)fputs("</testcase>\n", to);
+}
+
+/* What is not proven is an error: a build that waits for evidence must not go green without it. */
+static void gates_junit(const struct report *r, const json_t *result) {
+    (void)fputs("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"pilotgate\">\n", r->to);
+    size_t i;
+    size_t j;
+    json_t *g;
+    json_t *s;
+    json_array_foreach(json_object_get(result, "gates"), i, g) {
+        const json_t *stages = json_object_get(g, "stages");
+        json_t *whole = json_pack("{s:s, s:s, s:s}", "stage", "(no stage)", "verdict",
+                                  js_str(g, "verdict", ""), "reason", js_str(g, "summary", ""));
+        if (json_array_size(stages) == 0)
+            junit_case(r->to, g, whole);
+        json_decref(whole);
+        json_array_foreach((json_t *)stages, j, s) {
+            junit_case(r->to, g, s);
+        }
+    }
+    (void)fputs("</testsuite>\n", r->to);
+}
+
+void report_gates(const struct report *r, const json_t *result, enum report_format format) {
+    switch (format) {
+    case REPORT_TABLE:
+        gates_table(r, result);
+        break;
+    case REPORT_JSON:
+        report_json(r, result);
+        break;
+    case REPORT_MARKDOWN:
+        gates_markdown(r, result);
+        break;
+    case REPORT_JUNIT:
+        gates_junit(r, result);
+        break;
+    }
+}

@@ -1,0 +1,97 @@
+/* clocks: how far this agent's clock is from the collector's, and whether it jumped.
+ *
+ *   agent      t1 ─────────────►             t4
+ *   collector              t2 ──── t3 ─────►        offset = ((t2-t1) + (t3-t4)) / 2
+ *                                                   bound  = ((t4-t1) - (t3-t2)) / 2, rounded up
+ *
+ * The bound holds however unevenly the way there and the way back share the delay. The best sample of a
+ * window becomes the record and carries the time at which it was taken, so that drift since then is not
+ * hidden in it. A sample over which the wall clock moved against the monotonic one is thrown away. */
+#include <stdlib.h>
+
+#include "uplink_priv.h"
+
+#define PROBE_EVERY (5 * WHEN_S)
+#define PROBE_FAST (1 * WHEN_S)
+#define PROBES_FAST 5
+#define RECORD_EVERY (10 * WHEN_S)
+#define STEP_MIN (50 * WHEN_MS)
+#define SAMPLE_SLIP (1 * WHEN_MS)
+
+void clocks_begin(struct clocks *c, int64_t now) {
+    c->waiting = false;
+    c->best.some = false;
+    c->fast = PROBES_FAST;
+    c->next_probe = now;
+}
+
+bool clocks_probe(struct clocks *c, int64_t now, Pilotgate__ClockProbe *ret) {
+    if (now < c->next_probe)
+        return false;
+    c->next_probe = now + (c->fast > 0 ? PROBE_FAST : PROBE_EVERY);
+    c->fast -= c->fast > 0;
+    c->waiting = true; /* an older probe that is still unanswered is given up */
+    c->id++;
+    c->t1_mono_ns = when_mono_ns();
+    c->t1_wall_ns = when_wall_ns();
+    ret->id = c->id;
+    ret->t1_wall_ns = c->t1_wall_ns;
+    return true;
+}
+
+void clocks_reply(struct clocks *c, const Pilotgate__ClockReply *r, int64_t t4_wall_ns, int64_t t4_mono_ns) {
+    if (!c->waiting || r->id != c->id || r->t1_wall_ns != c->t1_wall_ns)
+        return;
+    c->waiting = false;
+    int64_t there = t4_wall_ns - c->t1_wall_ns;
+    int64_t inside = r->t3_wall_ns - r->t2_wall_ns;
+    if (llabs((long long)(there - (t4_mono_ns - c->t1_mono_ns))) > SAMPLE_SLIP || inside < 0 ||
+        inside > there)
+        return;
+    struct clock_sample s = {.some = true,
+                             .value_ns = ((r->t2_wall_ns - c->t1_wall_ns) + (r->t3_wall_ns - t4_wall_ns)) / 2,
+                             .error_ns = (uint64_t)(there - inside) / 2 + 1,
+                             .wall_ns = t4_wall_ns,
+                             .mono_ns = t4_mono_ns};
+    if (!c->best.some || s.error_ns < c->best.error_ns)
+        c->best = s;
+}
+
+static void fill(Pilotgate__Record *r, Pilotgate__Timing *t) {
+    pilotgate__record__init(r);
+    pilotgate__timing__init(t);
+    r->body_case = PILOTGATE__RECORD__BODY_TIMING;
+    r->timing = t;
+}
+
+bool clocks_offset(struct clocks *c, int64_t now, Pilotgate__Record *ret, Pilotgate__Timing *timing) {
+    if (!c->best.some || now < c->next_record)
+        return false;
+    fill(ret, timing);
+    ret->wall_ns = c->best.wall_ns;
+    ret->mono_ns = (uint64_t)c->best.mono_ns;
+    timing->kind = PILOTGATE__TIMING__KIND__KIND_CLOCK_OFFSET;
+    timing->value_ns = c->best.value_ns;
+    timing->error_ns = c->best.error_ns;
+    c->best.some = false;
+    c->next_record = now + RECORD_EVERY;
+    return true;
+}
+
+bool clocks_step(struct clocks *c, int64_t wall_ns, int64_t mono_ns, uint64_t error_ns,
+                 Pilotgate__Timing *ret) {
+    int64_t base = wall_ns - mono_ns;
+    int64_t jump = base - c->base_ns;
+    bool stepped = c->based && llabs((long long)jump) > STEP_MIN;
+    c->based = true;
+    c->base_ns = base;
+    if (!stepped)
+        return false;
+    pilotgate__timing__init(ret);
+    ret->kind = PILOTGATE__TIMING__KIND__KIND_CLOCK_STEP;
+    ret->value_ns = jump;
+    ret->error_ns = error_ns;
+    c->next_record = mono_ns; /* what was measured before is worth nothing now */
+    clocks_begin(c, mono_ns);
+    return true;
+}

@@ -1,0 +1,233 @@
+/* uplink_priv: the parts of the journal and what they share. Everything but intake_emit is used by the
+ * journal's thread alone.
+ *
+ *   intake   emit() of any thread -> pipe -> items of the journal's thread
+ *   keeper   item -> spool; counts and declares what could not be kept
+ *   window   which records are on their way, per stream, inside the collector's credit
+ *   clocks   four-timestamp probes, steps of the wall clock
+ *   session  frames of one DEALER: Hello, Batch, and what the collector sends
+ *   uplink   the state machine over them
+ */
+#pragma once
+
+#include <pthread.h>
+#include <zmq.h>
+
+#include "base/buf.h"
+#include "base/when.h"
+#include "spool/spool.h"
+#include "uplink/journal.h"
+#include "wire/curve.h"
+#include "wire/wire.h"
+
+/* ---- losses: what was to be appended and was not, by cause and family */
+
+#define LOSS_CAUSES 5 /* numbers of Pilotgate__Loss__Cause; 0: a record too large for the wire */
+
+struct losses {
+    struct tally {
+        uint64_t records[WIRE_FAMILIES];
+        int64_t from_wall_ns, to_wall_ns;
+    } causes[LOSS_CAUSES];
+    bool any;
+};
+
+void losses_count(struct losses *l, unsigned cause, enum wire_family f, uint64_t records, int64_t wall_ns);
+void losses_merge(struct losses *into, const struct losses *from);
+
+/* ---- intake */
+
+#define INTAKE_MESSAGES 1024         /* records that may wait */
+#define INTAKE_BYTES (4u << 20)      /* and their bytes */
+#define INTAKE_PATIENCE (1 * WHEN_S) /* how long emit waits for room */
+#define INTAKE_SEQ_ROOM 11           /* tag and varint of Record.seq */
+
+/* One record on its way: this, then `len` packed bytes, then INTAKE_SEQ_ROOM bytes for the seq. */
+struct item {
+    int64_t wall_ns;
+    uint32_t family; /* enum wire_family */
+    uint32_t len;
+};
+
+/* ZeroMQ sockets belong to one thread; the sources' side is shared under a mutex, which is allowed with
+ * the full fence that a mutex is, and keeps the source's contract free of per-thread set-up. */
+struct intake {
+    pthread_mutex_t lock; /* push, queued, lost */
+    pthread_cond_t room;  /* signalled when queued fell */
+    void *push, *pull;
+    size_t queued, messages;
+    struct losses lost;
+};
+
+int intake_open(struct intake *in, void *zmq, struct err *e) MUST_CHECK;
+void intake_close(struct intake *in);
+void intake_emit(void *intake, Pilotgate__Record *r);
+void intake_wake(struct intake *in); /* makes the journal's poll return */
+/* The next message: 1 and *ret_item inside m, 0 when there is none. */
+int intake_take(struct intake *in, zmq_msg_t *m, struct item **ret_item) MUST_CHECK;
+/* Gives the room of taken records back and hands over what emit had to drop. */
+void intake_release(struct intake *in, size_t messages, size_t bytes, struct losses *into);
+
+/* ---- keeper */
+
+struct keeper {
+    struct spool *spool; /* borrowed */
+    int64_t quota;
+    struct losses lost;
+    int64_t next_loss_mono_ns;
+    int trouble; /* why appends fail, 0 when none did for some seconds */
+    int64_t failed_mono_ns;
+};
+
+void keeper_item(struct keeper *k, struct item *item);
+void keeper_record(struct keeper *k, Pilotgate__Record *r); /* fills seq, wall_ns, mono_ns */
+/* Appends Loss records, at most once a second unless `at_once`. */
+void keeper_declare(struct keeper *k, int64_t now, bool at_once);
+
+/* ---- window */
+
+#define WINDOW_BATCHES 256 /* batches on their way */
+
+struct lane { /* one stream in this session */
+    uint8_t boot[WIRE_BOOT_BYTES];
+    uint64_t acked; /* the collector has everything up to here */
+    uint64_t sent;  /* next to send */
+    uint64_t end;   /* dead streams: their next_seq; the living one: 0 */
+    bool damaged;   /* `sent` cannot be read: a new Hello must announce the gap */
+};
+
+struct window {
+    struct lane lanes[WIRE_STREAMS_MAX];
+    size_t n; /* the last is the living one */
+    struct flight {
+        uint64_t last_seq;
+        uint32_t lane, records;
+        size_t bytes;
+    } flights[WINDOW_BATCHES]; /* ring, in the order of sending */
+    size_t head, flying;
+    size_t records, bytes; /* on their way */
+    size_t credit_records, credit_bytes;
+    bool more; /* the spool holds streams that this session did not announce */
+};
+
+/* -EPROTO with the reason when the collector's answer cannot be. */
+int window_begin(struct window *w, const struct spool_stream *announced, size_t n, bool more,
+                 const Pilotgate__Welcome *welcome, struct err *e) MUST_CHECK;
+/* How much the next batch may hold; false: no credit. */
+bool window_room(const struct window *w, size_t *ret_records, size_t *ret_bytes);
+void window_sent(struct window *w, size_t lane, size_t records, size_t bytes);
+/* 1 when the stream came forward, 0 when not; -EPROTO: acknowledges what was never made. */
+int window_ack(struct window *w, const uint8_t *boot, uint64_t acked, uint64_t living_next) MUST_CHECK;
+bool window_empty(const struct window *w, uint64_t living_next); /* everything announced is acknowledged */
+/* A new Hello would bring more: unannounced streams, or a gap to announce. */
+bool window_wants_renewal(const struct window *w);
+
+/* ---- clocks */
+
+struct clocks {
+    uint64_t id; /* of the probe under way */
+    bool waiting;
+    int64_t t1_wall_ns, t1_mono_ns;
+    int64_t next_probe, next_record; /* monotonic */
+    unsigned fast;                   /* probes that still go out every second */
+    struct clock_sample {
+        bool some;
+        int64_t value_ns, wall_ns, mono_ns;
+        uint64_t error_ns;
+    } best;
+    bool based;
+    int64_t base_ns; /* CLOCK_REALTIME - CLOCK_BOOTTIME when last looked at */
+};
+
+void clocks_begin(struct clocks *c, int64_t now); /* a session begins */
+bool clocks_probe(struct clocks *c, int64_t now, Pilotgate__ClockProbe *ret);
+/* t4 on both clocks. */
+void clocks_reply(struct clocks *c, const Pilotgate__ClockReply *r, int64_t t4_wall_ns, int64_t t4_mono_ns);
+/* The offset record when one is due; wall_ns and mono_ns are those of the best sample. */
+bool clocks_offset(struct clocks *c, int64_t now, Pilotgate__Record *ret, Pilotgate__Timing *timing);
+/* Call once a second with both clocks; true when the wall clock jumped. error_ns: time between the readings.
+ */
+bool clocks_step(struct clocks *c, int64_t wall_ns, int64_t mono_ns, uint64_t error_ns,
+                 Pilotgate__Timing *ret);
+
+/* ---- uplink */
+
+struct uplink_times { /* ns */
+    int64_t hello, silence;
+    int64_t lost_min, lost_max;       /* waiting after silence */
+    int64_t refused_min, refused_max; /* waiting after a refusal */
+};
+extern const struct uplink_times uplink_times_default;
+
+enum uplink_state { UPLINK_IDLE, UPLINK_HELLO, UPLINK_STREAMING, UPLINK_BACKOFF, UPLINK_STATES };
+enum uplink_event {
+    UPLINK_TIME,    /* the state's deadline came */
+    UPLINK_WELCOME, /* the session begins */
+    UPLINK_REFUSED, /* by a Welcome, or a batch by an Ack */
+    UPLINK_LOST,    /* the socket failed */
+    UPLINK_RENEW,   /* a new Hello is wanted */
+    UPLINK_EVENTS,
+};
+
+struct gap { /* of a stream, found damaged; from 0: unused */
+    uint8_t boot[WIRE_BOOT_BYTES];
+    uint64_t from, to; /* [from, to) cannot be read */
+    bool ready;        /* what was before it is acknowledged: the next Hello says that it is gone */
+};
+
+struct uplink {
+    const struct config *config;
+    const struct journal_identity *id;
+    struct uplink_times times;
+    void *zmq;
+    struct curve_key own;
+    char server_z85[CURVE_Z85_MAX];
+    struct spool *spool;
+    struct keeper *keeper;
+    bool (*load)(void *ctx, int64_t ttl_ns); /* false: nothing here takes load */
+    void *load_ctx;
+
+    enum uplink_state state;
+    int64_t deadline; /* monotonic */
+    void *socket;     /* NULL outside HELLO and STREAMING */
+    uint64_t session;
+    int64_t heard;             /* last frame of the session */
+    int64_t progress;          /* last ack that moved something, or the first batch on its way */
+    unsigned losses, refusals; /* in a row; they stretch the waiting */
+    struct spool_stream announced[WIRE_STREAMS_MAX + 1];
+    size_t n_announced;
+    struct window window;
+    struct clocks clocks;
+    struct gap gaps[WIRE_STREAMS_MAX];
+    struct buf batch;
+    ProtobufCBinaryData records[WIRE_BATCH_RECORDS_MAX];
+    bool blocked;       /* the socket takes no more just now */
+    int spool_trouble;  /* why the spool could not be read, 0 when it could */
+    int trim_trouble;   /* the same for trimming */
+    struct err trouble; /* why the last session ended or did not begin */
+};
+
+int uplink_open(struct uplink *u, struct err *e) MUST_CHECK; /* keys; the fields above `state` are set */
+void uplink_close(struct uplink *u);
+void uplink_fire(struct uplink *u, enum uplink_event ev, int64_t now);
+void uplink_step(struct uplink *u, int64_t now); /* receives, keeps time, sends */
+int64_t uplink_next(const struct uplink *u);     /* monotonic time at which step has something to do */
+bool uplink_delivered(const struct uplink *u);
+void uplink_bye(struct uplink *u);
+
+/* ---- session.c */
+
+int session_dealer(void *zmq, const struct config *c, const struct curve_key *own, const char *server_z85,
+                   void **ret, struct err *e) MUST_CHECK;
+int session_send(void *socket, Pilotgate__Frame *f) MUST_CHECK; /* -EAGAIN: not now */
+int session_hello(void *socket, const struct config *c, const struct journal_identity *id,
+                  const struct spool_stream *streams, size_t n) MUST_CHECK;
+/* The next frame: 1, 0 when there is none, -EBADMSG for one that breaks a rule. */
+int session_receive(void *socket, Pilotgate__Frame **ret, struct err *e) MUST_CHECK;
+/* 0, or why this Welcome begins no session. */
+int session_check_welcome(const Pilotgate__Frame *f, struct err *e) MUST_CHECK;
+
+/* ---- journal.c, for tests */
+int journal_start_timed(const struct config *c, const uint8_t boot[16], const struct journal_identity *id,
+                        const struct journal_hooks *hooks, const struct uplink_times *times,
+                        struct journal **ret, struct err *e) MUST_CHECK;

@@ -1,6 +1,6 @@
 /* ingest: the ROUTER side. Authenticates, decodes, deduplicates, group-commits, acknowledges.
  *
- *   ZAP thread (allow-list) ──┐
+ *   ZAP (allow-list) ─────────┐   one thread polls both sockets
  *   ROUTER ─ decode ─ check ──┴─► open transaction ─ commit (every INGEST_COMMIT_MS or bytes) ─► acks
  *
  * Acks leave only after store_commit returned 0. Every frame's CURVE User-Id must be the one that its
@@ -34,11 +34,16 @@ struct ingest_counters { /* since start; read by /metrics under ingest's own loc
 
 struct ingest;
 
+/* Binds at once, so that a wrong address is known before anything else starts. */
 int ingest_new(const struct ingest_options *o, struct store *s, struct ingest **ret,
                struct err *e) MUST_CHECK;
 /* Runs until ingest_stop; in the caller's thread, which owns the store. Negative errno when the store
  * can no longer commit: the caller ends, agents keep what was not acknowledged. */
 int ingest_run(struct ingest *i, struct err *e) MUST_CHECK;
+/* The address that was bound: with "tcp://127.0.0.1:*" the system chose the port. */
+const char *ingest_endpoint(const struct ingest *i);
 void ingest_stop(struct ingest *i);                                  /* async-signal-safe */
 void ingest_counters(struct ingest *i, struct ingest_counters *ret); /* any thread */
+/* True while ingest_run takes records; any thread. */
+bool ingest_ready(const struct ingest *i);
 void ingest_free(struct ingest **i);

@@ -139,7 +139,7 @@ struct store_session {
     char version[64];
     bool connected;
     int64_t since_ns, last_seen_ns;
-    uint64_t records;
+    uint64_t records; /* of the living stream, committed */
 };
 int store_put_session(struct store *s, const struct store_session *row, struct err *e) MUST_CHECK;
 typedef int store_session_fn(void *ctx, const struct store_session *row);

@@ -1,0 +1,220 @@
+/* frames: one message of the ROUTER. Everything is checked before it is believed: the frame's form, that
+ * its session is the one that this connection's Hello made, and that the CURVE User-Id is that session's. */
+#include "ingest/ingest_priv.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <zmq.h>
+
+#include "base/when.h"
+
+/* 0, or the errno of libzmq. */
+static int send_to(struct ingest *i, const void *routing, size_t len, const Pilotgate__Frame *f) {
+    uint8_t *data = NULL;
+    size_t size = 0;
+    int r = wire_pack(f, &data, &size);
+    if (r < 0)
+        return -r;
+    int code = 0;
+    if (zmq_send(i->router, routing, len, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0)
+        code = errno;
+    else if (zmq_send(i->router, data, size, ZMQ_DONTWAIT) < 0)
+        code = errno;
+    free(data);
+    return code;
+}
+
+void frame_send(struct ingest *i, struct session *s, Pilotgate__Frame *f) {
+    f->session = s->nonce;
+    int code = send_to(i, s->routing, s->routing_len, f);
+    if (code == EHOSTUNREACH)
+        s->gone = true;
+    if (code == 0)
+        s->sent_mono_ns = when_mono_ns();
+}
+
+void frame_ack(struct ingest *i, struct session *s, const char *reason) {
+    Pilotgate__StreamAck acks[WIRE_STREAMS_MAX], *list[WIRE_STREAMS_MAX];
+    for (size_t k = 0; k < s->n_streams; k++) {
+        pilotgate__stream_ack__init(&acks[k]);
+        acks[k].boot = (ProtobufCBinaryData){WIRE_BOOT_BYTES, s->streams[k].boot};
+        acks[k].acked_seq = s->streams[k].acked;
+        list[k] = &acks[k];
+    }
+    Pilotgate__Ack ack = PILOTGATE__ACK__INIT;
+    ack.n_streams = s->n_streams;
+    ack.streams = list;
+    ack.reason = (char *)reason;
+    Pilotgate__Frame f = PILOTGATE__FRAME__INIT;
+    f.kind_case = PILOTGATE__FRAME__KIND_ACK;
+    f.ack = &ack;
+    frame_send(i, s, &f);
+}
+
+void frame_refuse(struct ingest *i, const void *routing, size_t len, const char *reason) {
+    Pilotgate__Welcome w = PILOTGATE__WELCOME__INIT;
+    w.protocol = WIRE_PROTOCOL;
+    w.refused = (char *)reason;
+    Pilotgate__Frame f = PILOTGATE__FRAME__INIT;
+    f.kind_case = PILOTGATE__FRAME__KIND_WELCOME;
+    f.welcome = &w;
+    (void)send_to(i, routing, len, &f);
+}
+
+void frame_end(struct ingest *i, struct session *s, const char *reason) {
+    refusal_count(i, s->key, reason);
+    frame_refuse(i, s->routing, s->routing_len, reason);
+    s->gone = true;
+}
+
+/* ---- batches */
+
+/* Puts one packed record; 1: the session ended because of it. */
+static int put_record(struct ingest *i, struct session *s, struct session_stream *st, uint64_t seq,
+                      const ProtobufCBinaryData *packed, struct err *e) {
+    Pilotgate__Record *r = NULL;
+    struct err why = {""};
+    if (wire_record_unpack(packed->data, packed->len, &r, &why) < 0) {
+        frame_ack(i, s, why.text);
+        frame_end(i, s, why.text);
+        return 1;
+    }
+    struct store_record row = {
+        .stream = st->id, .seq = seq, .family = wire_family(r), .payload = packed->data, .len = packed->len};
+    bool numbered = r->seq == seq;
+    span_of_record(r, &row.t_from_ns, &row.t_to_ns);
+    wire_record_free(&r);
+    if (!numbered) {
+        frame_end(i, s, "a record's number is not its place in the batch");
+        return 1;
+    }
+    enum store_put put = STORE_PUT_NEW;
+    int code = store_put_record(i->store, &row, &put, e);
+    if (code < 0)
+        return code;
+    i->now.records += put == STORE_PUT_NEW;
+    i->now.duplicates += put == STORE_PUT_DUPLICATE;
+    i->now.conflicts += put == STORE_PUT_CONFLICT;
+    if (seq > st->hwm)
+        st->hwm = seq;
+    return 0;
+}
+
+static int handle_batch(struct ingest *i, struct session *s, const Pilotgate__Batch *b, struct err *e) {
+    struct session_stream *st = b->boot.len == WIRE_BOOT_BYTES ? session_stream(s, b->boot.data) : NULL;
+    if (!st) {
+        frame_end(i, s, "batch of a stream that Hello did not name");
+        return 0;
+    }
+    if (b->first_seq == 0 || b->first_seq > WIRE_SEQ_MAX) {
+        frame_end(i, s, "batch with a number out of range");
+        return 0;
+    }
+    if (b->first_seq >
+        st->hwm + 1) { /* something before it got lost on the way: the ack says where to begin */
+        frame_ack(i, s, "");
+        return 0;
+    }
+    int r = ingest_begin(i, e);
+    if (r == -EBUSY) { /* not taken, so not acknowledged: the agent comes again */
+        frame_refuse(i, s->routing, s->routing_len, "the store is busy: say Hello again");
+        s->gone = true;
+        return 0;
+    }
+    for (size_t k = 0; r == 0 && k < b->n_records; k++)
+        r = put_record(i, s, st, b->first_seq + k, &b->records[k], e);
+    if (r < 0)
+        return r;
+    s->row_changed = true;
+    if (!s->gone)
+        session_mark_dirty(&i->sessions, s);
+    return 0;
+}
+
+/* ---- the small ones */
+
+static void answer_clock(struct ingest *i, struct session *s, const struct frame_in *in,
+                         const Pilotgate__ClockProbe *p) {
+    Pilotgate__ClockReply reply = PILOTGATE__CLOCK_REPLY__INIT;
+    reply.id = p->id;
+    reply.t1_wall_ns = p->t1_wall_ns;
+    reply.t2_wall_ns = in->wall_ns;
+    Pilotgate__Frame f = PILOTGATE__FRAME__INIT;
+    f.kind_case = PILOTGATE__FRAME__KIND_CLOCK_REPLY;
+    f.clock_reply = &reply;
+    reply.t3_wall_ns = when_wall_ns();
+    frame_send(i, s, &f);
+}
+
+/* What came before the Bye is committed and acknowledged first. */
+static int handle_bye(struct ingest *i, struct session *s, struct err *e) {
+    int r = ingest_flush(i, e);
+    s->gone = true;
+    return r;
+}
+
+static int dispatch(struct ingest *i, struct session *s, const struct frame_in *in, const Pilotgate__Frame *f,
+                    struct err *e) {
+    switch (f->kind_case) {
+    case PILOTGATE__FRAME__KIND_BATCH:
+        return handle_batch(i, s, f->batch, e);
+    case PILOTGATE__FRAME__KIND_CLOCK_PROBE:
+        answer_clock(i, s, in, f->clock_probe);
+        return 0;
+    case PILOTGATE__FRAME__KIND_COMMAND_RESULT:
+        commands_result(i, s, f->command_result);
+        return 0;
+    case PILOTGATE__FRAME__KIND_BYE:
+        return handle_bye(i, s, e);
+    default:
+        frame_end(i, s, "frame of a kind that agents do not send");
+        return 0;
+    }
+}
+
+static int handle_in_session(struct ingest *i, const struct frame_in *in, const Pilotgate__Frame *f,
+                             struct err *e) {
+    struct session *s = session_find(&i->sessions, in->routing, in->routing_len);
+    if (!s || s->gone) { /* no offence: after our restart an agent's socket reconnects by itself */
+        frame_refuse(i, in->routing, in->routing_len, "there is no session: say Hello again");
+        return 0;
+    }
+    if (strcmp(s->key, in->key) != 0) {
+        frame_end(i, s, "frame under another key than its session's");
+        return 0;
+    }
+    if (f->session != s->nonce) {
+        frame_end(i, s, "frame of another session");
+        return 0;
+    }
+    s->seen_mono_ns = when_mono_ns();
+    s->seen_ns = in->wall_ns;
+    return dispatch(i, s, in, f, e);
+}
+
+static void refuse_malformed(struct ingest *i, const struct frame_in *in, const char *reason) {
+    struct session *s = session_find(&i->sessions, in->routing, in->routing_len);
+    if (s && !s->gone) {
+        frame_end(i, s, reason);
+        return;
+    }
+    refusal_count(i, in->key, reason);
+    frame_refuse(i, in->routing, in->routing_len, reason);
+}
+
+int frame_handle(struct ingest *i, const struct frame_in *in, struct err *e) {
+    Pilotgate__Frame *f = NULL;
+    struct err why = {""};
+    i->now.frames++;
+    i->now.bytes += in->len;
+    if (wire_unpack(in->data, in->len, &f, &why) < 0) {
+        refuse_malformed(i, in, why.text);
+        return 0;
+    }
+    int r = f->kind_case == PILOTGATE__FRAME__KIND_HELLO ? hello_handle(i, in, f->hello, e)
+                                                         : handle_in_session(i, in, f, e);
+    wire_free(&f);
+    return r;
+}

@@ -1,0 +1,162 @@
+/* hello: from Hello to Welcome. The key's line in the allow-list decides which stage may speak; records
+ * that the agent no longer holds become a gap; the Welcome tells where each stream goes on. */
+#include "ingest/ingest_priv.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "base/when.h"
+
+/* NULL when the Hello is in order, or why it is refused. */
+static const char *check_streams(const Pilotgate__Hello *h) {
+    if (h->n_streams == 0 || h->n_streams > WIRE_STREAMS_MAX)
+        return "Hello without a stream, or with too many";
+    for (size_t k = 0; k < h->n_streams; k++) {
+        const Pilotgate__StreamState *st = h->streams[k];
+        if (st->boot.len != WIRE_BOOT_BYTES || st->first_seq == 0 || st->next_seq < st->first_seq ||
+            st->next_seq > WIRE_SEQ_MAX)
+            return "Hello with a stream whose numbers make no sense";
+        for (size_t j = 0; j < k; j++)
+            if (memcmp(h->streams[j]->boot.data, st->boot.data, WIRE_BOOT_BYTES) == 0)
+                return "Hello names a stream twice";
+    }
+    return NULL;
+}
+
+static const char *check_hello(const struct ingest *i, const struct frame_in *in, const Pilotgate__Hello *h) {
+    if (h->protocol != WIRE_PROTOCOL)
+        return "the agent speaks another protocol: use agent and collector of neighbouring versions";
+    if (!wire_name_ok(h->cluster) || !wire_name_ok(h->namespace_name) || !wire_name_ok(h->node))
+        return "Hello with a malformed cluster, namespace or node";
+    if (!allow_stage(i->allow, in->key, h->cluster, h->namespace_name))
+        return "the key may not speak for this stage: add it to the allow-list";
+    return check_streams(h);
+}
+
+struct same_stream {
+    const Pilotgate__Hello *hello;
+};
+
+/* The agent took a new socket: its old session is over. */
+static void end_predecessor(void *ctx, struct session *s) {
+    const struct same_stream *w = ctx;
+    const Pilotgate__StreamState *living = w->hello->streams[w->hello->n_streams - 1];
+    if (strcmp(s->cluster, w->hello->cluster) == 0 &&
+        strcmp(s->namespace_name, w->hello->namespace_name) == 0 && strcmp(s->node, w->hello->node) == 0 &&
+        session_stream(s, living->boot.data))
+        s->gone = s->replaced = true;
+}
+
+static uint64_t new_nonce(void) {
+    uint64_t n = 0;
+    while (n == 0)
+        if (getrandom(&n, sizeof n, 0) != (ssize_t)sizeof n)
+            n = 0;
+    return n;
+}
+
+static struct session *make_session(struct ingest *i, const struct frame_in *in, const Pilotgate__Hello *h) {
+    struct session *s = session_find(&i->sessions, in->routing, in->routing_len);
+    if (s)
+        session_drop(&i->sessions, s);
+    struct same_stream w = {h};
+    session_each(&i->sessions, end_predecessor, &w);
+    s = session_add(&i->sessions, in->routing, in->routing_len);
+    if (!s)
+        return NULL;
+    s->streams = calloc(h->n_streams, sizeof *s->streams);
+    if (!s->streams) {
+        session_drop(&i->sessions, s);
+        return NULL;
+    }
+    s->n_streams = h->n_streams;
+    s->nonce = new_nonce();
+    (void)snprintf(s->key, sizeof s->key, "%s", in->key);
+    (void)snprintf(s->cluster, sizeof s->cluster, "%s", h->cluster);
+    (void)snprintf(s->namespace_name, sizeof s->namespace_name, "%s", h->namespace_name);
+    (void)snprintf(s->node, sizeof s->node, "%s", h->node);
+    (void)snprintf(s->version, sizeof s->version, "%s", h->version);
+    s->since_ns = s->seen_ns = in->wall_ns;
+    s->seen_mono_ns = when_mono_ns();
+    s->row_changed = true;
+    return s;
+}
+
+static int open_stream(struct ingest *i, const struct session *s, struct session_stream *st,
+                       const Pilotgate__StreamState *state, struct err *e) {
+    memcpy(st->boot, state->boot.data, WIRE_BOOT_BYTES);
+    struct store_stream_key key = {s->cluster, s->namespace_name, s->node, st->boot};
+    int r = store_stream(i->store, &key, &st->id, &st->hwm, e);
+    if (r < 0)
+        return r;
+    if (state->first_seq > st->hwm + 1) {
+        r = store_put_gap(i->store, st->id, st->hwm + 1, state->first_seq - 1, e);
+        if (r < 0)
+            return r;
+        st->hwm = state->first_seq - 1;
+    }
+    st->acked = st->hwm;
+    return 0;
+}
+
+static void send_welcome(struct ingest *i, struct session *s) {
+    Pilotgate__StreamAck acks[WIRE_STREAMS_MAX], *list[WIRE_STREAMS_MAX];
+    for (size_t k = 0; k < s->n_streams; k++) {
+        pilotgate__stream_ack__init(&acks[k]);
+        acks[k].boot = (ProtobufCBinaryData){WIRE_BOOT_BYTES, s->streams[k].boot};
+        acks[k].acked_seq = s->streams[k].acked;
+        list[k] = &acks[k];
+    }
+    Pilotgate__Welcome w = PILOTGATE__WELCOME__INIT;
+    w.protocol = WIRE_PROTOCOL;
+    w.store_id = (char *)store_id(i->store);
+    w.restore_epoch = store_restore_epoch(i->store);
+    w.n_streams = s->n_streams;
+    w.streams = list;
+    w.credit_records = WIRE_CREDIT_RECORDS;
+    w.credit_bytes = WIRE_CREDIT_BYTES;
+    Pilotgate__Frame f = PILOTGATE__FRAME__INIT;
+    f.kind_case = PILOTGATE__FRAME__KIND_WELCOME;
+    f.welcome = &w;
+    frame_send(i, s, &f);
+}
+
+/* What is open is committed first: a high-water mark that Welcome names must be on disk. */
+static int open_streams(struct ingest *i, struct session *s, const Pilotgate__Hello *h, struct err *e) {
+    int r = ingest_flush(i, e);
+    if (r == 0)
+        r = ingest_begin(i, e);
+    for (size_t k = 0; r == 0 && k < h->n_streams; k++)
+        r = open_stream(i, s, &s->streams[k], h->streams[k], e);
+    return r < 0 ? r : ingest_flush(i, e);
+}
+
+int hello_handle(struct ingest *i, const struct frame_in *in, const Pilotgate__Hello *h, struct err *e) {
+    const char *reason = check_hello(i, in, h);
+    if (reason) {
+        struct session *old = session_find(&i->sessions, in->routing, in->routing_len);
+        if (old)
+            old->gone = true;
+        refusal_count(i, in->key, reason);
+        frame_refuse(i, in->routing, in->routing_len, reason);
+        return 0;
+    }
+    struct session *s = make_session(i, in, h);
+    if (!s) {
+        refusal_count(i, in->key, "too many sessions");
+        frame_refuse(i, in->routing, in->routing_len, "too many sessions: run another collector");
+        return 0;
+    }
+    int r = open_streams(i, s, h, e);
+    if (r == -EBUSY) {
+        frame_refuse(i, in->routing, in->routing_len, "the store is busy: say Hello again");
+        s->gone = true;
+        return 0;
+    }
+    if (r == 0)
+        send_welcome(i, s);
+    return r;
+}

@@ -1,0 +1,145 @@
+/* ingest_priv: what the files of ingest share. All of it belongs to the one thread of ingest_run, except
+ * the counters' copy and the two flags.
+ *
+ *   ingest.c   sockets, loop, commit, counters      frames.c    one frame: session, batch, clock, bye
+ *   allow.c    allow-list                           hello.c     Hello to Welcome
+ *   zap.c      ZeroMQ RFC 27                        commands.c  store's queue to sessions and back
+ *   session.c  table of sessions                    refusal.c   who was turned away
+ */
+#pragma once
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "ingest/ingest.h"
+#include "wire/curve.h"
+
+#define INGEST_COMMIT_BYTES (1u << 20)
+#define INGEST_TICK_MS 200    /* commands, expiry, repeated acks */
+#define INGEST_HOUSE_MS 1000  /* allow-list, refusals, session rows */
+#define INGEST_ACK_REPEAT_S 2 /* an ack may be lost without notice */
+#define INGEST_SESSION_QUIET_S 30
+#define INGEST_ROUTING_MAX 255 /* bytes of a ZeroMQ routing id */
+#define INGEST_BUCKETS 16384
+#define INGEST_REFUSALS 256 /* kinds gathered between two writes */
+#define INGEST_COMMANDS 64  /* commands whose answers are counted */
+#define INGEST_ZAP_BURST 64
+#define INGEST_FRAME_BURST 256
+
+/* ---- allow-list */
+
+struct allow;
+int allow_open(const char *path, struct allow **ret, struct err *e) MUST_CHECK;
+/* Looks whether the file changed: 1 taken, 0 as before, negative: could not be taken, the old one stays. */
+int allow_refresh(struct allow *a, struct err *e) MUST_CHECK;
+bool allow_key(const struct allow *a, const char *key);
+bool allow_stage(const struct allow *a, const char *key, const char *cluster, const char *ns);
+void allow_free(struct allow **a);
+
+/* ---- sessions */
+
+struct session_stream {
+    uint8_t boot[WIRE_BOOT_BYTES];
+    int64_t id;
+    uint64_t hwm;   /* put, perhaps not committed yet */
+    uint64_t acked; /* committed */
+};
+
+struct session {
+    struct session *next;       /* in its bucket */
+    struct session *dirty_next; /* in the list of those that the next commit acknowledges */
+    bool dirty, gone;           /* gone: swept by the next tick */
+    bool replaced;              /* the agent has a newer session: its row is not ours any more */
+    bool row_changed;           /* its row in the store is old */
+    uint8_t routing[INGEST_ROUTING_MAX];
+    size_t routing_len;
+    uint64_t nonce;
+    char key[CURVE_Z85_MAX];
+    char cluster[WIRE_NAME_MAX + 1], namespace_name[WIRE_NAME_MAX + 1], node[WIRE_NAME_MAX + 1];
+    char version[64];
+    struct session_stream *streams; /* owned; the last is the living one */
+    size_t n_streams;
+    int64_t since_ns, seen_ns; /* wall */
+    int64_t seen_mono_ns, sent_mono_ns;
+    uint64_t answered; /* newest command it gave a result for */
+};
+
+struct sessions {
+    struct session *buckets[INGEST_BUCKETS];
+    struct session *dirty;
+    uint32_t n;
+};
+
+/* Adds an empty session; NULL when out of memory or the table is full. */
+struct session *session_add(struct sessions *t, const void *routing, size_t len);
+struct session *session_find(const struct sessions *t, const void *routing, size_t len);
+/* Takes it out of the table and frees it. */
+void session_drop(struct sessions *t, struct session *s);
+void session_mark_dirty(struct sessions *t, struct session *s);
+struct session_stream *session_stream(struct session *s, const uint8_t *boot);
+/* Calls fn for every session; fn must not add or drop. */
+void session_each(struct sessions *t, void (*fn)(void *ctx, struct session *s), void *ctx);
+void session_drop_all(struct sessions *t);
+
+/* ---- the whole */
+
+struct ingest {
+    void *zmq, *router, *zap;
+    int stop_fd; /* eventfd: ingest_stop writes, the loop polls */
+    char endpoint[256];
+    struct store *store;
+    struct allow *allow;
+    struct sessions sessions;
+    bool tx_open;
+    int64_t tx_since_ns; /* monotonic */
+    size_t tx_bytes;
+    struct store_refusal refusals[INGEST_REFUSALS];
+    size_t n_refusals;
+    struct store_command commands[INGEST_COMMANDS]; /* ring, by id */
+    bool command_changed[INGEST_COMMANDS];
+    uint64_t last_command;
+    int64_t tick_ns, house_ns;  /* monotonic, when last done */
+    struct ingest_counters now; /* the loop's own */
+    pthread_mutex_t lock;       /* guards published */
+    struct ingest_counters published;
+    atomic_bool stopping, ready;
+};
+
+/* Opens the transaction if none is. -EBUSY: a CLI process holds the store; try again later. */
+int ingest_begin(struct ingest *i, struct err *e) MUST_CHECK;
+/* Commits what is open and acknowledges it. */
+int ingest_flush(struct ingest *i, struct err *e) MUST_CHECK;
+
+/* One ZAP request, if there is one: 1 served, 0 none. */
+int zap_serve(struct ingest *i);
+
+/* One message of the ROUTER; negative: the store failed. */
+struct frame_in {
+    const void *routing;
+    size_t routing_len;
+    const uint8_t *data;
+    size_t len;
+    const char *key; /* the CURVE User-Id */
+    int64_t wall_ns; /* received */
+};
+int frame_handle(struct ingest *i, const struct frame_in *in, struct err *e) MUST_CHECK;
+/* Sends to a session; a peer that is gone is marked so, a full queue drops (acks are repeated). */
+void frame_send(struct ingest *i, struct session *s, Pilotgate__Frame *f);
+/* Acknowledges every stream of the session; reason "" or why its last batch was refused. */
+void frame_ack(struct ingest *i, struct session *s, const char *reason);
+/* Tells a peer without (or no longer with) a session why. */
+void frame_refuse(struct ingest *i, const void *routing, size_t len, const char *reason);
+/* Counts, tells, and ends the session. */
+void frame_end(struct ingest *i, struct session *s, const char *reason);
+
+int hello_handle(struct ingest *i, const struct frame_in *in, const Pilotgate__Hello *h,
+                 struct err *e) MUST_CHECK;
+
+void refusal_count(struct ingest *i, const char *key, const char *reason);
+int refusal_flush(struct ingest *i, struct err *e) MUST_CHECK;
+
+int commands_poll(struct ingest *i, struct err *e) MUST_CHECK;
+void commands_result(struct ingest *i, struct session *s, const Pilotgate__CommandResult *r);
+
+/* The time that a record speaks of: [*ret_from, *ret_to], agent wall time. */
+void span_of_record(const Pilotgate__Record *r, int64_t *ret_from, int64_t *ret_to);

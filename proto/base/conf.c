@@ -74,10 +74,10 @@ static void suggest(const char *name, const char *candidate, size_t *best, char 
     }
 }
 
-/* "; did you mean 'x'?" or a hint where all are listed. */
+/* "did you mean 'x'?" or where all are listed. */
 static void advise(const struct conf_key *keys, const char *name, bool flags, char *text, size_t size) {
-    size_t best = strlen(name) / 3 + 1;
-    best = best < 2 ? 2 : best;
+    size_t best = strlen(name) / 3; /* edits that still count as a slip */
+    best = best < 2 ? 3 : best + 1;
     char near[2 * CONF_NAME_MAX] = "";
     char flag[2 * CONF_NAME_MAX];
     for (const struct conf_key *k = keys; k->name; k++)

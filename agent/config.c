@@ -174,7 +174,7 @@ static int check_url(const char *url, const char *what, bool *ret_plain_remote, 
         r = err_set(e, -EINVAL, "%s: the URL holds a user or '@': use bearer_file, or write %%40", what);
     else if (ret_plain_remote)
         *ret_plain_remote = strcmp(scheme, "http") == 0 && strcmp(host, "localhost") != 0 &&
-                            strncmp(host, "127.", 4) != 0 && strcmp(host, "[::1]") != 0;
+                            strcmp(host, "127.0.0.1") != 0 && strcmp(host, "[::1]") != 0;
     curl_free(scheme);
     curl_free(host);
     curl_free(user);

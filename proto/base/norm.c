@@ -285,6 +285,26 @@ static int reduce(const struct norm_key *k, json_t *object, const char *kind) {
     return reduce_walk(k, object);
 }
 
+/* Every member with a name that looks secret, at any depth; empty values stay. */
+static int reduce_named(const struct norm_key *k, json_t *node) {
+    const char *key;
+    json_t *value;
+    json_object_foreach(node, key, value) {
+        bool empty = json_is_null(value) || json_is_boolean(value) ||
+                     (json_is_string(value) && json_string_length(value) == 0);
+        if (looks_secret(key) && !empty) {
+            if (json_object_set_new(node, key, keyed_value(k, value, false)) != 0)
+                return -ENOMEM;
+        } else if (reduce_named(k, value) < 0) {
+            return -ENOMEM;
+        }
+    }
+    for (size_t i = 0; i < json_array_size(node); i++)
+        if (reduce_named(k, json_array_get(node, i)) < 0)
+            return -ENOMEM;
+    return 0;
+}
+
 /* ---------------------------------------------------------------- the contract */
 
 static int hex_digit(char c) {
@@ -343,6 +363,17 @@ json_t *norm_object(const struct norm_key *k, const json_t *object, const char *
     drop_metadata(copy);
     drop_by_kind(copy, kind);
     if (reduce(k, copy, kind) < 0) {
+        json_decref(copy);
+        return NULL;
+    }
+    return copy;
+}
+
+json_t *norm_document(const struct norm_key *k, const json_t *document) {
+    if (!json_is_object(document) && !json_is_array(document))
+        return NULL;
+    json_t *copy = json_deep_copy(document);
+    if (copy && (reduce_named(k, copy) < 0 || reduce_walk(k, copy) < 0)) {
         json_decref(copy);
         return NULL;
     }

@@ -42,5 +42,10 @@ char *norm_hash(const struct norm_key *k, const void *data, size_t len, char *ou
  * JSON object. `kind` is taken from the object, or `fallback_kind` (list items carry none). */
 json_t *norm_object(const struct norm_key *k, const json_t *object, const char *fallback_kind);
 
+/* The same for a document of a product's own configuration, of which nothing is known: nothing is
+ * dropped; every value under a key that looks secret, at any depth, is reduced. A new reference; NULL:
+ * out of memory or neither a JSON object nor an array. */
+json_t *norm_document(const struct norm_key *k, const json_t *document);
+
 /* Canonical text of a normal form and its keyed hash; text is malloc'ed. */
 int norm_digest(const struct norm_key *k, const json_t *normal, char **ret_text, char *ret_hex) MUST_CHECK;

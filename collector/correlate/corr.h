@@ -12,3 +12,5 @@ struct corr { /* everything that the gates need */
     uint64_t commit;
     int64_t at_ns; /* time T of the verdict */
 };
+
+void corr_free(struct corr *c); /* NULL-safe; the struct itself is the caller's */

@@ -1,5 +1,5 @@
 /* facts: the order of the steps, clocks, snapshots and small questions about facts; see facts.h. */
-#include "correlate/facts.h"
+#include "correlate/corr.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -103,6 +103,17 @@ void facts_free(struct facts *f) {
     free(f->changes);
     free(f->unreadable);
     *f = (struct facts){0};
+}
+
+void corr_free(struct corr *c) {
+    if (!c)
+        return;
+    for (size_t i = 0; i < c->n_stages; i++)
+        facts_free(&c->stages[i]);
+    free(c->stages);
+    rubric_free(&c->rubric);
+    ev_free(&c->ev);
+    *c = (struct corr){0};
 }
 
 /* ---- snapshots */

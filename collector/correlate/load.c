@@ -246,14 +246,3 @@ int corr_load(struct store *s, uint64_t commit, int64_t at_ns, struct corr *ret,
         ret->stages[i].ev = &ret->ev;
     return 0;
 }
-
-void corr_free(struct corr *c) {
-    if (!c)
-        return;
-    for (size_t i = 0; i < c->n_stages; i++)
-        facts_free(&c->stages[i]);
-    free(c->stages);
-    rubric_free(&c->rubric);
-    ev_free(&c->ev);
-    *c = (struct corr){0};
-}

@@ -6,4 +6,3 @@
 
 /* commit 0: newest. at_ns: T. Without a pilot: no stages. The caller frees with corr_free. */
 int corr_load(struct store *s, uint64_t commit, int64_t at_ns, struct corr *ret, struct err *e) MUST_CHECK;
-void corr_free(struct corr *c);

@@ -2,8 +2,9 @@
  *
  * Every qualifying change is judged alone (change.c). For the stage: any FAIL fails; every change must
  * have settled; PASS needs enough clean units over all passing changes to rule out the rubric's drop
- * rate. A change that could not be judged does not stop a later one that could from passing, but it is shown;
- * when the newest change is such a one, its reason is the stage's. */
+ * rate. A change that could not be judged keeps the stage INCONCLUSIVE until a later drill passes, with one
+ * exception: a change with too few calls in flight proves nothing either way and only counts when nothing
+ * else was seen. All of them stay displayed. */
 #include <stdio.h>
 
 #include "base/js.h"
@@ -12,7 +13,7 @@
 struct tally {
     unsigned judged, failed, passed, pending, inconclusive;
     uint64_t units, dropped, interrupted;
-    const json_t *failing, *unsettled, *undecided;
+    const json_t *failing, *unsettled, *undecided, *weak;
 };
 
 static void count(struct tally *t, const json_t *change) {
@@ -27,7 +28,8 @@ static void count(struct tally *t, const json_t *change) {
     case GATE_PASS:
         t->passed++;
         t->units += (uint64_t)js_int(change, "measured.in_flight", 0);
-        t->undecided = NULL;
+        if (json_object_get(change, "drill"))
+            t->undecided = NULL;
         break;
     case GATE_PENDING:
         t->pending++;
@@ -36,7 +38,10 @@ static void count(struct tally *t, const json_t *change) {
     case GATE_INCONCLUSIVE:
     default:
         t->inconclusive++;
-        t->undecided = change;
+        if (js_bool(change, "too_few", false))
+            t->weak = change;
+        else
+            t->undecided = change;
         break;
     }
 }
@@ -53,9 +58,10 @@ static void decide(json_t *o, const struct corr *c, const struct tally *t) {
     else if (t->pending)
         gate_decide(o, GATE_PENDING, "change %s: %s", js_str(t->unsettled, "id", ""),
                     js_str(t->unsettled, "reason", ""));
-    else if (t->undecided)
-        gate_decide(o, GATE_INCONCLUSIVE, "change %s: %s", js_str(t->undecided, "id", ""),
-                    js_str(t->undecided, "reason", ""));
+    else if (t->undecided || t->passed == 0)
+        gate_decide(o, GATE_INCONCLUSIVE, "change %s: %s",
+                    js_str(t->undecided ? t->undecided : t->weak, "id", ""),
+                    js_str(t->undecided ? t->undecided : t->weak, "reason", ""));
     else if (t->units < need)
         gate_decide(
             o, GATE_INCONCLUSIVE,

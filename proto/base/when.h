@@ -23,5 +23,5 @@ char *when_format(int64_t ns, int digits, char *out);
 /* "90s" "5m" "1h30m" "250ms" "2d"; a bare number is refused. Not negative, at most 10 years. */
 int when_parse_duration(const char *text, int64_t *ret_ns) MUST_CHECK;
 
-/* For people: "3.42 s", "2 min 05 s", "1 h 03 min", "2 d 04 h", "12 ms". Returns out. */
+/* For people: "3.42 s", "2 min 05 s", "26 h 03 min", "5 d 04 h", "12 ms". Returns out. */
 char *when_format_duration(int64_t ns, char *out);

@@ -1,0 +1,278 @@
+/* scenario: see scenario.h. */
+#include "scenario.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/js.h"
+#include "base/when.h"
+#include "gates/gates.h"
+
+static int64_t ns(double t) {
+    return SCENARIO_T0 * WHEN_S + (int64_t)(t * 1e9);
+}
+
+static char *dup(const char *s) {
+    char *p = strdup(s);
+    assert_non_null(p);
+    return p;
+}
+
+static void add(struct scenario *s, struct ev_list *l, size_t agent, Pilotgate__Record *r, double t) {
+    r->wall_ns = ns(t);
+    r->mono_ns = (uint64_t)(t * 1e9) + 1000000000000ULL;
+    r->seq = ++s->seq[agent];
+    assert_int_equal(ev_add(&s->c.ev, l, agent, r->seq, r), 0);
+}
+
+static Pilotgate__Record *record(Pilotgate__Record__BodyCase body) {
+    Pilotgate__Record *r = malloc(sizeof *r);
+    assert_non_null(r);
+    pilotgate__record__init(r);
+    r->body_case = body;
+    return r;
+}
+
+void scenario_begin(struct scenario *s, const char *rules_json) {
+    *s = (struct scenario){0};
+    json_t *rules = json_loads(rules_json, 0, NULL);
+    struct err e;
+    assert_int_equal(rubric_load(rules, &s->c.rubric, &e), 0);
+    json_decref(rules);
+    s->c.ev.marks = json_array();
+    s->c.ev.drills = json_array();
+    s->c.ev.pilot = json_pack("{s:s}", "name", "test");
+    s->c.commit = s->c.ev.commit = 7;
+    s->stage = json_pack("{s:s, s:i, s:s, s:s}", "stage", "east/shop", "agents", 2, "gateway",
+                         "Deployment/gateway", "release", "shop");
+}
+
+void scenario_end(struct scenario *s) {
+    corr_free(&s->c);
+    json_decref(s->stage);
+}
+
+size_t scenario_agent(struct scenario *s, const char *node) {
+    struct ev_stream st = {.id = (int64_t)s->c.ev.n_streams + 1, .cluster = "east", .namespace_name = "shop"};
+    (void)snprintf(st.node, sizeof st.node, "%s", node);
+    st.boot[0] = (uint8_t)st.id;
+    int i = ev_add_stream(&s->c.ev, &st);
+    assert_true(i >= 0);
+    return (size_t)i;
+}
+
+void scenario_clock(struct scenario *s, size_t agent, double t, double offset_s, double error_s) {
+    Pilotgate__Record *r = record(PILOTGATE__RECORD__BODY_TIMING);
+    r->timing = malloc(sizeof *r->timing);
+    pilotgate__timing__init(r->timing);
+    r->timing->kind = PILOTGATE__TIMING__KIND__KIND_CLOCK_OFFSET;
+    r->timing->value_ns = (int64_t)(offset_s * 1e9);
+    r->timing->error_ns = (uint64_t)(error_s * 1e9);
+    add(s, &s->c.ev.records, agent, r, t);
+}
+
+void scenario_phase(struct scenario *s, size_t agent, double t, int kind, const char *subject,
+                    const char *reason) {
+    Pilotgate__Record *r = record(PILOTGATE__RECORD__BODY_PHASE);
+    r->phase = malloc(sizeof *r->phase);
+    pilotgate__phase__init(r->phase);
+    r->phase->kind = (Pilotgate__Phase__Kind)kind;
+    r->phase->subject = dup(subject);
+    r->phase->reason = dup(reason);
+    r->phase->t_wall_ns = ns(t);
+    r->phase->precision_ns = 1000000;
+    r->phase->bound = PILOTGATE__TIME_BOUND__TIME_BOUND_AT;
+    r->phase->origin = PILOTGATE__ORIGIN__ORIGIN_WATCH;
+    add(s, &s->c.ev.records, agent, r, t);
+}
+
+static Pilotgate__Object *object(Pilotgate__Record *r, int op, const char *kind, const char *name) {
+    r->object = malloc(sizeof *r->object);
+    pilotgate__object__init(r->object);
+    r->object->op = (Pilotgate__Object__Op)op;
+    r->object->kind = dup(kind);
+    r->object->name = dup(name);
+    return r->object;
+}
+
+void scenario_object(struct scenario *s, size_t agent, int op, double t, double previous, const char *kind,
+                     const char *name, const char *content) {
+    char version[32];
+    Pilotgate__Record *r = record(PILOTGATE__RECORD__BODY_OBJECT);
+    Pilotgate__Object *o = object(r, op, kind, name);
+    (void)snprintf(version, sizeof version, "%llu", ++s->version);
+    o->resource_version = dup(version);
+    o->digest = dup(content);
+    o->normal = dup(strcmp(kind, "Deployment") == 0 ? "{\"spec\":{\"replicas\":1}}" : "{}");
+    o->release = dup("shop");
+    o->t_wall_ns = ns(t);
+    o->previous_wall_ns = previous > 0 ? ns(previous) : 0;
+    add(s, &s->c.ev.records, agent, r, t);
+}
+
+void scenario_tools(struct scenario *s, size_t agent, int op, double t, double previous, const char *tools) {
+    Pilotgate__Record *r = record(PILOTGATE__RECORD__BODY_OBJECT);
+    Pilotgate__Object *o = object(r, op, "ToolCatalogue", "canary");
+    char normal[512];
+    (void)snprintf(normal, sizeof normal, "{\"tools\":[%s]}", tools);
+    o->digest = dup(tools);
+    o->normal = dup(normal);
+    o->t_wall_ns = ns(t);
+    o->previous_wall_ns = previous > 0 ? ns(previous) : 0;
+    add(s, &s->c.ev.records, agent, r, t);
+}
+
+void scenario_unreadable(struct scenario *s, size_t agent, double t, const char *kind, const char *reason) {
+    Pilotgate__Record *r = record(PILOTGATE__RECORD__BODY_OBJECT);
+    Pilotgate__Object *o = object(r, PILOTGATE__OBJECT__OP__OP_UNREADABLE, kind, "*");
+    o->reason = dup(reason);
+    o->t_wall_ns = ns(t);
+    add(s, &s->c.ev.records, agent, r, t);
+}
+
+void scenario_release(struct scenario *s, size_t agent, int op, double t_created, double t_seen, int revision,
+                      const char *status, const char *description, const char *content) {
+    char name[64];
+    char normal[512];
+    char version[32];
+    (void)snprintf(name, sizeof name, "shop.v%d", revision);
+    (void)snprintf(
+        normal, sizeof normal,
+        "{\"name\":\"shop\",\"revision\":%d,\"status\":\"%s\",\"description\":\"%s\",\"manifest_digest\":"
+        "\"%s\",\"config_digest\":\"%s\",\"chart\":{\"name\":\"shop\",\"version\":\"1\"}}",
+        revision, status, description, content, content);
+    Pilotgate__Record *r = record(PILOTGATE__RECORD__BODY_OBJECT);
+    Pilotgate__Object *o = object(r, op, "HelmRelease", name);
+    (void)snprintf(version, sizeof version, "%llu", ++s->version);
+    o->resource_version = dup(version);
+    (void)snprintf(name, sizeof name, "%s-%s-%d", content, status, revision);
+    o->digest = dup(name);
+    o->normal = dup(normal);
+    o->created_wall_ns = ns(t_created) / WHEN_S * WHEN_S;
+    o->t_wall_ns = ns(t_seen);
+    add(s, &s->c.ev.records, agent, r, t_seen);
+}
+
+static Pilotgate__Coverage *coverage(Pilotgate__Record *r, double t) {
+    Pilotgate__Coverage *c = r->coverage = malloc(sizeof *c);
+    pilotgate__coverage__init(c);
+    c->base_mono_ns = (uint64_t)(t * 1e9) + 1000000000000ULL;
+    c->n_probes = 1;
+    c->probes = malloc(sizeof *c->probes);
+    c->probes[0] = malloc(sizeof **c->probes);
+    pilotgate__coverage__probe__init(c->probes[0]);
+    c->probes[0]->name = dup("hold");
+    return c;
+}
+
+void scenario_coverage(struct scenario *s, size_t agent, double from, double to, int bye) {
+    for (double t = from; t < to; t += 1) {
+        Pilotgate__Record *r = record(PILOTGATE__RECORD__BODY_COVERAGE);
+        coverage(r, t)->bye = bye && t + 1 >= to;
+        add(s, &s->c.ev.watched, agent, r, t);
+    }
+}
+
+void scenario_open_call(struct scenario *s, size_t agent, double t, double start) {
+    Pilotgate__Record *r = record(PILOTGATE__RECORD__BODY_COVERAGE);
+    Pilotgate__Coverage__Probe *p = coverage(r, t)->probes[0];
+    p->first_open = 999000;
+    p->n_open_number_delta = p->n_open_start_us = 1;
+    p->open_number_delta = calloc(1, sizeof *p->open_number_delta);
+    p->open_start_us = calloc(1, sizeof *p->open_start_us);
+    p->open_start_us[0] = (int64_t)((start - t) * 1e6);
+    add(s, &s->c.ev.watched, agent, r, t);
+}
+
+static void add_row(struct scenario *s, size_t agent, uint64_t number, const char *tool, double start,
+                    double end, int outcome, unsigned flags) {
+    Pilotgate__Record *r = record(PILOTGATE__RECORD__BODY_CALL);
+    Pilotgate__Call *k = r->call = malloc(sizeof *k);
+    pilotgate__call__init(k);
+    k->number = number;
+    k->nonce = dup("nonce");
+    k->probe = dup("hold");
+    k->target = dup("canary");
+    k->tool = dup(tool);
+    k->start_wall_ns = ns(start);
+    k->duration_us = (uint64_t)((end - start) * 1e6);
+    k->outcome = (Pilotgate__Outcome)outcome;
+    k->flags = flags;
+    add(s, &s->c.ev.records, agent, r, end);
+}
+
+void scenario_calls(struct scenario *s, size_t agent, unsigned n, const char *tool, double start, double end,
+                    int outcome, unsigned flags) {
+    Pilotgate__Record *r = record(PILOTGATE__RECORD__BODY_CALLS);
+    Pilotgate__CallBlock *b = r->calls = malloc(sizeof *b);
+    pilotgate__call_block__init(b);
+    b->base_wall_ns = ns(start);
+    b->first_number = s->next_call[agent] + 1;
+    b->n_probes = b->n_tools = b->n_targets = 1;
+    b->probes = malloc(sizeof *b->probes);
+    b->tools = malloc(sizeof *b->tools);
+    b->targets = malloc(sizeof *b->targets);
+    b->probes[0] = dup("hold");
+    b->tools[0] = dup(tool);
+    b->targets[0] = dup("canary");
+    b->n_number_delta = b->n_probe = b->n_start_us = b->n_duration_us = b->n_outcome = b->n_connection =
+        b->n_flags = n;
+    b->number_delta = calloc(n, sizeof *b->number_delta);
+    b->probe = calloc(n, sizeof *b->probe);
+    b->start_us = calloc(n, sizeof *b->start_us);
+    b->duration_us = calloc(n, sizeof *b->duration_us);
+    b->outcome = calloc(n, sizeof *b->outcome);
+    b->connection = calloc(n, sizeof *b->connection);
+    b->flags = calloc(n, sizeof *b->flags);
+    for (unsigned i = 0; i < n; i++) {
+        uint64_t number = ++s->next_call[agent];
+        b->number_delta[i] = i ? 1 : 0;
+        b->duration_us[i] = (uint64_t)((end - start) * 1e6);
+        b->outcome[i] = (uint32_t)outcome;
+        b->connection[i] = (uint32_t)number;
+        b->flags[i] = flags;
+        if (outcome != PILOTGATE__OUTCOME__OUTCOME_COMPLETED)
+            add_row(s, agent, number, tool, start, end, outcome, flags);
+    }
+    add(s, &s->c.ev.watched, agent, r, end);
+}
+
+void scenario_loss(struct scenario *s, size_t agent, double from, double to, uint64_t n) {
+    Pilotgate__Record *r = record(PILOTGATE__RECORD__BODY_LOSS);
+    r->loss = malloc(sizeof *r->loss);
+    pilotgate__loss__init(r->loss);
+    r->loss->cause = PILOTGATE__LOSS__CAUSE__CAUSE_SPOOL_FULL;
+    r->loss->records = n;
+    r->loss->from_wall_ns = ns(from);
+    r->loss->to_wall_ns = ns(to);
+    add(s, &s->c.ev.records, agent, r, to);
+}
+
+json_t *scenario_judge(struct scenario *s, double t) {
+    struct err e;
+    s->c.at_ns = ns(t);
+    s->c.stages = calloc(1, sizeof *s->c.stages);
+    s->c.n_stages = 1;
+    assert_int_equal(facts_build(&s->c.ev, &s->c.rubric, s->stage, &s->c.stages[0], &e), 0);
+    assert_int_equal(facts_exposure(&s->c.stages[0], &s->c.rubric, s->c.at_ns, &e), 0);
+    json_t *result;
+    assert_int_equal(gates_evaluate(&s->c, &result, &e), 0);
+    return result;
+}
+
+const json_t *scenario_gate(const json_t *result, const char *gate) {
+    size_t i;
+    json_t *g;
+    json_array_foreach(json_object_get(result, "gates"), i, g) {
+        if (strcmp(js_str(g, "id", ""), gate) == 0)
+            return js_at(g, "stages.0");
+    }
+    return NULL;
+}

@@ -1,0 +1,43 @@
+/* scenario: a pilot's records, made in the test: what the agents would have sent, second by second.
+ * Times are seconds after SCENARIO_T0; one stage "east/shop" with agents on the nodes n1 and n2. */
+#pragma once
+
+#include "correlate/corr.h"
+
+#define SCENARIO_T0 1800000000LL
+
+struct scenario {
+    struct corr c;
+    json_t *stage;
+    uint64_t seq[8];
+    unsigned long long next_call[8];
+    unsigned long long version;
+};
+
+void scenario_begin(struct scenario *s, const char *rules_json);
+void scenario_end(struct scenario *s);
+size_t scenario_agent(struct scenario *s, const char *node); /* a new stream */
+
+void scenario_clock(struct scenario *s, size_t agent, double t, double offset_s, double error_s);
+void scenario_phase(struct scenario *s, size_t agent, double t, int kind, const char *subject,
+                    const char *reason);
+/* A Helm revision's Secret, seen t_seen, created t_created; content decides manifest and config digests. */
+void scenario_release(struct scenario *s, size_t agent, int op, double t_created, double t_seen, int revision,
+                      const char *status, const char *description, const char *content);
+void scenario_object(struct scenario *s, size_t agent, int op, double t, double previous, const char *kind,
+                     const char *name, const char *content);
+void scenario_tools(struct scenario *s, size_t agent, int op, double t, double previous, const char *tools);
+void scenario_unreadable(struct scenario *s, size_t agent, double t, const char *kind, const char *reason);
+/* Coverage each second in [from, to). */
+void scenario_coverage(struct scenario *s, size_t agent, double from, double to, int bye);
+/* A coverage record at t that lists one open call which began at start. */
+void scenario_open_call(struct scenario *s, size_t agent, double t, double start);
+/* n calls of `tool`, each [start, end], outcome, flags; not completed ones get a full row as well. */
+void scenario_calls(struct scenario *s, size_t agent, unsigned n, const char *tool, double start, double end,
+                    int outcome, unsigned flags);
+void scenario_loss(struct scenario *s, size_t agent, double from, double to, uint64_t n);
+
+/* Facts and gates at time t; the caller owns the result. */
+json_t *scenario_judge(struct scenario *s, double t);
+/* The stage object of a gate in it; borrowed. */
+const json_t *scenario_gate(const json_t *result, const char *gate);

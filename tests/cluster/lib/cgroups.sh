@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2034
 # The cgroup tree of one cluster. Sourced by `cluster`; uses $NAME and $DIR.
 #
 # Every cgroup v1 hierarchy gets a directory pilotgate-lab-NAME below the caller's own cgroup, with
@@ -6,8 +7,8 @@
 
 # Prints the tree's directory in each hierarchy.
 cgroup_roots() {
-  local id controllers path
-  while IFS=: read -r id controllers path; do
+  local controllers path
+  while IFS=: read -r _ controllers path; do
     case $controllers in
       '') controllers=unified ;;
       name=*) controllers=${controllers#name=} ;;

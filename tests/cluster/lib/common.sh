@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2034
 # Paths, messages and small helpers that every script of the lab uses. Sourced, never run.
 #
 #   PILOTGATE_LAB_CACHE   what is built once        (default ~/.cache/pilotgate-lab)

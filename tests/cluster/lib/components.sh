@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2034
 # The programs of a cluster and their flags. Sourced by `cluster`; uses $NAME, $DIR, $NET, $BIN.
 #
 #   cp   etcd apiserver controller-manager scheduler dns

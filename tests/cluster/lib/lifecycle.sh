@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2034
 # Up, down, and what happens in between. Sourced by `cluster`, after the other parts.
 
 START_LIMIT=${PILOTGATE_LAB_TIMEOUT:-60} # seconds that the API server and the nodes may take

@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2034
 # Machines made of namespaces. Sourced by `cluster`; uses $DIR and $BIN.
 #
 # The control plane ("cp") is pid 1 of mount, uts, ipc, net, pid and cgroup namespaces of its own.

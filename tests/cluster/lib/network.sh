@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2034
 # Addresses and links. Sourced by `cluster`; uses $NAME, $INDEX, $NET, $NODES.
 #
 #   NET.0.1      API server and DNS          NET.96.0/24       Services

@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2034
 # Configuration files of a node's programs. Sourced by `cluster`; uses $NAME, $DIR, $NET, $SEED.
 
 CONTAINERD_SOCKET=/run/containerd/containerd.sock

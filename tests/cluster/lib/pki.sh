@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2034
 # Certificates and kubeconfig files. Sourced by `cluster`; uses $NAME, $DIR, $NET, $NODES.
 # P-256 keys: milliseconds where RSA takes seconds. All of it lives only as long as the cluster.
 
@@ -46,7 +47,7 @@ create_authority() {
 create_pki() (
   umask 077
   mkdir -p "$DIR/pki"
-  cd "$DIR/pki"
+  cd "$DIR/pki" || exit
   create_authority
   issue apiserver /CN=kube-apiserver "$(apiserver_names)"
   issue admin /O=system:masters/CN=lab-admin

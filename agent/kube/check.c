@@ -1,0 +1,138 @@
+/* check: tries each thing the source needs, for `pilotgate-agent check`, and reads the stage's identity for
+ * Hello. Blocking; in the caller's thread. See kube.h. */
+#include <errno.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/conf.h"
+#include "base/js.h"
+#include "kube/kube_priv.h"
+
+#define CA_MAX (1u << 20)
+#define ANSWER_MAX (4u << 20)
+
+struct check {
+    const struct config *config;
+    struct kube_http http;
+    struct buf body;
+    check_say *say;
+    void *ctx;
+    int failures;
+};
+
+static void say(struct check *k, bool ok, const char *what, const char *advice) {
+    k->failures += ok ? 0 : 1;
+    k->say(k->ctx, ok, what, ok ? "" : advice);
+}
+
+static bool try_server(struct check *k) {
+    char what[512];
+    struct err e;
+    long status = 0;
+    (void)snprintf(what, sizeof what, "Kubernetes API %.300s answers%s", k->http.base,
+                   k->http.tls ? ", its certificate is verified" : " (plain http: no token is sent)");
+    int r = kube_http_get(&k->http, "/version", 5, &k->body, &status, &e);
+    if (r < 0) {
+        err_prefix(&e, r, "check kube.api, kube.ca_file, kube.token_file and the network policy");
+        say(k, false, what, e.text);
+        return false;
+    }
+    if (status == 401) {
+        say(k, false, what, "the token is not accepted: mount a service account's token of this cluster");
+        return false;
+    }
+    say(k, status == 200 || status == 403, what, "kube.api is no Kubernetes API server: correct it");
+    return status == 200 || status == 403;
+}
+
+static void try_kind(struct check *k, const struct kube_kind *kind) {
+    char what[512];
+    char advice[KUBE_REASON_MAX];
+    struct err e;
+    long status = 0;
+    const char *ns = k->config->stage.namespace_name;
+    (void)snprintf(what, sizeof what, "%s %s in namespace %.253s", kind->poll ? "get" : "list", kind->source,
+                   ns);
+    char *path = kube_kind_path(kind, ns, k->config->stage.node, kind->poll ? "" : "limit=1");
+    int r = path ? kube_http_get(&k->http, path, 5, &k->body, &status, &e) : err_oom(&e);
+    free(path);
+    if (r < 0) {
+        say(k, false, what, e.text);
+        return;
+    }
+    if (status == 403)
+        kube_kind_advice(kind, ns, advice);
+    else
+        (void)snprintf(advice, sizeof advice, "the API server answered HTTP %ld%s", status,
+                       status == 404 && kind->poll ? ": create the namespace or correct stage.namespace"
+                                                   : "");
+    say(k, status == 200, what, advice);
+}
+
+int kube_check(const struct config *c, check_say *fn, void *ctx) {
+    struct check k = {.config = c, .body = BUF_INIT(ANSWER_MAX), .say = fn, .ctx = ctx};
+    struct err e;
+    if (!c->stage.namespace_name || !c->stage.node || kube_http_open(c, &k.http, &e) < 0) {
+        say(&k, false, "Kubernetes configuration",
+            !c->stage.namespace_name || !c->stage.node ? "set stage.namespace and stage.node" : e.text);
+        return k.failures;
+    }
+    if (try_server(&k))
+        for (const struct kube_kind *kind = kube_kinds; kind->source; kind++)
+            if ((kind->node_scoped || c->kube.stage_scoped) && (!kind->needs_secrets || c->kube.secrets))
+                try_kind(&k, kind);
+    buf_free(&k.body);
+    kube_http_close(&k.http);
+    return k.failures;
+}
+
+/* metadata.uid of a Namespace; "" when it cannot be read. */
+static void read_uid(struct kube_http *h, const char *ns, int timeout_s, struct buf *body, char *out,
+                     size_t size) {
+    char *path = NULL;
+    long status = 0;
+    json_t *doc = NULL;
+    *out = 0;
+    char *name = curl_easy_escape(NULL, ns, 0);
+    if (!name || asprintf(&path, "/api/v1/namespaces/%s", name) < 0)
+        path = NULL;
+    curl_free(name);
+    if (path && kube_http_get(h, path, timeout_s, body, &status, NULL) == 0 && status == 200 &&
+        js_parse(buf_str(body), body->len, ANSWER_MAX, &doc, NULL) == 0) {
+        const char *uid = js_str(doc, "metadata.uid", "");
+        (void)snprintf(out, size, "%s", strlen(uid) < size ? uid : "");
+    }
+    json_decref(doc);
+    free(path);
+}
+
+/* "ca:" and the start of the SHA-256 of the CA's file. */
+static void digest_ca(const char *file, char *out, size_t size) {
+    unsigned char sum[crypto_hash_sha256_BYTES];
+    char hex[2 * sizeof sum + 1];
+    char *text;
+    size_t len;
+    *out = 0;
+    if (!file || conf_read_file(file, CA_MAX, &text, &len, NULL) < 0)
+        return;
+    (void)crypto_hash_sha256(sum, (const unsigned char *)text, len);
+    free(text);
+    (void)snprintf(out, size, "ca:%s", sodium_bin2hex(hex, sizeof hex, sum, sizeof sum));
+}
+
+void kube_identity(const struct config *c, char ns_uid[64], char cluster_identity[80]) {
+    struct kube_http h;
+    struct buf body = BUF_INIT(ANSWER_MAX);
+    ns_uid[0] = cluster_identity[0] = 0;
+    if (!c->stage.namespace_name || kube_http_open(c, &h, NULL) < 0)
+        return;
+    read_uid(&h, c->stage.namespace_name, 3, &body, ns_uid, 64);
+    if (*ns_uid) /* else the API does not answer us: do not wait for it twice */
+        read_uid(&h, "kube-system", 2, &body, cluster_identity, 80);
+    if (!*cluster_identity)
+        digest_ca(h.ca_file, cluster_identity, 80);
+    buf_free(&body);
+    kube_http_close(&h);
+}

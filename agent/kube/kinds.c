@@ -1,0 +1,79 @@
+/* kinds: the table of everything that is watched. See kube_priv.h. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kube/kube_priv.h"
+
+#define CORE "/api/v1"
+#define APPS "/apis/apps/v1"
+
+/* Pages are small where single objects may be large (a release is up to 1 MiB). */
+/* clang-format off */
+const struct kube_kind kube_kinds[] = {
+    {.source = "pods", .kind = "Pod", .object = "Pod", .resource = "pods", .plural = "pods", .group = CORE,
+     .selector = "spec.nodeName=%s", .node_scoped = true, .page = KUBE_PAGE,
+     .see = kube_pod_see, .gone = kube_pod_gone},
+    {.source = "namespace", .kind = "Namespace", .object = "Namespace", .resource = "namespaces", .plural = "",
+     .group = CORE, .poll = true, .page = 1, .see = kube_namespace_see, .gone = kube_object_gone},
+    {.source = "releases", .kind = "Secret", .object = "HelmRelease", .resource = "secrets", .plural = "secrets",
+     .group = CORE, .selector = "type=helm.sh/release.v1", .needs_secrets = true, .page = 8,
+     .see = kube_release_see, .gone = kube_release_gone},
+    {.source = "deployments", .kind = "Deployment", .object = "Deployment", .resource = "deployments.apps",
+     .plural = "deployments", .group = APPS, .page = KUBE_PAGE,
+     .see = kube_workload_see, .gone = kube_object_gone},
+    {.source = "statefulsets", .kind = "StatefulSet", .object = "StatefulSet", .resource = "statefulsets.apps",
+     .plural = "statefulsets", .group = APPS, .page = KUBE_PAGE,
+     .see = kube_workload_see, .gone = kube_object_gone},
+    {.source = "daemonsets", .kind = "DaemonSet", .object = "DaemonSet", .resource = "daemonsets.apps",
+     .plural = "daemonsets", .group = APPS, .page = KUBE_PAGE,
+     .see = kube_workload_see, .gone = kube_object_gone},
+    {.source = "services", .kind = "Service", .object = "Service", .resource = "services", .plural = "services",
+     .group = CORE, .page = KUBE_PAGE, .see = kube_object_see, .gone = kube_object_gone},
+    {.source = "configmaps", .kind = "ConfigMap", .object = "ConfigMap", .resource = "configmaps",
+     .plural = "configmaps", .group = CORE, .page = 32, .see = kube_object_see, .gone = kube_object_gone},
+    {.source = "secrets", .kind = "Secret", .object = "Secret", .resource = "secrets", .plural = "secrets",
+     .group = CORE, .selector = "type!=helm.sh/release.v1", .needs_secrets = true, .page = 32,
+     .see = kube_object_see, .gone = kube_object_gone},
+    {.source = NULL},
+};
+/* clang-format on */
+
+/* "fieldSelector=..." percent-encoded, "" without one; malloc'ed, NULL: out of memory. */
+static char *selector_of(const struct kube_kind *kind, const char *node) {
+    char plain[2 * KUBE_NAME_MAX];
+    char *out = NULL;
+    if (!kind->selector)
+        return strdup("");
+    bool wants_node = strstr(kind->selector, "%s") != NULL;
+    size_t head = strcspn(kind->selector, "%");
+    (void)snprintf(plain, sizeof plain, "%.*s%s", (int)head, kind->selector, wants_node ? node : "");
+    char *escaped = curl_easy_escape(NULL, plain, 0);
+    if (escaped && asprintf(&out, "fieldSelector=%s&", escaped) < 0)
+        out = NULL;
+    curl_free(escaped);
+    return out;
+}
+
+char *kube_kind_path(const struct kube_kind *kind, const char *ns, const char *node, const char *query) {
+    char *out = NULL;
+    char *selector = selector_of(kind, node);
+    char *name = curl_easy_escape(NULL, ns, 0);
+    if (selector && name &&
+        asprintf(&out, "%s/namespaces/%s%s%s?%s%s", kind->group, name, *kind->plural ? "/" : "", kind->plural,
+                 selector, query) < 0)
+        out = NULL;
+    curl_free(name);
+    free(selector);
+    return out;
+}
+
+void kube_kind_advice(const struct kube_kind *kind, const char *ns, char out[KUBE_REASON_MAX]) {
+    if (kind->poll)
+        (void)snprintf(out, KUBE_REASON_MAX,
+                       "RBAC: allow get on namespaces in namespace %.253s for this service account", ns);
+    else
+        (void)snprintf(out, KUBE_REASON_MAX,
+                       "RBAC: allow list, watch on %s in namespace %.253s for this service account%s",
+                       kind->resource, ns, kind->needs_secrets ? ", or set kube.secrets: false" : "");
+}

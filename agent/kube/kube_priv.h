@@ -1,0 +1,307 @@
+/* kube_priv: what the files of the Kubernetes source share. Nothing outside agent/kube includes this.
+ *
+ *   kube.c      thread: starts transfers that are due, coverage each second
+ *   source.c    one collection: HTTP transfers  ->  watch.c decides what comes next (pure table)
+ *                  | lines (frames.c), list items
+ *                  v
+ *   view.c      what is known of the collection (known.c): first list, deltas, relists
+ *                  |
+ *                  v
+ *   pods.c workloads.c objects.c releases.c (release.c decodes)   one handler a kind -> tell.c -> emit
+ *
+ * Everything runs in the source's one thread, or in the caller's for check.c.
+ */
+#pragma once
+
+#include <curl/curl.h>
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "kube/kube.h"
+
+#define KUBE_NAME_MAX 254    /* names and label values, with NUL */
+#define KUBE_UID_MAX 64      /* with NUL */
+#define KUBE_RV_MAX 128      /* an opaque resourceVersion, with NUL */
+#define KUBE_REASON_MAX 384  /* a reason in a record or in coverage, with NUL */
+#define KUBE_KNOWN_MAX 20000 /* objects remembered of one collection */
+#define KUBE_CONTAINERS_MAX 64
+#define KUBE_TOKEN_MAX (16u << 10)
+#define KUBE_ERROR_BODY_MAX (16u << 10)
+
+/* ---------------------------------------------------------------- http.c: one API server */
+
+struct kube_http {
+    char *base; /* "https://host:port", no slash at the end */
+    const char *token_file;
+    const char *ca_file; /* NULL: the system's certificates */
+    char *token;         /* NULL: none (plain http) */
+    int64_t token_mono;  /* when it was read */
+    bool tls;
+};
+
+/* https only, unless the URL says http:// itself (tests, `kubectl proxy`); then no token is ever sent. */
+int kube_http_open(const struct config *c, struct kube_http *ret, struct err *e) MUST_CHECK;
+void kube_http_close(struct kube_http *h);
+
+/* Forgets the token, so that the next request reads the file again (after a 401). */
+void kube_http_forget_token(struct kube_http *h);
+
+/* Sets every option that all requests share, the URL, and the token (read again when older than 60 s). */
+int kube_http_prepare(struct kube_http *h, CURL *easy, const char *path, struct err *e) MUST_CHECK;
+
+/* One blocking GET. 0 whatever the HTTP status; body is cleared first. */
+int kube_http_get(struct kube_http *h, const char *path, int timeout_s, struct buf *body, long *ret_status,
+                  struct err *e) MUST_CHECK;
+
+/* ---------------------------------------------------------------- frames.c: lines of a watch */
+
+/* Called once a line, without its newline, NUL-terminated. Negative ends the feeding. */
+typedef int kube_line_fn(void *ctx, char *line, size_t len, struct err *e);
+
+/* Splits what arrives into lines; rest keeps the unfinished one, bounded by rest->max. Empty lines are
+ * skipped. -EMSGSIZE: line too long; otherwise the callback's error. */
+int kube_frames_feed(struct buf *rest, const char *data, size_t len, kube_line_fn *fn, void *ctx,
+                     struct err *e) MUST_CHECK;
+
+/* ---------------------------------------------------------------- watch.c: what comes next (pure) */
+
+enum kube_state {
+    KUBE_LIST,        /* a list request is due or under way */
+    KUBE_WATCH,       /* a watch request is due or under way */
+    KUBE_PAUSE_LIST,  /* nothing until due, then list */
+    KUBE_PAUSE_WATCH, /* nothing until due, then watch on */
+    KUBE_STATES
+};
+
+enum kube_event {
+    KUBE_MORE,      /* a list page, and there are more */
+    KUBE_LISTED,    /* the last list page */
+    KUBE_POLLED,    /* a polled object was read: nothing to watch */
+    KUBE_ENDED,     /* the watch ended in order (timeoutSeconds) */
+    KUBE_EXPIRED,   /* 410, as status or ERROR event, or our position is lost otherwise */
+    KUBE_DENIED,    /* 403 */
+    KUBE_THROTTLED, /* 429, 503 with Retry-After */
+    KUBE_FAILED,    /* anything else: transport, 401, 5xx */
+    KUBE_DUE,       /* the pause is over */
+    KUBE_EVENTS
+};
+
+struct kube_watch {
+    enum kube_state state;
+    unsigned tries;   /* failures in a row, for the backoff */
+    unsigned again;   /* ends and expiries in a row without a line in between */
+    int64_t due_mono; /* end of a pause */
+};
+
+/* Goes on. retry_after: ns that the server asked for, 0: none. chance: random bits for the jitter. */
+void kube_watch_step(struct kube_watch *w, enum kube_event ev, int64_t now_mono, int64_t retry_after,
+                     uint32_t chance);
+/* The server answered as it should: failures are counted anew. */
+void kube_watch_answered(struct kube_watch *w);
+/* The watch has shown that it works (a line came, or a watch held for a minute): backoff starts anew. */
+void kube_watch_alive(struct kube_watch *w);
+
+/* ---------------------------------------------------------------- known.c: what was seen last */
+
+struct kube_entry {
+    char *uid;
+    char *name;    /* as records call it */
+    char *release; /* Helm release that owns it, NULL: none */
+    bool own;
+    char digest[NORM_HEX_MAX]; /* of the normal form last emitted; "" for none */
+    char rv[KUBE_RV_MAX];      /* resourceVersion last seen */
+    unsigned generation;       /* of the list that saw it last */
+    void *extra;               /* the kind's own memory; malloc'ed, one block */
+    struct kube_entry *prev, *next;
+};
+
+struct kube_known {
+    void *tree; /* tsearch(3) over uid */
+    struct kube_entry *first;
+    size_t n;
+};
+
+struct kube_entry *kube_known_find(const struct kube_known *k, const char *uid);
+/* Adds; NULL: out of memory or KUBE_KNOWN_MAX reached. */
+struct kube_entry *kube_known_add(struct kube_known *k, const char *uid, const char *name);
+void kube_known_remove(struct kube_known *k, struct kube_entry *x);
+void kube_known_free(struct kube_known *k);
+
+/* ---------------------------------------------------------------- view.c: deltas of one collection */
+
+/* What the handlers need of the rest. */
+struct kube_scope {
+    const char *own_release; /* "" when not set */
+    const char *namespace_name;
+    const struct norm_key *key;
+    const struct emit *emit;
+};
+
+/* One look at one object: how and when it reached us. */
+struct kube_sight {
+    int64_t recv_wall;     /* when it reached us */
+    int64_t previous_wall; /* last moment at which we were current; 0: never */
+    bool listed;           /* from a list, not from a watch */
+    bool first;            /* from the first list */
+    bool is_new;           /* not known before */
+};
+
+/* What every object has, checked and bounded; borrowed from the object. */
+struct kube_meta {
+    const char *name;
+    const char *uid;
+    const char *rv;
+    const char *release;  /* Helm release of the annotation, "" */
+    int64_t created_wall; /* 0: none */
+    bool own;
+};
+
+struct kube_kind;
+typedef int kube_see_fn(const struct kube_scope *sc, const struct kube_kind *kind, const struct kube_sight *s,
+                        const struct kube_meta *m, const json_t *object, struct kube_entry *x, struct err *e);
+typedef void kube_gone_fn(const struct kube_scope *sc, const struct kube_kind *kind,
+                          const struct kube_sight *s, const struct kube_entry *x);
+
+struct kube_kind {
+    const char *source;   /* name in coverage: "pods" */
+    const char *kind;     /* "Pod" */
+    const char *object;   /* kind of the Object that says what is unreadable: "HelmRelease" for Secrets */
+    const char *resource; /* what RBAC calls it: "deployments.apps" */
+    const char *plural;   /* last step of the path; "" for the Namespace itself */
+    const char *group;    /* first steps of the path: "/api/v1", "/apis/apps/v1" */
+    const char *selector; /* fieldSelector, "%s" is the node; NULL: none */
+    bool node_scoped;
+    bool poll;          /* one object, read every 10 s, instead of list and watch */
+    bool needs_secrets; /* only when kube.secrets */
+    int page;           /* items of a list page */
+    kube_see_fn *see;
+    kube_gone_fn *gone;
+};
+
+extern const struct kube_kind kube_kinds[]; /* ended by source == NULL */
+
+struct kube_view {
+    const struct kube_scope *scope;
+    const struct kube_kind *kind;
+    struct kube_known known;
+    unsigned generation; /* of the current list */
+    bool listed_once;
+};
+
+/* A list begins, from its first page. */
+void kube_view_begin(struct kube_view *v);
+/* An item of a list, or the object of ADDED and MODIFIED. -EBADMSG, -ENOMEM with the reason. */
+int kube_view_see(struct kube_view *v, struct kube_sight *s, const json_t *object, struct err *e) MUST_CHECK;
+/* DELETED. */
+int kube_view_delete(struct kube_view *v, struct kube_sight *s, const json_t *object,
+                     struct err *e) MUST_CHECK;
+/* The list is complete: what it did not hold is gone. */
+void kube_view_end(struct kube_view *v, const struct kube_sight *s);
+void kube_view_free(struct kube_view *v);
+
+/* Reads and checks metadata. -EBADMSG. */
+int kube_meta_read(const struct kube_scope *sc, const json_t *object, struct kube_meta *ret,
+                   struct err *e) MUST_CHECK;
+
+/* ---------------------------------------------------------------- tell.c: records */
+
+struct kube_time {
+    int64_t wall;
+    uint64_t precision;
+    int bound;  /* Pilotgate__TimeBound */
+    int origin; /* Pilotgate__Origin */
+};
+
+/* A timestamp of the API, whole seconds; when text is no time: the moment of the sight, at most. */
+struct kube_time kube_time_api(const char *text, const struct kube_sight *s);
+struct kube_time kube_time_seen(const struct kube_sight *s);
+
+/* Emits a phase. p carries kind, owner, reason, count; subject is made of kind and name. */
+void kube_tell_phase(const struct kube_scope *sc, Pilotgate__Phase *p, const char *subject_kind,
+                     const struct kube_meta *m, struct kube_time t);
+
+/* Emits an object whose normal form changed against x->digest, and notes digest and name in x; nothing
+ * when it did not. name, release: of the object as records call it. */
+int kube_tell_object(const struct kube_scope *sc, const char *kind, const char *name,
+                     const struct kube_sight *s, const struct kube_meta *m, const json_t *normal,
+                     struct kube_entry *x, struct err *e) MUST_CHECK;
+void kube_tell_deleted(const struct kube_scope *sc, const char *kind, const struct kube_sight *s,
+                       const struct kube_entry *x);
+void kube_tell_unreadable(const struct kube_scope *sc, const char *kind, const char *name,
+                          const char *reason);
+
+/* ---------------------------------------------------------------- handlers */
+
+/* pods.c, workloads.c, objects.c, releases.c; each keeps what it said already in x->extra. */
+kube_see_fn kube_pod_see, kube_workload_see, kube_object_see, kube_namespace_see, kube_release_see;
+kube_gone_fn kube_pod_gone, kube_object_gone, kube_release_gone;
+
+/* ---------------------------------------------------------------- release.c: Helm's release Secrets */
+
+struct kube_release {
+    char name[KUBE_NAME_MAX];
+    int64_t revision;
+    char status[32];
+    int64_t last_deployed; /* the START of the operation; 0: unknown */
+    json_t *normal;        /* owned; see release.c for its form */
+};
+
+/* data: the Secret's data.release as the API gives it. -EBADMSG with the reason, -EMSGSIZE, -ENOMEM. */
+int kube_release_decode(const struct norm_key *key, const char *data, size_t len, struct kube_release *ret,
+                        struct err *e) MUST_CHECK;
+void kube_release_free(struct kube_release *r);
+
+/* ---------------------------------------------------------------- source.c: one collection, over HTTP */
+
+struct kube_source {
+    const struct kube_kind *kind;
+    struct kube_http *http;
+    CURLM *multi;
+    const char *node;
+    bool disabled; /* by configuration; reason says so */
+    char error[CURL_ERROR_SIZE];
+
+    struct kube_watch watch;
+    struct kube_view view;
+    CURL *easy;      /* NULL: nothing under way */
+    struct buf body; /* of a list page or of an error */
+    struct buf rest; /* unfinished watch line */
+    char rv[KUBE_RV_MAX];
+    char *more; /* continue token of the next page, escaped; NULL: first page */
+    int page;
+
+    int pages;
+
+    bool established;      /* the watch was answered with 200 and has not ended */
+    int64_t started_wall;  /* when the request under way began */
+    int64_t answered_mono; /* when the watch was established */
+    int64_t list_wall;     /* when the first page was asked for: what a list says is at least that new */
+    int64_t byte_wall;     /* when the last byte came */
+    int64_t previous_wall; /* last moment at which we surely were current; stays behind while a watch catches
+                              up */
+    int64_t covered_wall;  /* what coverage says */
+    enum kube_event lost;  /* KUBE_EVENTS: nothing; else why the transfer is being ended from inside */
+    bool ok;
+    char reason[KUBE_REASON_MAX];
+    char told[KUBE_REASON_MAX]; /* reason of the last OP_UNREADABLE */
+    int64_t denied_mono;        /* when a 403 first came in a row of them; 0: none */
+};
+
+void kube_source_init(struct kube_source *s, const struct kube_kind *kind, const struct kube_scope *sc,
+                      struct kube_http *h, CURLM *multi, const char *node);
+void kube_source_free(struct kube_source *s);
+/* Says once that the configuration keeps this source from being read. */
+void kube_source_disable(struct kube_source *s, const char *reason);
+/* Begins the transfer that is due, if any; returns the ns until something is due, INT64_MAX for a transfer
+ * under way. */
+int64_t kube_source_run(struct kube_source *s, int64_t now_mono);
+/* The transfer ended. */
+void kube_source_done(struct kube_source *s, CURLcode code);
+/* One entry of coverage; strings are borrowed until the next call. */
+void kube_source_cover(struct kube_source *s, int64_t now_wall, Pilotgate__Coverage__Source *ret);
+/* "/api/v1/namespaces/NS/pods?limit=1", malloc'ed; query without '?', may be "". */
+char *kube_kind_path(const struct kube_kind *kind, const char *ns, const char *node, const char *query);
+/* "RBAC: allow list, watch on pods in namespace NS for this service account" */
+void kube_kind_advice(const struct kube_kind *kind, const char *ns, char out[KUBE_REASON_MAX]);

@@ -1,0 +1,110 @@
+/* view: turns lists and watch events of one collection into looks at single objects: new, changed, gone.
+ * After a list that is not the first, what it did not hold is gone. See kube_priv.h. */
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/js.h"
+#include "base/when.h"
+#include "kube/kube_priv.h"
+
+#define PATH_RELEASE "/metadata/annotations/meta.helm.sh~1release-name"
+#define PATH_INSTANCE "/metadata/labels/app.kubernetes.io~1instance"
+
+static bool text_ok(const char *s, size_t max) {
+    size_t n = 0;
+    for (; s[n]; n++)
+        if (n + 1 >= max || !isprint((unsigned char)s[n]))
+            return false;
+    return n > 0;
+}
+
+int kube_meta_read(const struct kube_scope *sc, const json_t *object, struct kube_meta *ret, struct err *e) {
+    struct kube_meta m = {
+        .name = js_str(object, "metadata.name", ""),
+        .uid = js_str(object, "metadata.uid", ""),
+        .rv = js_str(object, "metadata.resourceVersion", ""),
+        .release = js_str(object, PATH_RELEASE, ""),
+    };
+    if (!text_ok(m.name, KUBE_NAME_MAX) || !text_ok(m.uid, KUBE_UID_MAX) || !text_ok(m.rv, KUBE_RV_MAX))
+        return err_set(e, -EBADMSG, "an object without a valid metadata.name, uid or resourceVersion");
+    if (*m.release && !text_ok(m.release, KUBE_NAME_MAX))
+        m.release = "";
+    if (when_parse(js_str(object, "metadata.creationTimestamp", ""), &m.created_wall) < 0)
+        m.created_wall = 0;
+    m.own = *sc->own_release && (strcmp(m.release, sc->own_release) == 0 ||
+                                 strcmp(js_str(object, PATH_INSTANCE, ""), sc->own_release) == 0);
+    *ret = m;
+    return 0;
+}
+
+void kube_view_begin(struct kube_view *v) {
+    v->generation++;
+}
+
+static int note(struct kube_view *v, const struct kube_meta *m, struct kube_entry **ret, bool *ret_new,
+                struct err *e) {
+    struct kube_entry *x = kube_known_find(&v->known, m->uid);
+    *ret_new = !x;
+    if (!x)
+        x = kube_known_add(&v->known, m->uid, m->name);
+    if (!x && v->known.n >= KUBE_KNOWN_MAX)
+        return err_set(e, -EMSGSIZE, "more than %d %s in the namespace: pilotgate watches no more",
+                       KUBE_KNOWN_MAX, v->kind->source);
+    if (!x)
+        return err_oom(e);
+    *ret = x;
+    return 0;
+}
+
+int kube_view_see(struct kube_view *v, struct kube_sight *s, const json_t *object, struct err *e) {
+    struct kube_meta m;
+    struct kube_entry *x = NULL;
+    int r = kube_meta_read(v->scope, object, &m, e);
+    if (r == 0)
+        r = note(v, &m, &x, &s->is_new, e);
+    if (r < 0)
+        return r;
+    x->generation = v->generation;
+    s->first = s->listed && !v->listed_once;
+    if (!s->is_new && strcmp(x->rv, m.rv) == 0) /* the same state, seen again */
+        return 0;
+    r = v->kind->see(v->scope, v->kind, s, &m, object, x, e);
+    if (r == 0)
+        (void)snprintf(x->rv, sizeof x->rv, "%s", m.rv);
+    return r;
+}
+
+static void forget(struct kube_view *v, const struct kube_sight *s, struct kube_entry *x) {
+    if (v->kind->gone)
+        v->kind->gone(v->scope, v->kind, s, x);
+    kube_known_remove(&v->known, x);
+}
+
+int kube_view_delete(struct kube_view *v, struct kube_sight *s, const json_t *object, struct err *e) {
+    struct kube_meta m;
+    int r = kube_meta_read(v->scope, object, &m, e);
+    if (r < 0)
+        return r;
+    struct kube_entry *x = kube_known_find(&v->known, m.uid);
+    if (!x)
+        return 0;
+    (void)snprintf(x->rv, sizeof x->rv, "%s", m.rv);
+    forget(v, s, x);
+    return 0;
+}
+
+void kube_view_end(struct kube_view *v, const struct kube_sight *s) {
+    for (struct kube_entry *x = v->known.first, *next; x; x = next) {
+        next = x->next;
+        if (x->generation != v->generation)
+            forget(v, s, x);
+    }
+    v->listed_once = true;
+}
+
+void kube_view_free(struct kube_view *v) {
+    kube_known_free(&v->known);
+}

@@ -15,6 +15,7 @@
 #include "uplink_priv.h"
 
 #define CHECK_WAIT (5 * WHEN_S)
+#define BYE_LINGER_MS 300
 
 struct check {
     const struct config *c;
@@ -95,7 +96,7 @@ static void check_spool(struct check *k) {
 }
 
 /* Waits for the Welcome: 0, -ETIMEDOUT, or why there is no session. */
-static int await_welcome(void *socket, struct err *e) {
+static int await_welcome(void *socket, uint64_t *ret_nonce, struct err *e) {
     int64_t until = when_mono_ns() + CHECK_WAIT;
     for (int64_t now = when_mono_ns(); now < until; now = when_mono_ns()) {
         zmq_pollitem_t item = {.socket = socket, .events = ZMQ_POLLIN};
@@ -105,6 +106,8 @@ static int await_welcome(void *socket, struct err *e) {
         bool welcome = r > 0 && f->kind_case == PILOTGATE__FRAME__KIND_WELCOME;
         if (welcome)
             r = session_check_welcome(f, e);
+        if (welcome && r == 0)
+            *ret_nonce = f->session;
         wire_free(&f);
         if (welcome)
             return r;
@@ -112,20 +115,37 @@ static int await_welcome(void *socket, struct err *e) {
     return -ETIMEDOUT;
 }
 
-/* A session without streams: nothing of it is stored, and no agent seems to have come and gone. */
+/* A session of its own, with a stream that is empty and says Bye: no record is made. */
+static int try_session(void *socket, const struct config *c, struct err *e) {
+    const struct journal_identity nobody = {0};
+    struct spool_stream stream = {.first_seq = 1, .next_seq = 1};
+    randombytes_buf(stream.boot, sizeof stream.boot);
+    int r = session_hello(socket, c, &nobody, &stream, 1);
+    if (r < 0)
+        return err_set(e, r, "cannot send to %s: %s", c->collector.endpoint, zmq_strerror(-r));
+    uint64_t nonce = 0;
+    r = await_welcome(socket, &nonce, e);
+    if (r < 0)
+        return r;
+    Pilotgate__Bye bye = PILOTGATE__BYE__INIT;
+    Pilotgate__Frame f = PILOTGATE__FRAME__INIT;
+    int linger = BYE_LINGER_MS;
+    bye.boot = (ProtobufCBinaryData){.len = sizeof stream.boot, .data = stream.boot};
+    f.session = nonce;
+    f.kind_case = PILOTGATE__FRAME__KIND_BYE;
+    f.bye = &bye;
+    (void)zmq_setsockopt(socket, ZMQ_LINGER, &linger, sizeof linger);
+    return session_send(socket, &f) < 0 ? err_set(e, -EIO, "cannot send to the collector") : 0;
+}
+
 static void check_session(struct check *k, const struct curve_key *own, const struct curve_key *server) {
     const struct config *c = k->c;
-    const struct journal_identity nobody = {0};
     struct err e = {0};
     void *zmq = zmq_ctx_new();
     void *socket = NULL;
     int r = zmq ? session_dealer(zmq, c, own, server->public_z85, &socket, &e) : err_oom(&e);
     if (r == 0) {
-        r = session_hello(socket, c, &nobody, NULL, 0);
-        if (r < 0)
-            (void)err_set(&e, r, "cannot send to %s: %s", c->collector.endpoint, zmq_strerror(-r));
-        else
-            r = await_welcome(socket, &e);
+        r = try_session(socket, c, &e);
         (void)zmq_close(socket);
     }
     if (zmq)

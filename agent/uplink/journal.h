@@ -42,5 +42,5 @@ void journal_set_hooks(struct journal *j, const struct journal_hooks *hooks);
 void journal_stop(struct journal **j, int64_t grace_ns);
 
 /* For `pilotgate-agent check`: keys, spool folder, and a real session with the collector, which announces
- * no stream. Returns the number of failures. */
+ * an empty stream and says Bye. Returns the number of failures. */
 int journal_check(const struct config *c, check_say *say, void *ctx);

@@ -23,6 +23,7 @@
 #define BATCH_KEEP (64u << 10) /* a larger batch buffer is given back */
 #define COMMAND_TTL_MAX 3600   /* seconds */
 #define BYE_LINGER_MS 300
+#define SESSION_WELL (60 * WHEN_S) /* a session of this length ends what was in a row */
 
 const struct uplink_times uplink_times_default = {
     .hello = WIRE_SILENCE_S * WHEN_S,
@@ -95,8 +96,7 @@ static int act_connect(struct uplink *u, int64_t now) {
 }
 
 static int act_begin(struct uplink *u, int64_t now) {
-    u->heard = u->progress = now;
-    u->losses = 0;
+    u->heard = u->progress = u->begun = now;
     u->trouble.text[0] = 0;
     clocks_begin(&u->clocks, now);
     return 0;
@@ -118,6 +118,13 @@ static int act_wait_lost(struct uplink *u, int64_t now) {
     return 0;
 }
 
+/* The collector ended the session: a new Hello soon, unless that happens again and again. */
+static int act_ended(struct uplink *u, int64_t now) {
+    if (now - u->begun > SESSION_WELL)
+        u->losses = 0;
+    return act_wait_lost(u, now);
+}
+
 static int act_silent(struct uplink *u, int64_t now) {
     if (u->state == UPLINK_HELLO)
         (void)err_set(&u->trouble, 0,
@@ -125,7 +132,7 @@ static int act_silent(struct uplink *u, int64_t now) {
                       u->config->collector.endpoint, u->own.public_z85);
     else
         (void)err_set(&u->trouble, 0, "silent, connecting anew");
-    return act_wait_lost(u, now);
+    return u->state == UPLINK_HELLO ? act_wait_lost(u, now) : act_ended(u, now);
 }
 
 static int act_wait_refused(struct uplink *u, int64_t now) {
@@ -165,7 +172,7 @@ static const struct rule {
                       [UPLINK_LOST] = {act_wait_lost, UPLINK_BACKOFF}},
     [UPLINK_STREAMING] = {[UPLINK_TIME] = {act_silent, UPLINK_BACKOFF},
                           [UPLINK_REFUSED] = {act_wait_refused, UPLINK_BACKOFF},
-                          [UPLINK_LOST] = {act_wait_lost, UPLINK_BACKOFF},
+                          [UPLINK_LOST] = {act_ended, UPLINK_BACKOFF},
                           [UPLINK_RENEW] = {act_renew, UPLINK_IDLE}},
     [UPLINK_BACKOFF] = {[UPLINK_TIME] = {act_idle, UPLINK_IDLE}},
 };
@@ -187,9 +194,15 @@ static void trim(struct uplink *u, const uint8_t *boot, uint64_t acked) {
 }
 
 static void on_welcome(struct uplink *u, const Pilotgate__Frame *f, int64_t now) {
-    if (u->state != UPLINK_HELLO)
+    if (u->state != UPLINK_HELLO && u->state != UPLINK_STREAMING)
         return;
     int r = session_check_welcome(f, &u->trouble);
+    if (u->state ==
+        UPLINK_STREAMING) { /* a refusal ends the session: after a restart it is not known there */
+        if (r < 0)
+            uplink_fire(u, UPLINK_LOST, now);
+        return;
+    }
     if (r == 0)
         r = window_begin(&u->window, u->announced, u->n_announced, u->window.more, f->welcome, &u->trouble);
     if (r == 0)
@@ -212,7 +225,7 @@ static void on_ack(struct uplink *u, const Pilotgate__Ack *a, int64_t now) {
         }
         if (r > 0) {
             u->progress = now;
-            u->refusals = 0;
+            u->losses = u->refusals = 0;
             trim(u, s->boot.data, s->acked_seq);
         }
     }

@@ -164,7 +164,7 @@ enum uplink_event {
     UPLINK_TIME,    /* the state's deadline came */
     UPLINK_WELCOME, /* the session begins */
     UPLINK_REFUSED, /* by a Welcome, or a batch by an Ack */
-    UPLINK_LOST,    /* the socket failed */
+    UPLINK_LOST,    /* the socket failed, or the collector ended the session */
     UPLINK_RENEW,   /* a new Hello is wanted */
     UPLINK_EVENTS,
 };
@@ -191,6 +191,7 @@ struct uplink {
     int64_t deadline; /* monotonic */
     void *socket;     /* NULL outside HELLO and STREAMING */
     uint64_t session;
+    int64_t begun;             /* when it began */
     int64_t heard;             /* last frame of the session */
     int64_t progress;          /* last ack that moved something, or the first batch on its way */
     unsigned losses, refusals; /* in a row; they stretch the waiting */

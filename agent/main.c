@@ -1,6 +1,7 @@
 /* main of pilotgate-agent: wiring only. Reads the configuration, starts the journal and the sources that
  * emit into it, waits for SIGTERM or SIGINT, and stops them in the order in which data flows. */
 #include <curl/curl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sodium.h>
 #include <stdio.h>
@@ -26,7 +27,8 @@ struct agent {
     struct journal_identity identity;
     struct journal *journal;
     struct kube *kube;
-    struct mcp *mcp;
+    struct mcp *mcp; /* under mcp_lock: the journal's thread calls on_load */
+    pthread_mutex_t mcp_lock;
 };
 
 static int complain(const struct err *e) {
@@ -38,7 +40,10 @@ static int complain(const struct err *e) {
 
 static void on_load(void *ctx, int64_t ttl_ns) {
     struct agent *a = ctx;
-    mcp_set_load(a->mcp, ttl_ns);
+    (void)pthread_mutex_lock(&a->mcp_lock);
+    if (a->mcp)
+        mcp_set_load(a->mcp, ttl_ns);
+    (void)pthread_mutex_unlock(&a->mcp_lock);
 }
 
 static int start(struct agent *a, struct err *e) {
@@ -61,9 +66,11 @@ static int start(struct agent *a, struct err *e) {
 
 /* Sources first, so that the journal's last record is the last one. A late Command finds no prober. */
 static void stop(struct agent *a) {
-    if (a->journal)
-        journal_set_hooks(a->journal, &(struct journal_hooks){0});
-    mcp_stop(&a->mcp, GRACE);
+    (void)pthread_mutex_lock(&a->mcp_lock);
+    struct mcp *mcp = a->mcp;
+    a->mcp = NULL;
+    (void)pthread_mutex_unlock(&a->mcp_lock);
+    mcp_stop(&mcp, GRACE);
     kube_stop(&a->kube);
     journal_stop(&a->journal, GRACE);
     sodium_memzero(&a->key, sizeof a->key);
@@ -114,12 +121,9 @@ static void say(void *ctx, bool ok, const char *what, const char *advice) {
 static int check(struct agent *a) {
     const char *no_color = getenv("NO_COLOR");
     bool colour = isatty(STDOUT_FILENO) && !(no_color && *no_color);
-    struct err e;
     (void)signal(SIGPIPE, SIG_IGN);
     say(&colour, true, "configuration", NULL);
-    bool key = norm_key_load(a->config.collector.hash_key_file, &a->key, &e) == 0;
-    say(&colour, key, "key for hashes", e.text);
-    int failures = key ? 0 : 1;
+    int failures = 0;
     if (a->config.kube.enabled)
         failures += kube_check(&a->config, say, &colour);
     failures += mcp_check(&a->config, say, &colour);
@@ -130,7 +134,7 @@ static int check(struct agent *a) {
 /* ---------------------------------------------------------------- subcommands */
 
 static int with_config(int argc, char *const *argv, int (*act)(struct agent *a)) {
-    struct agent a = {0};
+    struct agent a = {.mcp_lock = PTHREAD_MUTEX_INITIALIZER};
     struct err e;
     int rest = 0;
     if (sodium_init() < 0 || curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {

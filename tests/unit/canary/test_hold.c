@@ -90,6 +90,38 @@ static void gone_before_it_waits(void **state) {
     (void)state;
 }
 
+static atomic_bool may_go_on;
+
+static void note_late(struct hold_entry *entry, enum hold_end why) {
+    int64_t end = when_mono_ns() + 10 * WHEN_S;
+    while (!atomic_load(&may_go_on) && when_mono_ns() < end)
+        usleep(1000);
+    note(entry, why);
+}
+
+/* The thread is kept busy while two become due, one of them hung up: it must not be called due. */
+static void hung_up_while_the_thread_was_busy(void **state) {
+    struct hold *h;
+    struct err e;
+    struct waiter busy = {.entry = {.due_ns = 1, .fd = -1, .done = note_late}}, left, here;
+    int a[2], b[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, a), 0);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, b), 0);
+    assert_int_equal(hold_start(&h, &e), 0);
+    assert_int_equal(hold_add(h, &busy.entry), 0);
+    add(h, &left, 10 * WHEN_MS, a[0]);
+    add(h, &here, 10 * WHEN_MS, b[0]);
+    WAIT_FOR(when_mono_ns() > here.entry.due_ns);
+    close(a[1]);
+    atomic_store(&may_go_on, true);
+    WAIT_FOR(busy.ended && left.ended && here.ended);
+    assert_int_equal(left.ended, 1 + HOLD_GONE);
+    assert_int_equal(here.ended, 1 + HOLD_DUE);
+    hold_stop(&h);
+    close(a[0]), close(b[0]), close(b[1]);
+    (void)state;
+}
+
 static void ends_all(void **state) {
     struct hold *h;
     struct err e;
@@ -107,8 +139,9 @@ static void ends_all(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(in_order_of_deadlines),
-                                       cmocka_unit_test(a_hang_up_ends_the_wait),
-                                       cmocka_unit_test(gone_before_it_waits), cmocka_unit_test(ends_all)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(in_order_of_deadlines), cmocka_unit_test(a_hang_up_ends_the_wait),
+        cmocka_unit_test(gone_before_it_waits), cmocka_unit_test(hung_up_while_the_thread_was_busy),
+        cmocka_unit_test(ends_all)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

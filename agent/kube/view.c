@@ -28,8 +28,10 @@ int kube_meta_read(const struct kube_scope *sc, const json_t *object, struct kub
         .rv = js_str(object, "metadata.resourceVersion", ""),
         .release = js_str(object, PATH_RELEASE, ""),
     };
-    if (!text_ok(m.name, KUBE_NAME_MAX) || !text_ok(m.uid, KUBE_UID_MAX) || !text_ok(m.rv, KUBE_RV_MAX))
-        return err_set(e, -EBADMSG, "an object without a valid metadata.name, uid or resourceVersion");
+    if (!text_ok(m.name, KUBE_NAME_MAX) || !text_ok(m.uid, KUBE_UID_MAX) || !text_ok(m.rv, KUBE_RV_MAX)) {
+        (void)err_set(e, -EBADMSG, "an object without a valid metadata.name, uid or resourceVersion");
+        return -EBADMSG;
+    }
     if (*m.release && !text_ok(m.release, KUBE_NAME_MAX))
         m.release = "";
     if (when_parse(js_str(object, "metadata.creationTimestamp", ""), &m.created_wall) < 0)
@@ -44,29 +46,24 @@ void kube_view_begin(struct kube_view *v) {
     v->generation++;
 }
 
-static int note(struct kube_view *v, const struct kube_meta *m, struct kube_entry **ret, bool *ret_new,
-                struct err *e) {
-    struct kube_entry *x = kube_known_find(&v->known, m->uid);
-    *ret_new = !x;
-    if (!x)
-        x = kube_known_add(&v->known, m->uid, m->name);
-    if (!x && v->known.n >= KUBE_KNOWN_MAX)
-        return err_set(e, -EMSGSIZE, "more than %d %s in the namespace: pilotgate watches no more",
-                       KUBE_KNOWN_MAX, v->kind->source);
-    if (!x)
+static int no_room(const struct kube_view *v, struct err *e) {
+    if (v->known.n < KUBE_KNOWN_MAX)
         return err_oom(e);
-    *ret = x;
-    return 0;
+    return err_set(e, -EMSGSIZE, "more than %d %s in the namespace: pilotgate watches no more",
+                   KUBE_KNOWN_MAX, v->kind->source);
 }
 
 int kube_view_see(struct kube_view *v, struct kube_sight *s, const json_t *object, struct err *e) {
     struct kube_meta m;
-    struct kube_entry *x = NULL;
     int r = kube_meta_read(v->scope, object, &m, e);
-    if (r == 0)
-        r = note(v, &m, &x, &s->is_new, e);
     if (r < 0)
         return r;
+    struct kube_entry *x = kube_known_find(&v->known, m.uid);
+    s->is_new = !x;
+    if (!x)
+        x = kube_known_add(&v->known, m.uid, m.name);
+    if (!x)
+        return no_room(v, e);
     x->generation = v->generation;
     s->first = s->listed && !v->listed_once;
     if (!s->is_new && strcmp(x->rv, m.rv) == 0) /* the same state, seen again */

@@ -194,15 +194,14 @@ static void trim(struct uplink *u, const uint8_t *boot, uint64_t acked) {
 }
 
 static void on_welcome(struct uplink *u, const Pilotgate__Frame *f, int64_t now) {
-    if (u->state != UPLINK_HELLO && u->state != UPLINK_STREAMING)
+    const char *reason = f->welcome->refused;
+    if (u->state == UPLINK_STREAMING && reason && *reason) { /* after a restart it knows no session */
+        (void)err_set(&u->trouble, -EPIPE, "the collector ended the session: %s", reason);
+        uplink_fire(u, UPLINK_LOST, now);
+    }
+    if (u->state != UPLINK_HELLO)
         return;
     int r = session_check_welcome(f, &u->trouble);
-    if (u->state ==
-        UPLINK_STREAMING) { /* a refusal ends the session: after a restart it is not known there */
-        if (r < 0)
-            uplink_fire(u, UPLINK_LOST, now);
-        return;
-    }
     if (r == 0)
         r = window_begin(&u->window, u->announced, u->n_announced, u->window.more, f->welcome, &u->trouble);
     if (r == 0)

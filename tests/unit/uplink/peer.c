@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <zmq.h>
 
 #include "base/when.h"
@@ -310,7 +311,10 @@ struct peer *peer_start(void) {
     p->own = o;
     p->streams = calloc(PEER_STREAMS, sizeof *p->streams);
     must(p->streams && curve_generate(&p->key, &e) == 0, "key");
-    (void)snprintf(p->endpoint, sizeof p->endpoint, "tcp://127.0.0.1:*");
+    /* A loopback address of this process alone: nobody takes its port while it restarts. */
+    unsigned id = (unsigned)getpid();
+    (void)snprintf(p->endpoint, sizeof p->endpoint, "tcp://127.%u.%u.%u:*", 1 + (id >> 16) % 200,
+                   id >> 8 & 255, 1 + (id & 127));
     p->listening = true;
     p->credit_records = WIRE_CREDIT_RECORDS;
     p->credit_bytes = WIRE_CREDIT_BYTES;

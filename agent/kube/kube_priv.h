@@ -145,7 +145,6 @@ struct kube_sight {
     int64_t previous_wall; /* last moment at which we were current; 0: never */
     bool listed;           /* from a list, not from a watch */
     bool first;            /* from the first list */
-    bool is_new;           /* not known before */
 };
 
 /* What every object has, checked and bounded; borrowed from the object. */

@@ -31,7 +31,7 @@ void kube_object_gone(const struct kube_scope *sc, const struct kube_kind *kind,
 
 int kube_namespace_see(const struct kube_scope *sc, const struct kube_kind *kind, const struct kube_sight *s,
                        const struct kube_meta *m, const json_t *object, struct kube_entry *x, struct err *e) {
-    if (s->is_new) {
+    if (!*x->digest) {
         Pilotgate__Phase p = PILOTGATE__PHASE__INIT;
         p.kind = PILOTGATE__PHASE__KIND__KIND_NAMESPACE_CREATED;
         kube_tell_phase(sc, &p, "Namespace", m,

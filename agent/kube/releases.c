@@ -45,6 +45,12 @@ static void tell(const struct kube_scope *sc, const struct kube_meta *m, Pilotga
     kube_tell_phase(sc, &p, "Release", m, t);
 }
 
+/* The first line of a description: one line is what a reason is. */
+static const char *first_line(const char *text, char *out, size_t size) {
+    (void)snprintf(out, size, "%.*s", (int)strcspn(text, "\r\n"), text);
+    return out;
+}
+
 /* Label modifiedAt, seconds since the epoch; 0: absent. */
 static int64_t modified_at(const json_t *secret) {
     const char *text = js_str(secret, "metadata.labels.modifiedAt", "");
@@ -71,13 +77,14 @@ static struct kube_time status_since(const struct kube_sight *s, const json_t *s
 static void tell_phases(const struct kube_scope *sc, const struct kube_sight *s, const struct kube_meta *m,
                         const json_t *secret, const struct kube_release *r, struct said_release *said) {
     Pilotgate__Phase__Kind phase = phase_of(r->status);
+    bool failed = phase == PILOTGATE__PHASE__KIND__KIND_RELEASE_FAILED;
+    char why[KUBE_REASON_MAX];
     if (!*said->status)
         tell(sc, m, PILOTGATE__PHASE__KIND__KIND_RELEASE_CREATED,
              kube_time_api(js_str(secret, "metadata.creationTimestamp", ""), s), "");
     if (phase != PILOTGATE__PHASE__KIND__KIND_UNSPECIFIED && strcmp(said->status, r->status) != 0)
         tell(sc, m, phase, status_since(s, secret, r),
-             phase == PILOTGATE__PHASE__KIND__KIND_RELEASE_FAILED ? js_str(r->normal, "description", "")
-                                                                  : "");
+             failed ? first_line(js_str(r->normal, "description", ""), why, sizeof why) : "");
     (void)snprintf(said->status, sizeof said->status, "%s", r->status);
     (void)snprintf(said->release, sizeof said->release, "%s", r->name);
 }

@@ -59,14 +59,14 @@ int kube_view_see(struct kube_view *v, struct kube_sight *s, const json_t *objec
     if (r < 0)
         return r;
     struct kube_entry *x = kube_known_find(&v->known, m.uid);
-    s->is_new = !x;
-    if (!x)
+    bool known = x != NULL;
+    if (!known)
         x = kube_known_add(&v->known, m.uid, m.name);
     if (!x)
         return no_room(v, e);
     x->generation = v->generation;
     s->first = s->listed && !v->listed_once;
-    if (!s->is_new && strcmp(x->rv, m.rv) == 0) /* the same state, seen again */
+    if (known && strcmp(x->rv, m.rv) == 0) /* the same state, seen again */
         return 0;
     r = v->kind->see(v->scope, v->kind, s, &m, object, x, e);
     if (r == 0)

@@ -102,7 +102,7 @@ static json_t *release(int revision, const char *status, const char *description
 }
 
 static char *release_data(int revision, const char *status) {
-    json_t *r = release(revision, status, "Install complete");
+    json_t *r = release(revision, status, "Install complete\nsecond line");
     char *text = json_dumps(r, 0);
     char *out = packed(text, strlen(text));
     free(text);
@@ -159,7 +159,7 @@ static void test_normal_form(void **state) {
     assert_string_equal(r.name, "web");
     assert_int_equal(r.revision, 3);
     assert_string_equal(r.status, "deployed");
-    assert_string_equal(js_str(r.normal, "description", ""), "Install complete");
+    assert_string_equal(js_str(r.normal, "description", ""), "Install complete\nsecond line");
     assert_string_equal(js_str(r.normal, "chart.version", ""), "1.2.3");
     assert_true(js_bool(r.normal, "chart.has_readme", false));
     assert_true(js_bool(r.normal, "chart.has_notes", false));

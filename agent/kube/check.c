@@ -74,9 +74,14 @@ static void try_kind(struct check *k, const struct kube_kind *kind) {
 int kube_check(const struct config *c, check_say *fn, void *ctx) {
     struct check k = {.config = c, .body = BUF_INIT(ANSWER_MAX), .say = fn, .ctx = ctx};
     struct err e;
-    if (!c->stage.namespace_name || !c->stage.node || kube_http_open(c, &k.http, &e) < 0) {
-        say(&k, false, "Kubernetes configuration",
-            !c->stage.namespace_name || !c->stage.node ? "set stage.namespace and stage.node" : e.text);
+    const char *ns = c->stage.namespace_name;
+    const char *node = c->stage.node;
+    if (!ns || !*ns || !node || !*node) {
+        say(&k, false, "Kubernetes configuration", "set stage.namespace and stage.node");
+        return k.failures;
+    }
+    if (kube_http_open(c, &k.http, &e) < 0) {
+        say(&k, false, "Kubernetes configuration", e.text);
         return k.failures;
     }
     if (try_server(&k))

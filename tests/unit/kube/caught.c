@@ -1,6 +1,7 @@
 /* caught: see caught.h. */
 #include "caught.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -10,7 +11,12 @@ static void keep(void *ctx, Pilotgate__Record *r) {
     size_t len = pilotgate__record__get_packed_size(r);
     uint8_t *bytes = malloc(len);
     pilotgate__record__pack(r, bytes);
-    Pilotgate__Record *copy = pilotgate__record__unpack(NULL, len, bytes);
+    Pilotgate__Record *copy = NULL;
+    struct err e;
+    if (wire_record_unpack(bytes, len, &copy, &e) < 0) { /* the collector would refuse it */
+        (void)fprintf(stderr, "emitted an invalid record: %s\n", e.text);
+        abort();
+    }
     free(bytes);
     pthread_mutex_lock(&c->lock);
     c->items = realloc(c->items, (c->n + 1) * sizeof *c->items);
@@ -32,7 +38,7 @@ void caught_init(struct caught *c) {
 void caught_clear(struct caught *c) {
     pthread_mutex_lock(&c->lock);
     for (size_t i = 0; i < c->n; i++)
-        pilotgate__record__free_unpacked(c->items[i], NULL);
+        wire_record_free(&c->items[i]);
     free(c->items);
     c->items = NULL;
     c->n = 0;

@@ -9,6 +9,7 @@
 #include "spool_priv.h"
 
 #define RESYNC_WINDOW (16u << 10)
+#define BOOT_HEX ((size_t)2 * SPOOL_BOOT_BYTES)
 #define SEQ_MAX (UINT64_MAX / 4) /* far from where sums of numbers could wrap */
 
 static const char magic[8] = {'P', 'G', 'S', 'P', 'O', 'O', 'L', '\n'};
@@ -42,7 +43,7 @@ static uint32_t checksum(uint32_t crc, const void *data, size_t len) {
 void segment_name(const uint8_t *boot, uint64_t first_seq, char out[SEGMENT_NAME_MAX]) {
     for (size_t i = 0; i < SPOOL_BOOT_BYTES; i++)
         (void)snprintf(out + 2 * i, 3, "%02x", boot[i]);
-    (void)snprintf(out + 2 * SPOOL_BOOT_BYTES, SEGMENT_NAME_MAX - 2 * SPOOL_BOOT_BYTES, "-%016llx.seg",
+    (void)snprintf(out + BOOT_HEX, SEGMENT_NAME_MAX - BOOT_HEX, "-%016llx.seg",
                    (unsigned long long)first_seq);
 }
 
@@ -53,7 +54,7 @@ static int hex_digit(char c) {
 }
 
 bool segment_parse_name(const char *name, uint8_t *boot, uint64_t *ret_first_seq) {
-    if (strlen(name) != SEGMENT_NAME_MAX - 1 || name[2 * SPOOL_BOOT_BYTES] != '-' ||
+    if (strlen(name) != SEGMENT_NAME_MAX - 1 || name[BOOT_HEX] != '-' ||
         strcmp(name + SEGMENT_NAME_MAX - 5, ".seg") != 0)
         return false;
     for (size_t i = 0; i < SPOOL_BOOT_BYTES; i++) {
@@ -64,7 +65,7 @@ bool segment_parse_name(const char *name, uint8_t *boot, uint64_t *ret_first_seq
         boot[i] = (uint8_t)(hi << 4 | lo);
     }
     uint64_t seq = 0;
-    for (const char *p = name + 2 * SPOOL_BOOT_BYTES + 1; *p != '.'; p++) {
+    for (const char *p = name + BOOT_HEX + 1; *p != '.'; p++) {
         int digit = hex_digit(*p);
         if (digit < 0)
             return false;

@@ -206,7 +206,7 @@ static int begin_living(struct spool *s, const uint8_t *boot) {
 static int find_streams(struct spool *s, const uint8_t *boot, uint64_t *torn) {
     struct finds f = {0};
     int r = list_segments(s, &f);
-    if (r == 0) {
+    if (r >= 0) {
         s->streams = calloc(f.n + 1, sizeof *s->streams);
         r = s->streams ? load_streams(s, &f, torn) : -ENOMEM;
     }

@@ -147,15 +147,19 @@ static int not_believed(const struct store *s, struct err *e) {
         s->path);
 }
 
-/* A reader believes a live daemon, or a store that was closed in order. */
-static int believe_as_reader(struct store *s, struct err *e) {
+/* A reader believes a live daemon, or a store that was closed in order. `pilot init` runs before the daemon,
+ * also before one that has to heal a crash: with the -wal beside it nothing is missing. */
+static int believe_as_reader(struct store *s, bool had_wal, struct err *e) {
     char state[16];
     s->live = store_lock_held(s->path);
     int r = store_meta_get(s, "state", state, sizeof state, e);
     if (r < 0 || s->live || strcmp(state, "open") != 0)
         return r;
     s->live = store_lock_held(s->path); /* a daemon may have started in between */
-    return s->live ? 0 : not_believed(s, e);
+    if (s->live)
+        return 0;
+    s->crashed = true;
+    return s->mode == STORE_CREATE && had_wal ? 0 : not_believed(s, e);
 }
 
 static int raise_epoch(struct store *s, struct err *e) {
@@ -238,7 +242,7 @@ static int open_all(struct store *s, struct err *e) {
     if (r == 0)
         r = store_schema_check(s, e);
     if (r == 0)
-        r = s->mode == STORE_SERVE ? begin_serving(s, had_wal, e) : believe_as_reader(s, e);
+        r = s->mode == STORE_SERVE ? begin_serving(s, had_wal, e) : believe_as_reader(s, had_wal, e);
     if (r == 0)
         r = read_identity(s, e);
     if (r < 0 && s->db && !had_wal)
@@ -295,7 +299,7 @@ void store_close(struct store **sp) {
     }
     if (s->mode == STORE_SERVE)
         end_serving(s);
-    else if (!s->live)
+    else if (!s->live && !s->crashed)
         keep_wal(s, 0); /* a document that we wrote goes to the main file as we close */
     free_handle(s);
 }

@@ -1,0 +1,7 @@
+/* commands: every subcommand, one file each. main.c has the table. */
+#pragma once
+
+#include "cli/cli.h"
+
+extern const struct cli_command cli_cmd_serve, cli_cmd_keygen, cli_cmd_pilot, cli_cmd_agents, cli_cmd_drill,
+    cli_cmd_mark, cli_cmd_attest, cli_cmd_backup;

@@ -1,0 +1,195 @@
+/* pilot: declares a pilot (init) and shows how it stands (status). */
+#include "cli/commands.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/js.h"
+#include "base/when.h"
+#include "cli/pilot_file.h"
+
+struct newest {
+    json_t *body;
+    uint64_t commit;
+};
+
+static int take_newest(void *ctx, const char *name, const json_t *body, uint64_t commit, int64_t at_ns) {
+    struct newest *n = ctx;
+    (void)name;
+    (void)at_ns;
+    if (commit < n->commit)
+        return 0;
+    json_decref(n->body);
+    n->body = json_deep_copy(body);
+    n->commit = commit;
+    return n->body ? 0 : -ENOMEM;
+}
+
+int cli_pilot(struct store *s, json_t **ret, struct err *e) {
+    struct newest n = {NULL, 0};
+    int r = store_documents(s, 0, "pilot", take_newest, &n, e);
+    if (r < 0)
+        json_decref(n.body);
+    else
+        *ret = n.body;
+    return r;
+}
+
+/* ---- init */
+
+/* A file without begin begins when it was first declared, not each time the daemon's pod starts. */
+static int set_begin(json_t *doc, const json_t *old, struct err *e) {
+    char text[WHEN_TEXT_MAX];
+    if (json_object_get(doc, "begin"))
+        return 0;
+    bool same = strcmp(js_str(old, "name", ""), js_str(doc, "name", "")) == 0;
+    int64_t begin = same ? js_int(old, "begin_ns", when_wall_ns()) : when_wall_ns();
+    if (js_int(doc, "end_ns", INT64_MAX) <= begin)
+        return err_set(e, -EINVAL, "the pilot's end has passed already: name a later end, or its begin");
+    if (json_object_set_new(doc, "begin", json_string(when_format(begin, 0, text))) < 0 ||
+        json_object_set_new(doc, "begin_ns", json_integer(begin)) < 0)
+        return err_oom(e);
+    return 0;
+}
+
+static int declare(struct store *s, json_t *doc, bool replace, struct err *e) {
+    json_t *old = NULL;
+    int r = cli_pilot(s, &old, e);
+    const char *name = js_str(doc, "name", ""), *old_name = js_str(old, "name", "");
+    if (r == 0 && old && strcmp(name, old_name) != 0 && !replace)
+        r = err_set(e, -EEXIST,
+                    "the store holds the pilot '%s': use another store for '%s', or say --replace", old_name,
+                    name);
+    if (r == 0)
+        r = set_begin(doc, old, e);
+    bool same = r == 0 && old && json_equal(old, doc);
+    if (r == 0 && !same)
+        r = cli_put_document(s, "pilot", name, doc, e);
+    if (r == 0)
+        (void)printf("pilot %s %s: %zu stages, from %s\n", name,
+                     same  ? "is as it was"
+                     : old ? "has a new version"
+                           : "is declared",
+                     json_array_size(json_object_get(doc, "stages")), js_str(doc, "begin", ""));
+    json_decref(old);
+    return r;
+}
+
+static int init(const struct cli *c, const char *file, bool replace) {
+    struct err e = {""};
+    struct store *s = NULL;
+    json_t *doc = NULL;
+    if (!file)
+        return cli_fail("name the pilot's file with --file FILE");
+    int r = pilot_file_load(file, &doc, &e);
+    if (r == 0)
+        r = cli_store(c, STORE_CREATE, &s, &e);
+    if (r == 0)
+        r = declare(s, doc, replace, &e);
+    store_close(&s);
+    json_decref(doc);
+    return r < 0 ? cli_fail("%s", e.text) : CLI_OK;
+}
+
+/* ---- status */
+
+static void show_stages(const struct cli *c, const json_t *stages) {
+    json_t *rows =
+        json_pack("[[s,s,s,s,s,s]]", "STAGE", "EXPECTED", "SEEN", "CONNECTED", "LAST RECORD", "UNREADABLE");
+    size_t i;
+    json_t *st;
+    json_array_foreach(stages, i, st) {
+        char ago[CLI_AGO_MAX], numbers[3][24], unreadable[512] = "-";
+        const char *key;
+        json_t *reason;
+        (void)snprintf(numbers[0], 24, "%lld", (long long)js_int(st, "expected", 0));
+        (void)snprintf(numbers[1], 24, "%lld", (long long)js_int(st, "seen", 0));
+        (void)snprintf(numbers[2], 24, "%lld", (long long)js_int(st, "connected", 0));
+        json_object_foreach(json_object_get(st, "unreadable"), key, reason) {
+            size_t used = strcmp(unreadable, "-") == 0 ? 0 : strlen(unreadable);
+            (void)snprintf(unreadable + used, sizeof unreadable - used, "%s%s: %s", used ? "; " : "", key,
+                           json_string_value(reason));
+        }
+        (void)json_array_append_new(
+            rows, json_pack("[s,s,s,s,s,s]", js_str(st, "stage", ""), numbers[0], numbers[1], numbers[2],
+                            cli_ago(js_int(st, "last_record_ns", 0), when_wall_ns(), ago), unreadable));
+    }
+    cli_table(c, stdout, rows);
+    json_decref(rows);
+}
+
+/* Why a gate is not PASS yet, stage by stage where the gate tells stages apart. */
+static void show_gates(const json_t *verdicts) {
+    size_t i, k;
+    json_t *gate, *stage;
+    (void)printf("\nwhat still keeps a gate from PASS:\n");
+    json_array_foreach(json_object_get(verdicts, "gates"), i, gate) {
+        if (strcmp(js_str(gate, "verdict", ""), "PASS") == 0)
+            continue;
+        (void)printf("  %s: %s\n", js_str(gate, "id", ""), js_str(gate, "verdict", ""));
+        json_array_foreach(json_object_get(gate, "stages"), k, stage) {
+            if (strcmp(js_str(stage, "verdict", ""), "PASS") != 0)
+                (void)printf("    %s: %s\n", js_str(stage, "stage", ""), js_str(stage, "reason", ""));
+        }
+    }
+}
+
+static int show(const struct cli *c, struct store *s, struct err *e) {
+    json_t *pilot = NULL, *agents = NULL, *verdicts = NULL;
+    int r = cli_pilot(s, &pilot, e);
+    if (r == 0 && !pilot)
+        r = err_set(e, -ENOENT,
+                    "no pilot is declared: `pilotgate pilot init --file pilot.yaml` declares one");
+    if (r == 0)
+        r = cli_agents(s, &agents, e);
+    if (r == 0)
+        r = cli_verdicts(c, s, &verdicts, e);
+    if (r == 0 && strcmp(c->format, "json") == 0) {
+        json_t *doc = json_pack(
+            "{s:O, s:O, s:O, s:O}", "pilot", pilot, "stages", json_object_get(agents, "stages"), "missing",
+            json_object_get(agents, "missing"), "gates", json_object_get(verdicts, "gates"));
+        cli_json(stdout, doc);
+        json_decref(doc);
+    } else if (r == 0) {
+        (void)printf("pilot %s, %s to %s\n\n", js_str(pilot, "name", ""), js_str(pilot, "begin", ""),
+                     js_str(pilot, "end", "its end"));
+        show_stages(c, json_object_get(agents, "stages"));
+        show_gates(verdicts);
+    }
+    json_decref(pilot);
+    json_decref(agents);
+    json_decref(verdicts);
+    return r;
+}
+
+static int status(const struct cli *c) {
+    static const char *const formats[] = {"table", "json", NULL};
+    struct err e = {""};
+    struct store *s = NULL;
+    if (!cli_format_ok(c, formats))
+        return CLI_ERROR;
+    int r = cli_store(c, STORE_READ, &s, &e);
+    if (r == 0)
+        r = show(c, s, &e);
+    store_close(&s);
+    return r < 0 ? cli_fail("%s", e.text) : CLI_OK;
+}
+
+static int run(struct cli *c) {
+    const char *file = NULL;
+    bool replace = false;
+    const struct cli_option options[] = {
+        {"file", 'f', CLI_TEXT, &file, "FILE", "init: the pilot in YAML", NULL},
+        {"replace", 0, CLI_FLAG, &replace, NULL, "init: even if another pilot is declared", NULL},
+    };
+    if (!cli_parse(c, options, sizeof options / sizeof *options, 1, 1))
+        return c->status;
+    if (strcmp(c->args[0], "init") == 0)
+        return init(c, file, replace);
+    if (strcmp(c->args[0], "status") == 0)
+        return status(c);
+    return cli_fail("`pilot` knows init and status, not '%s'", c->args[0]);
+}
+
+const struct cli_command cli_cmd_pilot = {"pilot", "declares a pilot, and shows how it stands",
+                                          "init --file FILE [--replace]\nstatus [-o table|json]", run};

@@ -1,0 +1,10 @@
+/* main: the subcommands of pilotgate. */
+#include "cli/commands.h"
+
+int main(int argc, char **argv) {
+    static const struct cli_command *const commands[] = {
+        &cli_cmd_serve,  &cli_cmd_keygen, &cli_cmd_pilot, &cli_cmd_agents, &cli_cmd_drill, &cli_cmd_mark,
+        &cli_cmd_attest, &cli_cmd_backup, NULL,
+    };
+    return cli_main(commands, argc, argv);
+}

@@ -1,0 +1,35 @@
+/* http: health and metrics over HTTP, GET only, bounded.
+ *
+ *   /healthz   200 while the process answers
+ *   /readyz    200 while records are taken, else 503
+ *   /metrics   Prometheus text
+ *
+ * One thread of libmicrohttpd's own; the callbacks run in it. */
+#pragma once
+
+#include <stdbool.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+
+#define HTTP_CONNECTIONS_MAX 32
+#define HTTP_IDLE_SECONDS 10
+#define HTTP_BODY_MAX (64u << 10)
+
+struct http;
+
+struct http_source {
+    bool (*ready)(void *ctx);
+    int (*metrics)(void *ctx, struct buf *out); /* 0, or negative errno: 500 */
+    void *ctx;
+};
+
+/* address: "127.0.0.1:5671", "[::1]:5671"; port 0: the system chooses. */
+int http_start(const char *address, const struct http_source *source, struct http **ret,
+               struct err *e) MUST_CHECK;
+unsigned http_port(const struct http *h);
+void http_stop(struct http **h); /* NULL-safe */
+
+/* One metric in Prometheus' text: HELP, TYPE and the value. type: "counter", "gauge". */
+int http_metric(struct buf *out, const char *name, const char *type, const char *help,
+                double value) MUST_CHECK;

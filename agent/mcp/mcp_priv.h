@@ -1,0 +1,170 @@
+/* mcp_priv: what the files of the prober share: its state, owned by the one thread that drives it.
+ *
+ *   mcp.c        life, thread loop, what other threads may touch
+ *   session.c    a target's session          prober.c     the schedule of probes
+ *   catalogue.c  a target's tools/list       call.c       one call, from sent to record
+ *   document.c   configuration documents     cover.c      coverage records
+ */
+#pragma once
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "mcp/blocks.h"
+#include "mcp/mcp.h"
+#include "mcp/transport.h"
+#include "mcp/watch.h"
+
+#define MCP_RETRY_NS 500000000LL            /* between attempts to get a session */
+#define MCP_CONTROL_TIMEOUT_NS 5000000000LL /* of initialize, tools/list and documents */
+#define MCP_LOADED_POLL_NS 250000000LL      /* between polls while the load is raised */
+#define MCP_TOOLS_MAX 4096
+#define MCP_PAGES_MAX 64
+
+/* How an exchange that was no call ended, when it failed. */
+struct mcp_failure {
+    Pilotgate__Outcome outcome;
+    long status;
+    int64_t rpc_code;
+    char detail[MCP_DETAIL_MAX];
+};
+
+enum mcp_session_state { MCP_SESSION_DOWN, MCP_SESSION_INITIALIZING, MCP_SESSION_CONFIRMING, MCP_SESSION_UP };
+
+struct mcp_target {
+    struct mcp *m;
+    const struct config_target *c;
+    struct mcp_bearer bearer;
+    /* session.c */
+    enum mcp_session_state state;
+    struct mcp_xfer handshake;
+    char session[MCP_SESSION_MAX + 1]; /* "": the server keeps none */
+    char revision[16];
+    uint64_t generation;        /* of the session: a call of an older one cannot lose this one */
+    int64_t retry_at;           /* while DOWN */
+    bool tried;                 /* the first attempt has ended */
+    struct mcp_failure failure; /* why there is no session */
+    /* catalogue.c */
+    struct mcp_watch watch;
+    struct mcp_xfer poll;
+    json_t *tools; /* gathered by the running poll */
+    json_t *names; /* of the tools, sorted, as of the last poll that succeeded; NULL: none */
+    int pages;
+    int64_t poll_wall;        /* when its first request was sent */
+    int64_t poll_began;       /* monotonic; 0: never */
+    uint64_t poll_generation; /* of the session that the poll uses */
+    bool listed;              /* FIRST_TOOL_LISTED was emitted */
+};
+
+struct mcp_probe {
+    struct mcp *m;
+    const struct config_probe *c;
+    struct mcp_target *target;
+    json_t *arguments;
+    char *expect; /* NULL: any result that is no error */
+    bool begun;   /* the target's first handshake has ended, the schedule runs */
+    int64_t due;  /* next start of the open loop */
+    size_t slots; /* calls that are to be kept open by now; grows to the wanted number */
+    int64_t ramp_at;
+    bool next_is_new; /* connection BOTH: kinds take turns */
+    size_t open;      /* calls begun and not ended, sent or not */
+    uint64_t scheduled, resolved, unsent;
+    int64_t takes;       /* how long the last call that completed was in flight */
+    int64_t max_delay;   /* since the last coverage record */
+    int64_t unsent_told; /* when a call that could not be sent last made a record */
+    bool completed_once;
+    struct mcp_failure last; /* of the last call; outcome 0: none ended yet */
+};
+
+/* One call, from its begin to its outcome; a list by ascending numbers. */
+struct mcp_call {
+    struct mcp_call *prev, *next;
+    struct mcp_probe *probe;
+    uint64_t number;
+    uint64_t generation;
+    bool had_session;
+    bool drill;
+    char nonce[MCP_ID_MAX];
+    struct mcp_xfer xfer;
+};
+
+struct mcp_document {
+    struct mcp *m;
+    const struct config_document *c;
+    struct mcp_bearer bearer;
+    struct mcp_watch watch;
+    struct mcp_xfer poll;
+    int64_t poll_began, asked_wall;
+};
+
+struct mcp {
+    const struct config *c;
+    const struct norm_key *key;
+    const struct emit *emit;
+    char boot[9];
+    struct mcp_transport transport;
+    struct mcp_target *targets;
+    struct mcp_probe *probes;
+    struct mcp_document *documents;
+    struct mcp_call *calls_first, *calls_last;
+    size_t calls_open;
+    uint64_t last_number; /* of calls */
+    uint64_t last_id;     /* of other requests */
+    struct mcp_block block;
+    int64_t second_at; /* next block and coverage */
+    bool scheduling;   /* false: ending, or a check */
+    bool loaded;       /* the load is raised, as of this turn */
+    pthread_t thread;
+    /* other threads */
+    _Atomic int64_t load_until; /* monotonic */
+    _Atomic int64_t stop_at;    /* monotonic end of the grace; 0: go on */
+};
+
+/* mcp.c: everything but the thread. */
+int mcp_open(const struct config *c, const struct norm_key *key, const uint8_t boot[16],
+             const struct emit *emit, struct mcp **ret, struct err *e) MUST_CHECK;
+void mcp_close(struct mcp **m);
+/* One round: what is due, what moved; then waits, at most until what is due next or wait_ns. */
+void mcp_turn(struct mcp *m, int64_t wait_ns);
+/* Ends the sessions with their servers, within two seconds. */
+void mcp_goodbye(struct mcp *m);
+/* A new JSON-RPC id for anything but a call. */
+void mcp_next_id(struct mcp *m, char id[MCP_ID_MAX]);
+/* A request to the target's endpoint with its headers, credentials and session. */
+struct mcp_request mcp_target_request(struct mcp_target *t, char *body, const char *id);
+/* What an exchange that was to give a result came to; COMPLETED when it did. */
+struct mcp_failure mcp_result_of(struct mcp_xfer *x, bool had_session);
+/* "refused: Couldn't connect to server": a failure in one line of at most MCP_REASON_MAX. */
+void mcp_failure_text(const struct mcp_failure *f, char out[MCP_REASON_MAX]);
+/* When a poll that began then is due again; never for interval 0, sooner while the load is raised. */
+int64_t mcp_poll_due(const struct mcp *m, int64_t interval, int64_t began);
+
+/* session.c */
+void mcp_session_turn(struct mcp_target *t, int64_t now);
+/* A request of this generation was told that its session is unknown. */
+void mcp_session_lost(struct mcp_target *t, uint64_t generation, const struct mcp_failure *why);
+void mcp_session_delete(struct mcp_target *t);
+
+/* catalogue.c, document.c */
+void mcp_catalogue_turn(struct mcp_target *t, int64_t now);
+void mcp_catalogue_start(struct mcp_target *t);
+void mcp_catalogue_reset(struct mcp_target *t);
+void mcp_document_turn(struct mcp_document *d, int64_t now);
+void mcp_document_start(struct mcp_document *d);
+
+/* prober.c */
+void mcp_probe_turn(struct mcp_probe *p, int64_t now);
+/* When the probe wants its next turn. */
+int64_t mcp_probe_next(const struct mcp_probe *p);
+/* A call has ended; sent: it had been in flight. */
+void mcp_probe_ended(struct mcp_probe *p, bool sent, bool completed, int64_t now);
+
+/* call.c. timeout_ns: hard maximum. False: it could not begin, and was told as unsent. */
+bool mcp_call_begin(struct mcp_probe *p, bool fresh, bool drill, int64_t timeout_ns);
+/* A due call that cannot even be begun, as there is no session. */
+void mcp_call_unsent(struct mcp_probe *p, const struct mcp_failure *why);
+void mcp_calls_abort(struct mcp *m);
+
+/* cover.c */
+void mcp_cover(struct mcp *m);
+void mcp_emit_phase(struct mcp *m, Pilotgate__Phase *phase);

@@ -85,24 +85,27 @@ static int make_hash_key(const char *dir, const char *name, struct err *e) {
 }
 
 /* "east/a,east/b,west/c": one line of the allow-list for each. */
-static int write_allow(const char *dir, const struct curve_key *agent, const char *stages, struct err *e) {
-    char path[PATH_MAX_HERE], list[4096];
-    struct buf text = BUF_INIT(1u << 20);
-    int r = path_in(dir, "agents", ".allow", path, e);
-    if (r < 0)
-        return r;
+static int allow_lines(const struct curve_key *agent, const char *stages, struct buf *text, struct err *e) {
+    char list[4096], *save = NULL;
     if (strlen(stages) >= sizeof list)
         return err_set(e, -EINVAL, "--stage names too many stages");
     (void)snprintf(list, sizeof list, "%s", stages);
-    r = buf_adds(&text, "# KEY CLUSTER NAMESPACE[,NAMESPACE...]; read again whenever it changes\n");
-    char *save = NULL;
+    int r = buf_adds(text, "# KEY CLUSTER NAMESPACE[,NAMESPACE...]; read again whenever it changes\n");
     for (char *one = strtok_r(list, ",", &save); one && r == 0; one = strtok_r(NULL, ",", &save)) {
         char cluster[WIRE_NAME_MAX + 1], ns[WIRE_NAME_MAX + 1];
         if (!cli_split_stage(one, cluster, ns))
-            r = err_set(e, -EINVAL, "--stage %s: a stage is written CLUSTER/NAMESPACE", one);
-        else
-            r = buf_addf(&text, "%s %s %s\n", agent->public_z85, cluster, ns);
+            return err_set(e, -EINVAL, "--stage %s: a stage is written CLUSTER/NAMESPACE", one);
+        r = buf_addf(text, "%s %s %s\n", agent->public_z85, cluster, ns);
     }
+    return r < 0 ? err_oom(e) : 0;
+}
+
+static int write_allow(const char *dir, const struct curve_key *agent, const char *stages, struct err *e) {
+    char path[PATH_MAX_HERE];
+    struct buf text = BUF_INIT(1u << 20);
+    int r = path_in(dir, "agents", ".allow", path, e);
+    if (r == 0)
+        r = allow_lines(agent, stages, &text, e);
     if (r == 0)
         r = write_new(path, buf_str(&text), 0644, e);
     if (r == 0)
@@ -111,19 +114,28 @@ static int write_allow(const char *dir, const struct curve_key *agent, const cha
     return r;
 }
 
-static int make_all(const char *dir, const char *stages, struct err *e) {
+/* Nothing is made unless all can be. */
+static int check_all(const char *dir, const char *stages, struct err *e) {
     static const char *const names[] = {"server.key", "server.pub", "agent.key",
                                         "agent.pub",  "pilot.hash", "agents.allow"};
-    struct curve_key server, agent = {{0}, {0}};
+    struct curve_key none = {{0}, {0}};
+    struct buf text = BUF_INIT(1u << 20);
     char path[PATH_MAX_HERE];
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) { /* nothing is made unless all can be */
-        int r = path_in(dir, names[i], "", path, e);
+    int r = allow_lines(&none, stages, &text, e);
+    buf_free(&text);
+    for (size_t i = 0; r == 0 && i < sizeof names / sizeof *names; i++) {
+        r = path_in(dir, names[i], "", path, e);
         if (r == 0)
             r = must_be_new(path, e);
-        if (r < 0)
-            return r;
     }
-    int r = make_pair(dir, "server", &server, e);
+    return r;
+}
+
+static int make_all(const char *dir, const char *stages, struct err *e) {
+    struct curve_key server = {{0}, {0}}, agent = {{0}, {0}};
+    int r = check_all(dir, stages, e);
+    if (r == 0)
+        r = make_pair(dir, "server", &server, e);
     if (r == 0)
         r = make_pair(dir, "agent", &agent, e);
     if (r == 0)

@@ -7,7 +7,7 @@
 #include "mcp/mcp_priv.h"
 
 #define CALL_CAP_NS (15 * WHEN_S)
-#define STEP_NS (50 * WHEN_MS)
+#define STEP_NS (10 * WHEN_MS)
 
 struct check {
     struct mcp *m;

@@ -17,6 +17,7 @@
 
 #define TURN_MAX_NS WHEN_S
 #define GOODBYE_NS (2 * WHEN_S) /* for ending sessions */
+#define DRAIN_NS (10 * WHEN_MS) /* between looks at what is still open while ending */
 
 /* ------------------------------------------------------------------ shared helpers */
 
@@ -118,6 +119,8 @@ static int open_probe(struct mcp *m, struct mcp_probe *p, const struct config_pr
         return err_prefix(e, r, "probe %s: arguments", c->name);
     if (!json_is_object(p->arguments))
         return err_set(e, -EINVAL, "probe %s: arguments must be a JSON object", c->name);
+    if (mcp_probe_open(p) < 0)
+        return err_oom(e);
     return choose_expect(p, e);
 }
 
@@ -181,6 +184,7 @@ static void close_probes(struct mcp *m) {
     for (size_t i = 0; m->probes && i < m->c->probes.n; i++) {
         json_decref(m->probes[i].arguments);
         free(m->probes[i].expect);
+        mcp_probe_close(&m->probes[i]);
     }
     free(m->probes);
 }
@@ -278,7 +282,7 @@ void mcp_goodbye(struct mcp *m) {
         mcp_session_delete(t);
     }
     while (handshaking(m) && when_mono_ns() < until)
-        mcp_turn(m, until - when_mono_ns());
+        mcp_turn(m, DRAIN_NS);
 }
 
 static void *run(void *arg) {
@@ -288,7 +292,7 @@ static void *run(void *arg) {
     m->scheduling = false;
     int64_t until = atomic_load(&m->stop_at);
     while (m->calls_open > 0 && when_mono_ns() < until)
-        mcp_turn(m, until - when_mono_ns());
+        mcp_turn(m, DRAIN_NS);
     mcp_calls_abort(m);
     mcp_goodbye(m);
     tell_second(m);

@@ -7,6 +7,9 @@
  * of libcurl, and such a call is a reset. What kind of connection a call used is read from libcurl
  * (CURLINFO_NUM_CONNECTS), not from intent.
  *
+ * Eras: legacy (sessions). Era "auto" means legacy as well; "modern" (2026-07-28) is refused by mcp_start.
+ * One session a target is shared by its probes; calls that are due while there is none are unsent.
+ *
  * Blocks are closed after one second, or WIRE_BLOCK_CALLS_MAX calls.
  * Protocol facts: MCP specification 2025-11-25, basic/transports and basic/lifecycle.
  * Limits: an answer MCP_ANSWER_MAX bytes, an SSE line MCP_SSE_LINE_MAX.
@@ -33,5 +36,6 @@ void mcp_stop(struct mcp **m, int64_t grace_ns);
  * catalogues and documents four times a second meanwhile. Callable from any thread. */
 void mcp_set_load(struct mcp *m, int64_t ttl_ns);
 
-/* For `pilotgate-agent check`; see kube_check. */
+/* For `pilotgate-agent check`: each target, tool, probe (one call, 15 s at most) and document is tried.
+ * Returns the number of failures. */
 int mcp_check(const struct config *c, check_say *say, void *ctx);

@@ -68,6 +68,8 @@ struct mcp_probe {
     int64_t ramp_at;
     bool next_is_new; /* connection BOTH: kinds take turns */
     size_t open;      /* calls begun and not ended, sent or not */
+    int64_t *rests;   /* ring: when the slots whose call has ended may call again; owned */
+    size_t rest_at, resting, rest_cap;
     uint64_t scheduled, resolved, unsent;
     int64_t takes;       /* how long the last call that completed was in flight */
     int64_t max_delay;   /* since the last coverage record */
@@ -153,6 +155,8 @@ void mcp_document_turn(struct mcp_document *d, int64_t now);
 void mcp_document_start(struct mcp_document *d);
 
 /* prober.c */
+int mcp_probe_open(struct mcp_probe *p) MUST_CHECK;
+void mcp_probe_close(struct mcp_probe *p);
 void mcp_probe_turn(struct mcp_probe *p, int64_t now);
 /* When the probe wants its next turn. */
 int64_t mcp_probe_next(const struct mcp_probe *p);

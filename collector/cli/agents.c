@@ -143,8 +143,6 @@ static void show_agents(const struct cli *c, const json_t *list) {
     json_t *a;
     json_array_foreach(list, i, a) {
         char ago[CLI_AGO_MAX], boot[9], records[24], conflicts[24];
-        if (c->stage && strcmp(c->stage, js_str(a, "stage", "")) != 0)
-            continue;
         (void)snprintf(boot, sizeof boot, "%s", js_str(a, "boot", ""));
         number(a, "records", records);
         number(a, "conflicts", conflicts);
@@ -184,6 +182,17 @@ static void show_missing(const json_t *list) {
                                                 js_str(m, "stage", ""), (long long)js_int(m, "agents", 0));
 }
 
+/* Leaves what is of the stage; refusals have none, and stay. */
+static void keep_stage(json_t *doc, const char *stage) {
+    static const char *const lists[] = {"agents", "stages", "missing"};
+    for (size_t k = 0; k < sizeof lists / sizeof *lists; k++) {
+        json_t *list = json_object_get(doc, lists[k]);
+        for (size_t i = json_array_size(list); i-- > 0;)
+            if (strcmp(js_str(json_array_get(list, i), "stage", ""), stage) != 0)
+                (void)json_array_remove(list, i);
+    }
+}
+
 static int run(struct cli *c) {
     static const char *const formats[] = {"table", "json", NULL};
     struct err e = {""};
@@ -196,6 +205,8 @@ static int run(struct cli *c) {
     int r = cli_store(c, STORE_READ, &s, &e);
     if (r == 0)
         r = cli_agents(s, &doc, &e);
+    if (r == 0 && c->stage)
+        keep_stage(doc, c->stage);
     if (r == 0 && strcmp(c->format, "json") == 0) {
         cli_json(stdout, doc);
     } else if (r == 0) {

@@ -62,7 +62,7 @@ static int read_open(struct drill *d, size_t *ret_telling, uint64_t *ret_open, i
 }
 
 int drill_wait_up(struct drill *d, uint64_t *ret_open, struct err *e) {
-    int64_t begin = when_mono_ns(), grew = begin, now = begin, oldest;
+    int64_t begin = when_mono_ns(), grew = begin, now, oldest;
     uint64_t open = 0, most = 0;
     size_t telling = 0;
     do {

@@ -74,8 +74,7 @@ static int make_hash_key(const char *dir, const char *name, struct err *e) {
         return err_set(e, -EIO, "the system gives no random numbers");
     for (size_t i = 0; i < sizeof bytes; i++)
         (void)snprintf(text + 2 * i, 3, "%02x", bytes[i]);
-    text[2 * HASH_BYTES] = '\n';
-    text[2 * HASH_BYTES + 1] = 0;
+    (void)snprintf(text + 2 * sizeof bytes, 2, "\n");
     r = write_new(path, text, 0600, e);
     explicit_bzero(bytes, sizeof bytes);
     explicit_bzero(text, sizeof text);

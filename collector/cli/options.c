@@ -102,7 +102,9 @@ static bool spells(const char *word, const char *name, char letter, const char *
 static int take_value(int argc, char **argv, bool wants, const char **value) {
     if (!wants && *value)
         return -cli_fail("%s takes no value", argv[0]);
-    if (!wants || *value)
+    if (!wants)
+        *value = "";
+    if (*value)
         return 1;
     if (argc < 2)
         return -cli_fail("%s needs a value", argv[0]);

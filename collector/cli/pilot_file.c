@@ -13,7 +13,7 @@
 
 #define STAGES_MAX 1000
 #define AGENTS_MAX 100000
-#define NAME_MAX_HERE 253
+#define NAME_MAX_HERE 320
 
 static int check_keys(const char *path, const char *where, const json_t *o, const char *const *names,
                       struct err *e) {
@@ -56,7 +56,7 @@ static int check_text(const char *path, const char *where, const json_t *o, cons
     int n = 0;
     for (const char *p = s; p && *p; p++)
         n += *p == '/';
-    if (!s || !*s || strlen(s) > 2 * NAME_MAX_HERE || n != slashes)
+    if (!s || !*s || strlen(s) > NAME_MAX_HERE || n != slashes)
         return err_set(e, -EINVAL, "%s: %s: %s must be %s", path, where, key,
                        slashes ? "KIND/NAME, as Deployment/gateway" : "a name");
     return 0;

@@ -131,8 +131,8 @@ static int run(struct cli *c) {
         r = ingest_run(s.ingest, &e);
     }
     http_stop(&s.http);
-    signal(SIGTERM, SIG_IGN); /* the handler's ingest goes away; the end is in order already */
-    signal(SIGINT, SIG_IGN);
+    (void)signal(SIGTERM, SIG_IGN); /* the handler's ingest goes away; the end is in order already */
+    (void)signal(SIGINT, SIG_IGN);
     ingest_free(&s.ingest);
     store_close(&s.store);
     if (r < 0)

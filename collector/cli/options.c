@@ -100,14 +100,18 @@ static bool spells(const char *word, const char *name, char letter, const char *
 
 /* Words used (1 or 2) with *value set, or negative when the value is missing or one too many. */
 static int take_value(int argc, char **argv, bool wants, const char **value) {
-    if (!wants && *value)
-        return -cli_fail("%s takes no value", argv[0]);
+    if (!wants && *value) {
+        (void)cli_fail("%s takes no value", argv[0]);
+        return -1;
+    }
     if (!wants)
         *value = "";
     if (*value)
         return 1;
-    if (argc < 2)
-        return -cli_fail("%s needs a value", argv[0]);
+    if (argc < 2) {
+        (void)cli_fail("%s needs a value", argv[0]);
+        return -1;
+    }
     *value = argv[1];
     return 2;
 }
@@ -215,17 +219,20 @@ static void command_help(const struct cli *c, const struct cli_option *options, 
 
 static int one_word(struct cli *c, const struct cli_option *options, size_t n, int argc, char **argv) {
     if (argv[0][0] != '-' || !argv[0][1]) {
-        if (c->n_args == CLI_ARGS_MAX)
-            return -cli_fail("too many arguments");
+        if (c->n_args == CLI_ARGS_MAX) {
+            (void)cli_fail("too many arguments");
+            return -1;
+        }
         c->args[c->n_args++] = argv[0];
         return 1;
     }
     int used = own_option(options, n, argc, argv);
     if (used == 0)
         used = cli_global_option(c, argc, argv);
-    if (used == 0)
-        return -cli_fail("there is no option '%s'; see `pilotgate help %s`", argv[0], c->command->name);
-    return used;
+    if (used != 0)
+        return used;
+    (void)cli_fail("there is no option '%s'; see `pilotgate help %s`", argv[0], c->command->name);
+    return -1;
 }
 
 bool cli_parse(struct cli *c, const struct cli_option *options, size_t n, size_t min_args, size_t max_args) {

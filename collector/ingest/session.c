@@ -74,6 +74,10 @@ void session_each(struct sessions *t, void (*fn)(void *ctx, struct session *s), 
 
 void session_drop_all(struct sessions *t) {
     for (size_t b = 0; b < INGEST_BUCKETS; b++)
-        while (t->buckets[b])
-            session_drop(t, t->buckets[b]);
+        for (struct session *s = t->buckets[b], *next; s; s = next) {
+            next = s->next;
+            free(s->streams);
+            free(s);
+        }
+    memset(t, 0, sizeof *t);
 }

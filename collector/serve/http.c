@@ -76,14 +76,13 @@ static int parse_address(const char *address, struct sockaddr_storage *ret, stru
     struct addrinfo *found = NULL;
     if (!*host || getaddrinfo(host, colon + 1, &hints, &found) != 0)
         return err_set(e, -EINVAL, "%s: an HTTP address is written 127.0.0.1:5671 or [::1]:5671", address);
-    memset(ret, 0, sizeof *ret);
     memcpy(ret, found->ai_addr, found->ai_addrlen);
     freeaddrinfo(found);
     return 0;
 }
 
 int http_start(const char *address, const struct http_source *source, struct http **ret, struct err *e) {
-    struct sockaddr_storage at;
+    struct sockaddr_storage at = {0};
     int r = parse_address(address, &at, e);
     if (r < 0)
         return r;

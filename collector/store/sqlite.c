@@ -19,7 +19,7 @@
 
 #include "base/when.h"
 
-#define SESSION_KEEP_NS (30 * 24 * 3600 * WHEN_S)
+#define SESSION_KEEP_NS (30LL * 24 * 3600 * WHEN_S)
 
 static int errno_of(int code) {
     switch (code & 0xff) {

@@ -17,6 +17,7 @@ struct loading {
     struct evidence *ev;
     struct ev_list *list;
     struct err *e;
+    uint64_t pilot_commit;
 };
 
 /* ---- streams and documents */
@@ -62,13 +63,16 @@ static int take_gap(void *ctx, const struct store_gap_row *row) {
     return 0;
 }
 
+/* The pilot that was declared last, whatever its name. */
 static int take_pilot(void *ctx, const char *name, const json_t *body, uint64_t commit, int64_t at_ns) {
     struct loading *l = ctx;
     (void)name;
-    (void)commit;
     (void)at_ns;
+    if (l->ev->pilot && commit < l->pilot_commit)
+        return 0;
     json_decref(l->ev->pilot);
     l->ev->pilot = json_deep_copy(body);
+    l->pilot_commit = commit;
     return l->ev->pilot ? 0 : -ENOMEM;
 }
 
@@ -81,7 +85,7 @@ static int take_document(void *ctx, const char *name, const json_t *body, uint64
     (void)commit;
     json_t *copy = json_deep_copy(body);
     if (!copy || json_object_set_new(copy, "name", json_string(name)) < 0 ||
-        json_object_set_new(copy, "at_ns", json_integer(at_ns)) < 0 ||
+        json_object_set_new(copy, "said_ns", json_integer(at_ns)) < 0 ||
         json_array_append_new(d->list, copy) < 0)
         return -ENOMEM;
     return 0;
@@ -214,7 +218,7 @@ static int load_all(struct store *s, struct corr *c, struct err *e) {
         r = rubric_load(js_at(c->ev.pilot, "rubric"), &c->rubric, e);
     struct loading l = {.ev = &c->ev, .e = e};
     if (r == 0)
-        r = store_streams(s, take_stream, &l, e);
+        r = store_streams_at(s, c->ev.commit, take_stream, &l, e);
     if (r == 0 && c->ev.n_streams)
         qsort(c->ev.streams, c->ev.n_streams, sizeof *c->ev.streams, by_id);
     if (r == 0)

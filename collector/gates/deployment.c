@@ -148,7 +148,7 @@ static struct moment find_t0(const struct facts *f, json_t *o, int *ret_namespac
     if (release.hi)
         earlier(&t0, release.lo, release.hi, release.ref, release.bound);
     const json_t *mark = t0_mark(f);
-    int64_t at = js_int(mark, "at_ns", 0);
+    int64_t at = js_int(mark, "t_ns", 0);
     if (mark && at > t0.lo) {
         t0.lo = t0.hi = at;
         t0.ref.seq = 0;

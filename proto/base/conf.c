@@ -27,14 +27,14 @@ struct reader {
 /* ---------------------------------------------------------------- names */
 
 char *conf_env_name(const struct conf_program *p, const struct conf_key *k, char *out) {
-    (void)snprintf(out, 2 * CONF_NAME_MAX, "%s_%s", p->env_prefix, k->name);
+    (void)snprintf(out, CONF_VARIABLE_MAX, "%s_%s", p->env_prefix, k->name);
     for (char *c = out; *c; c++)
         *c = *c == '.' || *c == '-' ? '_' : (char)toupper((unsigned char)*c);
     return out;
 }
 
 char *conf_flag_name(const struct conf_key *k, char *out) {
-    (void)snprintf(out, 2 * CONF_NAME_MAX, "%s", k->name);
+    (void)snprintf(out, CONF_VARIABLE_MAX, "%s", k->name);
     for (char *c = out; *c; c++)
         *c = *c == '.' || *c == '_' ? '-' : *c;
     return out;
@@ -78,8 +78,8 @@ static void suggest(const char *name, const char *candidate, size_t *best, char 
 static void advise(const struct conf_key *keys, const char *name, bool flags, char *text, size_t size) {
     size_t best = strlen(name) / 3; /* edits that still count as a slip */
     best = best < 2 ? 3 : best + 1;
-    char near[2 * CONF_NAME_MAX] = "";
-    char flag[2 * CONF_NAME_MAX];
+    char near[CONF_VARIABLE_MAX] = "";
+    char flag[CONF_VARIABLE_MAX];
     for (const struct conf_key *k = keys; k->name; k++)
         suggest(name, flags ? conf_flag_name(k, flag) : k->name, &best, near);
     if (*near)
@@ -261,7 +261,7 @@ static int read_section(const struct reader *rd, const struct conf_key *keys, co
         const yaml_node_t *key = yaml_node(rd->doc, p->key);
         if (!yaml_text(key))
             return yaml_error_at(rd->doc, key, e, "a key must be a text");
-        char name[2 * CONF_NAME_MAX];
+        char name[CONF_VARIABLE_MAX];
         (void)snprintf(name, sizeof name, "%s%s%s", prefix, *prefix ? "." : "", yaml_text(key));
         if (came_before(rd, node, p))
             return yaml_error_at(rd->doc, key, e, "'%.100s' is there twice: keep one", name);
@@ -312,7 +312,7 @@ static int read_config_file(const struct conf_program *p, const char *path, stru
 
 static int read_environment(const struct conf_program *p, struct met *met, void *out, struct err *e) {
     for (const struct conf_key *k = p->keys; k->name; k++) {
-        char name[2 * CONF_NAME_MAX];
+        char name[CONF_VARIABLE_MAX];
         const char *text = k->type == CONF_LIST ? NULL : getenv(conf_env_name(p, k, name));
         if (!text || !*text)
             continue;
@@ -333,7 +333,7 @@ struct flag {
 
 static const struct conf_key *find_flag(const struct conf_program *p, const char *name, size_t len) {
     for (const struct conf_key *k = p->keys; k->name; k++) {
-        char flag[2 * CONF_NAME_MAX];
+        char flag[CONF_VARIABLE_MAX];
         if (k->type != CONF_LIST && strlen(conf_flag_name(k, flag)) == len && strncmp(flag, name, len) == 0)
             return k;
     }
@@ -379,7 +379,7 @@ static int read_flags(const struct conf_program *p, int argc, char *const *argv,
             i++;
             break;
         }
-        struct flag f;
+        struct flag f = {0};
         int r = parse_flag(p, argv[i], i + 1 < argc ? argv[i + 1] : NULL, &f, e);
         if (r < 0)
             return r;
@@ -400,8 +400,8 @@ static int read_flags(const struct conf_program *p, int argc, char *const *argv,
 static int check_required(const struct conf_program *p, const struct met *met, const char *file,
                           struct err *e) {
     for (const struct conf_key *k = p->keys; k->name; k++) {
-        char env[2 * CONF_NAME_MAX];
-        char flag[2 * CONF_NAME_MAX];
+        char env[CONF_VARIABLE_MAX];
+        char flag[CONF_VARIABLE_MAX];
         if (k->required && !met->given[k - p->keys])
             return err_set(e, -EINVAL, "%s: '%s' is missing: set it there, in %s or by --%s", file, k->name,
                            conf_env_name(p, k, env), conf_flag_name(k, flag));

@@ -52,6 +52,8 @@ struct conf_list {
 struct conf_key {
     const char *name; /* "collector.endpoint"; inside a list item: relative, may be dotted */
     enum conf_type type;
+    bool required;                /* must come from file, environment or flag */
+    bool secret;                  /* names a file that holds a secret; --help says so */
     size_t offset;                /* of the field in the program's struct (or in the list item) */
     const char *fallback;         /* default as text, NULL: none */
     const char *doc;              /* one or two sentences for --help and the reference */
@@ -60,8 +62,6 @@ struct conf_key {
     const char *const *choices;   /* CONF_ENUM, NULL-terminated */
     const struct conf_key *items; /* CONF_LIST: the keys of one element, ended by name == NULL */
     size_t item_size;             /* CONF_LIST */
-    bool required;                /* must come from file, environment or flag */
-    bool secret; /* a file name, never a value, is put in --help examples; not shown by dump */
 };
 
 /* How a program is called; tables end with name == NULL. */

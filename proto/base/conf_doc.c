@@ -41,7 +41,7 @@ static const char *placeholder(const struct conf_key *k) {
 }
 
 static void help_key(const struct conf_program *p, const struct conf_key *k, FILE *to) {
-    char name[2 * CONF_NAME_MAX];
+    char name[CONF_VARIABLE_MAX];
     (void)fprintf(to, "  --%s", conf_flag_name(k, name));
     if (k->type == CONF_ENUM) {
         (void)fprintf(to, " ");

@@ -8,8 +8,9 @@
 
 #include "base/conf.h"
 
-#define CONF_DEPTH 8     /* nesting of a configuration file */
-#define CONF_NAME_MAX 96 /* a key's full name */
+#define CONF_DEPTH 8          /* nesting of a configuration file */
+#define CONF_NAME_MAX 96      /* a key's full name */
+#define CONF_VARIABLE_MAX 192 /* a variable, or a key that a file claims */
 
 struct yaml_doc {
     const char *name; /* borrowed; for messages */
@@ -44,7 +45,7 @@ void conf_strings_free(struct conf_strings *s);
 /* Frees every value of a table inside `base` and zeroes the fields. */
 void conf_free_keys(const struct conf_key *keys, void *base);
 
-/* "PREFIX_COLLECTOR_ENDPOINT", "--collector-endpoint" (without the dashes); out holds 2 * CONF_NAME_MAX. */
+/* "PREFIX_COLLECTOR_ENDPOINT", "--collector-endpoint" (without the dashes); out holds CONF_VARIABLE_MAX. */
 char *conf_env_name(const struct conf_program *p, const struct conf_key *k, char *out);
 char *conf_flag_name(const struct conf_key *k, char *out);
 

@@ -49,7 +49,7 @@ int conf_read_file(const char *path, size_t max, char **ret, size_t *ret_len, st
     else if (r == 0)
         r = -ENOMEM;
     (void)close(fd);
-    if (r < 0) {
+    if (r < 0 || !p) {
         free(p);
         if (r == -EFBIG)
             return err_set(e, r, "%s: longer than %zu bytes", path, room);

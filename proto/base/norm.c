@@ -323,7 +323,7 @@ int norm_key_load(const char *path, struct norm_key *ret, struct err *e) {
     size_t digits = len;
     while (digits > 0 && (text[digits - 1] == '\n' || text[digits - 1] == '\r'))
         digits--;
-    bool good = digits == 2 * NORM_KEY_BYTES;
+    bool good = digits / 2 == NORM_KEY_BYTES && digits % 2 == 0;
     struct norm_key k;
     for (size_t i = 0; good && i < NORM_KEY_BYTES; i++) {
         int high = hex_digit(text[2 * i]);

@@ -163,7 +163,7 @@ char *when_format_duration(int64_t ns, char *out) {
         (void)snprintf(out, WHEN_TEXT_MAX, "%s%.2f s", sign, (double)a / 1e9);
     else if (s < 3600)
         (void)snprintf(out, WHEN_TEXT_MAX, "%s%lld min %02lld s", sign, s / 60, s % 60);
-    else if (s < 100 * 3600)
+    else if (s < 360000) /* 100 hours */
         (void)snprintf(out, WHEN_TEXT_MAX, "%s%lld h %02lld min", sign, s / 3600, s / 60 % 60);
     else
         (void)snprintf(out, WHEN_TEXT_MAX, "%s%lld d %02lld h", sign, s / 86400, s / 3600 % 24);

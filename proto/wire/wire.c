@@ -391,7 +391,7 @@ int wire_unpack(const uint8_t *data, size_t len, Pilotgate__Frame **ret, struct 
         return err_set(e, -EBADMSG, "frame of %zu bytes is over the limit of %u", len, WIRE_FRAME_MAX);
     ProtobufCMessage *m = NULL;
     int r = unpack(&pilotgate__frame__descriptor, data, len, &m, e);
-    if (r < 0)
+    if (r < 0 || !m)
         return r;
     Pilotgate__Frame *f = (Pilotgate__Frame *)m;
     r = check_message(m, e);
@@ -465,7 +465,7 @@ int wire_record_unpack(const uint8_t *data, size_t len, Pilotgate__Record **ret,
         return err_set(e, -EBADMSG, "record of %zu bytes is over the limit of %u", len, WIRE_RECORD_MAX);
     ProtobufCMessage *m = NULL;
     int r = unpack(&pilotgate__record__descriptor, data, len, &m, e);
-    if (r < 0)
+    if (r < 0 || !m)
         return r;
     Pilotgate__Record *rec = (Pilotgate__Record *)m;
     r = check_message(m, e);

@@ -21,10 +21,10 @@
 #define WIRE_NAME_MAX 253           /* cluster, namespace, node, probe and object names */
 #define WIRE_STREAMS_MAX 64         /* streams in one Hello */
 #define WIRE_NORMAL_MAX (64u << 10) /* bytes of an object's normal form; longer ones are cut */
-#define WIRE_TEXT_MAX 1024    /* bytes of any other text: reason, detail, subject ... */
-#define WIRE_SOURCES_MAX 256  /* sources of one coverage record */
+#define WIRE_TEXT_MAX 1024          /* bytes of any other text: reason, detail, subject ... */
+#define WIRE_SOURCES_MAX 256        /* sources of one coverage record */
 #define WIRE_SEQ_MAX (1ull << 62)
-#define WIRE_NS_MAX (1ll << 62)               /* *_ns: two of them add up without overflow */
+#define WIRE_NS_MAX (1ll << 62)                /* *_ns: two of them add up without overflow */
 #define WIRE_US_MAX (20ll * 366 * 86400000000) /* *_us: 20 years */
 #define WIRE_CREDIT_RECORDS 4096
 #define WIRE_CREDIT_BYTES (8u << 20)

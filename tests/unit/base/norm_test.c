@@ -238,7 +238,7 @@ static void key_files(void **state) {
     char text[128];
     memset(text, 'a', 64);
     memcpy(text, "00fF", 4);
-    strcpy(text + 64, "\n");
+    memcpy(text + 64, "\n", 2);
     assert_int_equal(load_key(text, &k, &e), 0);
     assert_int_equal(k.bytes[0], 0);
     assert_int_equal(k.bytes[1], 0xff);

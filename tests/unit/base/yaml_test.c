@@ -74,9 +74,9 @@ static void refused(void **state) {
 static void depth_is_bounded(void **state) {
     (void)state;
     char text[4000];
-    for (int depth = CONF_YAML_DEPTH; depth <= CONF_YAML_DEPTH + 1; depth++) {
-        memset(text, '[', (size_t)depth);
-        memset(text + depth, ']', (size_t)depth);
+    for (size_t depth = CONF_YAML_DEPTH; depth <= CONF_YAML_DEPTH + 1; depth++) {
+        memset(text, '[', depth);
+        memset(text + depth, ']', depth);
         text[2 * depth] = 0;
         if (depth == CONF_YAML_DEPTH)
             expect_json(text, text);

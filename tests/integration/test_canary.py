@@ -1,12 +1,10 @@
 """The canary as a process: flags, signals, the log, tools that change while it runs, many held calls.
 
 Run with: python3 -m pytest tests/integration/test_canary.py
-The program comes from PILOTGATE_BUILD (default: build/ in the tree's top).
 """
 import contextlib
 import http.client
 import json
-import os
 import pathlib
 import re
 import signal
@@ -16,20 +14,16 @@ import time
 
 import pytest
 
-TOP = pathlib.Path(__file__).resolve().parents[2]
-PROGRAM = pathlib.Path(os.environ.get("PILOTGATE_BUILD", TOP / "build")) / "tools" / "pilotgate-canary"
+from lab import CANARY as PROGRAM
+from lab import wait_until
+
 VERSION = "2026-07-28"
 META = {"io.modelcontextprotocol/protocolVersion": VERSION, "io.modelcontextprotocol/clientCapabilities": {}}
 LIMIT = 10
 
 
 def wait_for(condition):
-    """The condition's first true value, within LIMIT seconds."""
-    end = time.monotonic() + LIMIT
-    while not (value := condition()):
-        assert time.monotonic() < end, "waited too long"
-        time.sleep(0.01)
-    return value
+    return wait_until(condition, LIMIT, "the canary")
 
 
 class Canary:

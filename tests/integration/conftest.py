@@ -1,0 +1,22 @@
+"""The fixture `lab`: a pilot's processes in a folder of the test's own, ended whatever happens."""
+import pytest
+
+from lab import Lab
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = (yield).get_result()
+    if report.when == "call":
+        item.failed = report.failed
+
+
+@pytest.fixture
+def lab(tmp_path, request):
+    made = Lab(tmp_path)
+    try:
+        yield made
+    finally:
+        made.close()
+        if getattr(request.node, "failed", True):
+            made.tell()

@@ -115,8 +115,8 @@ static void check_probe(struct check *k, struct mcp_probe *p) {
     if (p->target->state != MCP_SESSION_UP)
         return; /* said already */
     if (p->target->names && !lists_tool(p->target, p->c->tool)) {
-        say(k, false, "add the tool to the gateway, or name one that it lists",
-            "probe %s: tool %s is not listed by target %s", p->c->name, p->c->tool, p->c->target);
+        say(k, true, NULL, "probe %s: waits until target %s lists tool %s, which it does not yet", p->c->name,
+            p->c->target, p->c->tool); /* no error: a change may be about to add it */
         return;
     }
     int64_t timeout = p->c->timeout < CALL_CAP_NS ? p->c->timeout : CALL_CAP_NS;

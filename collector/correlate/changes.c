@@ -3,8 +3,8 @@
  *   begin_lo          switch_lo  switch_hi     last_hi                        window_to
  *      |-- everything old --|--- ? ---|-- all new --|-- longest call + keep-alive --|
  *
- * A new Helm revision always begins a change; other signs join the open change while they follow within
- * the rubric's merge_gap. */
+ * A new Helm revision always begins a change, and so does each command of a drill; other signs join the
+ * open change while they follow within the rubric's merge_gap. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,9 +29,29 @@ static int by_order(const void *a, const void *b) {
     return x->ref.seq < y->ref.seq ? -1 : x->ref.seq > y->ref.seq;
 }
 
-/* A revision never joins what came before it. */
-static int joins(const struct fact_change *c, const struct fact_sign *s, const struct rubric *rubric) {
-    return c && s->kind != FACT_SIGN_RELEASE && order_of(s) - c->last_hi <= rubric->rules.merge_gap_ns;
+/* Did a drill of this stage run its command between the two moments? */
+static int drilled_between(const struct facts *f, int64_t after, int64_t until) {
+    size_t i;
+    size_t j;
+    json_t *d;
+    json_t *round;
+    json_array_foreach(f->ev->drills, i, d) {
+        if (strcmp(js_str(d, "stage", ""), f->stage) != 0)
+            continue;
+        json_array_foreach(json_object_get(d, "iterations"), j, round) {
+            int64_t begin = js_int(round, "begin_ns", 0);
+            if (begin > after && begin <= until)
+                return 1;
+        }
+    }
+    return 0;
+}
+
+/* A revision, or a drill's command, never joins what came before it. */
+static int joins(const struct facts *f, const struct fact_change *c, const struct fact_sign *s,
+                 const struct rubric *rubric) {
+    return c && s->kind != FACT_SIGN_RELEASE && order_of(s) - c->last_hi <= rubric->rules.merge_gap_ns &&
+           !drilled_between(f, c->last_hi, s->hi);
 }
 
 static int add_to(struct fact_change *c, struct fact_sign *s, struct err *e) {
@@ -50,7 +70,7 @@ static int group(struct facts *f, const struct rubric *rubric, struct err *e) {
         qsort(f->signs, f->n_signs, sizeof *f->signs, by_order);
     struct fact_change *open = NULL;
     for (size_t i = 0; i < f->n_signs; i++) {
-        if (!joins(open, &f->signs[i], rubric)) {
+        if (!joins(f, open, &f->signs[i], rubric)) {
             open = CORR_PUSH(f->changes, f->n_changes, f->cap_changes);
             if (!open)
                 return err_oom(e);

@@ -1,7 +1,14 @@
 """The fixture `lab`: a pilot's processes in a folder of the test's own, ended whatever happens."""
+import signal
+
 import pytest
 
 from lab import Lab
+
+
+def pytest_configure():
+    """An end by SIGTERM is one in order: fixtures are ended as after an interrupt."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -1,4 +1,4 @@
-"""A small pilot on loopback: collector, agents, gateways (caddy) and canaries as processes of their own.
+"""A small pilot on loopback: collector, agents, gateways (HAProxy) and canaries as processes of their own.
 
 Used by the tests of this folder through the fixture `lab` (conftest.py). The programs come from
 PILOTGATE_BUILD (default: build/ in the tree's top). Everything lies in one folder; what was started is
@@ -20,11 +20,12 @@ BUILD = pathlib.Path(os.environ.get("PILOTGATE_BUILD", TOP / "build"))
 PILOTGATE = BUILD / "collector" / "pilotgate"
 AGENT = BUILD / "agent" / "pilotgate-agent"
 CANARY = BUILD / "tools" / "pilotgate-canary"
-CADDYFILE = TOP / "tests" / "demo" / "quick-gateway.caddyfile"
+GATEWAY = TOP / "tests" / "demo" / "quick-gateway.cfg"
+RELOAD = TOP / "tools" / "lib" / "reload-gateway"
 
 PLAIN = "echo,hold,whoami"
 ADDED = PLAIN + ",sum"
-HARMFUL = "flush_interval -1"
+HARMFUL = "hard-stop-after 1s"
 CLI_BOUND = 60
 
 # Small n, short windows: 59 clean units bound a drop rate of 5 % at 95 %. longest_call is the probes' timeout.
@@ -114,24 +115,24 @@ class Stage:
         self.config = self.agent_config(load, hold)
         self.canary = lab.start(f"{name}-canary", CANARY, "--listen", f"127.0.0.1:{self.canary_port}",
                                 "--tools-header", "X-Canary-Tools", "--log", self.folder / "executions")
-        self.gateway = lab.start(f"{name}-gateway", "caddy", "run", "--adapter", "caddyfile", "--config",
-                                 self.caddyfile(PLAIN), env={"HOME": str(self.folder)})
+        self.gateway_pid, self.gateway_config = self.folder / "gateway.pid", self.folder / "gateway.cfg"
+        self.gateway_config.write_text(self.configuration(PLAIN).read_text())
+        self.gateway = lab.start(f"{name}-gateway", "haproxy", "-W", "-f", self.gateway_config, "-p", self.gateway_pid)
         wait_until(lambda: listens(self.canary_port) and listens(self.port), 20, f"gateway and canary of {name}")
 
-    def caddyfile(self, tools):
+    def configuration(self, tools):
         """The demo's gateway with these tools; the harmful variant has one line more."""
-        text = CADDYFILE.read_text()
+        text = GATEWAY.read_text()
         for mark, value in (("ADMIN", self.admin), ("GATEWAY", self.port), ("CANARY", self.canary_port),
                             ("TOOLS", tools), ("EXTRA", self.extra)):
             text = text.replace(f"@{mark}@", str(value))
-        path = self.folder / f"{tools.count(',')}.caddyfile"
+        path = self.folder / f"{tools.count(',')}.cfg"
         path.write_text(text)
         return path
 
     def reload(self, tools):
         """The command that gives the gateway these tools."""
-        return ["caddy", "reload", "--address", f"127.0.0.1:{self.admin}", "--adapter", "caddyfile", "--config",
-                str(self.caddyfile(tools))]
+        return [str(RELOAD), str(self.gateway_pid), str(self.gateway_config), str(self.configuration(tools))]
 
     def agent_config(self, load, hold):
         keys = self.lab.folder / "keys"

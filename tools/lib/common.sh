@@ -91,9 +91,10 @@ run() {
   fail "failed with status $status: $* (log: $(shown "$logs/$name.log"))"
 }
 
-# show_while NAME PID PREFIX: shows the log's lines as they come, until that process has ended.
+# show_while NAME PID PREFIX [PATTERN]: shows the log's lines that match as they come, until that process has ended.
 show_while() {
-  tail -n +1 -s .2 -f --pid="$2" "$logs/$1.log" 2>/dev/null 9>&- | sed -u "s#^#           $3#" 9>&- &
+  tail -n +1 -s .2 -f --pid="$2" "$logs/$1.log" 2>/dev/null 9>&- |
+    sed -un "\\#${4:-^}# s#^#           $3#p" 9>&- &
   shower=$!
 }
 

@@ -2,33 +2,34 @@
 # Compares the calls that pilotgate calls lost with what gateway and tool server logged themselves, call by
 # call: every call carries its number in the header X-Pilotgate-Call, which both log. Sourced by tools/demo.
 
-# lost_calls STAGE: "CALL TARGET" of each call that a change of the stage dropped or interrupted.
+# lost_calls STAGE SINCE: the calls that a change of the stage since then dropped or interrupted, as JSON, the
+# first first; SINCE is in seconds since the epoch.
 lost_calls() {
-  ask changes --stage "$1" -o json | jq -r --arg stage "$1" '
-    .[] | select(.stage == $stage) | .lost[] | select(.reading == "dropped" or .reading == "interrupted")
-    | "\(.call) \(.target)"' | sort -u
+  ask changes --stage "$1" -o json | jq -c --argjson since "$2" '
+    [.[] | select((.begin | sub("\\.[0-9]+Z$"; "Z") | fromdateiso8601) >= ($since | floor)) | .lost[]
+      | select(.reading == "dropped" or .reading == "interrupted")]
+    | unique_by(.evidence, .number) | sort_by(.start) | .[]'
 }
 
-# gateway_failures LOG SINCE: the calls that caddy answered with 502 since then (seconds since the epoch).
-gateway_failures() {
-  jq -rR --argjson since "$2" '
-    fromjson? | select(.ts? >= $since and .msg == "handled request" and .status >= 500)
-    | .request.headers["X-Pilotgate-Call"][0] // "a call of somebody else"' "$1" | sort -u
+# gateway_ended LOG SINCE: the calls that HAProxy ended itself since then (seconds since the epoch): K is a
+# session that its stop killed. Requests without a call's number list tools or begin a session.
+gateway_ended() {
+  jq -rR --arg since "$(date -u -d "@$2" +%FT%TZ)" '
+    fromjson? | select(.time? >= $since and (.end | startswith("K")) and .call != "-") | .call' "$1" | sort -u
 }
 
-# gateway_broken LOG SINCE: how many answers that had begun it broke off; caddy does not say which.
+# gateway_broken LOG SINCE: how many calls it broke off without a word on connections that had carried calls before;
+# of those it logs a bad request without a name.
 gateway_broken() {
-  jq -rR --argjson since "$2" '
-    fromjson? | select(.ts? >= $since and .msg == "aborting with incomplete response") | .msg' "$1" | wc -l
+  jq -rR --arg since "$(date -u -d "@$2" +%FT%TZ)" '
+    fromjson? | select(.time? >= $since and .end == "CR--" and .call == "-") | .end' "$1" | wc -l
 }
 
 # server_log LOG SINCE EVENT: the calls of which the canary logged that. gone: the connection ended before the
 # answer; end: the answer was handed over whole.
 server_log() {
-  jq -rR --argjson since "$2" --arg event "$3" '
-    fromjson? | select(.event? == $event)
-    | select((.t | sub("\\.[0-9]+Z$"; "Z") | fromdateiso8601) >= ($since | floor))
-    | .call // "a call of somebody else"' "$1" | sort -u
+  jq -rR --arg since "$(date -u -d "@$2" +%FT%T.%NZ)" --arg event "$3" '
+    fromjson? | select(.event? == $event and .t >= $since) | .call // "a call of somebody else"' "$1" | sort -u
 }
 
 count_lines() { grep -c . "$1" || true; }
@@ -37,16 +38,19 @@ count_lines() { grep -c . "$1" || true; }
 # canary behind the gateway; calls to other targets are known to the gateway's log only.
 compare_logs() {
   local stage=$1 gateway=$2 canary=$3 since=$4 target=$5 dir=$demo/compare
-  local lost by_canary failed broken gone discarded
+  local lost by_canary failed broken gone discarded before
   mkdir -p "$dir"
-  lost_calls "$stage" >"$dir/lost"
-  awk -v target="$target" '$2 == target { print $1 }' "$dir/lost" >"$dir/lost-canary"
-  awk '{ print $1 }' "$dir/lost" >"$dir/lost-all"
-  gateway_failures "$gateway" "$since" >"$dir/gateway-failed"
+  lost_calls "$stage" "$since" >"$dir/lost"
+  jq -r 'select(.outcome == "refused" or .outcome == "dns") | .call' "$dir/lost" | sort >"$dir/lost-before"
+  jq -r .call "$dir/lost" | sort | comm -23 - "$dir/lost-before" >"$dir/lost-all"
+  jq -r --arg target "$target" 'select(.target == $target) | .call' "$dir/lost" | sort |
+    comm -23 - "$dir/lost-before" >"$dir/lost-canary"
+  gateway_ended "$gateway" "$since" >"$dir/gateway-failed"
   server_log "$canary" "$since" gone >"$dir/canary-gone"
   server_log "$canary" "$since" end >"$dir/canary-end"
   comm -23 "$dir/lost-canary" "$dir/canary-gone" | comm -12 - "$dir/canary-end" >"$dir/canary-discarded"
-  lost=$(count_lines "$dir/lost")
+  lost=$(count_lines "$dir/lost-all")
+  before=$(count_lines "$dir/lost-before")
   by_canary=$(count_lines "$dir/lost-canary")
   failed=$(count_lines "$dir/gateway-failed")
   broken=$(gateway_broken "$gateway" "$since")
@@ -56,7 +60,8 @@ compare_logs() {
   headline "The lost calls of $stage, in three logs"
   printf '  %-34s %5d   %d to the canary, %d to others\n' "pilotgate: dropped or interrupted" \
     "$lost" "$by_canary" $((lost - by_canary))
-  printf '  %-34s %5d   %d answered with 502, %d answers broken off\n' "the gateway's log: ended calls" \
+  [ "$before" -eq 0 ] || printf '  %-34s %5d   no connection; in no log\n' "  and before the gateway" "$before"
+  printf '  %-34s %5d   %d by name, %d broken off on kept connections\n' "the gateway's log: ended calls" \
     $((failed + broken)) "$failed" "$broken"
   printf '  %-34s %5d   %d with the caller gone, %d answered in the moment of the reload, not passed on\n' \
     "the canary's log: no answer taken" $((gone + discarded)) "$gone" "$discarded"
@@ -75,10 +80,9 @@ agree() {
   return 1
 }
 
-# show_lost STAGE: some of the lost calls, as `explain` names each.
+# show_lost STAGE SINCE: the first of the lost calls, as `explain` names each.
 show_lost() {
   headline "The first of the lost calls of $1"
-  ask changes --stage "$1" -o json | jq -r '
-    [.[].lost[] | select(.reading == "dropped" or .reading == "interrupted")] | sort_by(.start) | .[:3][]
+  lost_calls "$1" "$2" | jq -r -s '.[:3][]
     | "  \(.call)  \(.probe), started \(.start), \(.reading) after \(.seconds) s: \(.how_far)\n    \(.why)"'
 }

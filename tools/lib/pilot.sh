@@ -2,6 +2,7 @@
 # The pilot on two clusters, from a clean namespace to the verdicts. Sourced by tools/demo.
 
 collector_port=5670
+drill_lines='^drill\|^config-safety\|^rollback' # not what helm says
 
 play_pilot() {
   if [ "$mode" = lab ]; then
@@ -57,7 +58,6 @@ deploy() {
   wait_until "an agent of every node is connected" 60 all_agents_connected
   step "agents witness every node"
   on_each install product_words
-  for cluster in "${clusters[@]}"; do follow_logs "$cluster"; done
   step "helm install shop: done"
   wait_until "the first successful tool call in each stage" 90 all_deployed
   step "first successful tool call in each stage"
@@ -88,7 +88,7 @@ drill_each() {
     "$make_words" "$cluster"
     start "$cluster-$name" "${words[@]}"
     pids[$cluster]=$started
-    show_while "$cluster-$name" "$started" "$cluster: "
+    show_while "$cluster-$name" "$started" "$cluster: " "$drill_lines"
   done
   for cluster in "${clusters[@]}"; do finish_drill "${pids[$cluster]}" "$cluster-$name"; done
 }
@@ -99,12 +99,13 @@ do_harm() {
   step "the harmful variant on $1: one line of configuration"
   upgrade_words "$1"
   run "$1-harmful" "${words[@]}" "$data/values/harmful.yaml"
+  follow_logs "$1"
   harm_since=$EPOCHREALTIME
   step "drill: add a tool there"
   drill_options=(--for 25s)
   drill_words "$1" harmful-with-sum
   start "$1-harm" "${words[@]}"
-  show_while "$1-harm" "$started" "$1: "
+  show_while "$1-harm" "$started" "$1: " "$drill_lines"
   finish_drill "$started" "$1-harm"
 }
 
@@ -112,10 +113,11 @@ do_harm() {
 end_pilot() {
   local status=0
   keep_store
-  keep_agents_logs "$1"
-  keep_agents_logs "$2"
-  compare_logs "$2/$namespace" "$logs/$2-gateway.log" "$logs/$2-canary.log" "$harm_since" canary || status=1
-  show_lost "$2/$namespace"
+  keep_logs "$1"
+  keep_logs "$2"
+  compare_logs "$2/$namespace" "$logs/$2-gateway-followed.log" "$logs/$2-canary-followed.log" "$harm_since" canary ||
+    status=1
+  show_lost "$2/$namespace" "$harm_since"
   show_verdicts
   check_verdicts "helm-deployment $1/$namespace PASS" "helm-deployment $2/$namespace PASS" \
     "config-safety $1/$namespace PASS" "config-safety $2/$namespace FAIL" \

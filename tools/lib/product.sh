@@ -6,7 +6,7 @@ chart=$top/tests/cluster/product
 data=$top/tests/demo
 clusters=()
 declare -A context_of=() kubeconfig_of=()
-drill_options=()
+drill_options=(--for 12s) # until the calls on kept connections have come round
 
 kube() {
   local cluster=$1
@@ -57,7 +57,8 @@ agent_words() {
 # The same settings in every revision: Helm begins from the chart's own values each time.
 product_settings() {
   settings=(--set "gateway.image=${image[gateway]}" --set "canary.image=${image[canary]}"
-    --set "everything.image=${image[everything]}")
+    --set "everything.image=${image[everything]}" --set gateway.resources.requests.cpu=500m
+    --set canary.resources.requests.cpu=200m)
 }
 
 product_words() {
@@ -94,20 +95,30 @@ rollback_words() {
   words=("$pilotgate" drill rollback --stage "$1/$namespace" -- "${words[@]}")
 }
 
-# ---- watch
+# ---- logs
 
-# follow_logs CLUSTER: what gateway and tool server log, from their beginning.
+log_words() {
+  words=(kubectl --kubeconfig "${kubeconfig_of[$1]}" --context "${context_of[$1]}" -n "$namespace" logs)
+}
+
+# follow_logs CLUSTER: what gateway and tool server log from now on. Nodes turn logs over, and what was logged
+# before may be gone at the end.
 follow_logs() {
   local what
+  log_words "$1"
   for what in gateway canary; do
-    start "$1-$what" kubectl --kubeconfig "${kubeconfig_of[$1]}" --context "${context_of[$1]}" \
-      -n "$namespace" logs --follow "deployment/$what"
+    start "$1-$what-followed" "${words[@]}" --follow --since=1s "deployment/$what"
   done
 }
 
-keep_agents_logs() {
-  kube "$1" logs --selector app.kubernetes.io/component=agent --prefix --tail=-1 \
-    >"$logs/$1-agents.log" 2>&1 || true
+# keep_logs CLUSTER: for people to read.
+keep_logs() {
+  local what
+  log_words "$1"
+  for what in gateway canary; do
+    "${words[@]}" "deployment/$what" >"$logs/$1-$what.log" 2>&1 || true
+  done
+  "${words[@]}" --selector app.kubernetes.io/component=agent --prefix --tail=-1 >"$logs/$1-agents.log" 2>&1 || true
 }
 
 count_nodes() { kube "$1" get nodes -o name | wc -l; }

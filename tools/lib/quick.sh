@@ -1,6 +1,6 @@
 # shellcheck shell=bash disable=SC2034,SC2154 # the parts share their variables
 # tools/demo --quick: the pilot without Kubernetes. Two stages on loopback, each with an agent, a gateway
-# (caddy) and a canary, as processes. The stages differ by one line of the gateway's configuration.
+# (HAProxy) and a canary, as processes. The stages differ by one line of the gateway's configuration.
 # Sourced by tools/demo.
 
 load=950      # calls in flight of each kind of connection, at the good stage, while a drill runs
@@ -17,14 +17,14 @@ make_stage() {
   free_port
   admin_port[$name]=$port
   for tools in plain:echo,hold,whoami added:echo,hold,whoami,sum; do
-    fill_gateway "$name" "${tools#*:}" "$3" >"$dir/${tools%%:*}.caddyfile"
+    fill_gateway "$name" "${tools#*:}" "$3" >"$dir/${tools%%:*}.cfg"
   done
   fill_agent "$name" "$2" >"$dir/agent.yaml"
 }
 
 fill_gateway() {
   sed -e "s/@ADMIN@/${admin_port[$1]}/; s/@GATEWAY@/${gateway_port[$1]}/; s/@CANARY@/${canary_port[$1]}/" \
-    -e "s/@TOOLS@/$2/; ${3:+s/@EXTRA@/$3/;} /@EXTRA@/d" "$data/quick-gateway.caddyfile"
+    -e "s/@TOOLS@/$2/; ${3:+s/@EXTRA@/$3/;} /@EXTRA@/d" "$data/quick-gateway.cfg"
 }
 
 fill_agent() {
@@ -38,7 +38,8 @@ start_product() {
   local name=$1 dir=$demo/$1
   start "$name-canary" "$canary_program" --listen "127.0.0.1:${canary_port[$name]}" \
     --tools-header X-Canary-Tools
-  start "$name-gateway" env HOME="$dir" caddy run --config "$dir/plain.caddyfile" --adapter caddyfile
+  cp "$dir/plain.cfg" "$dir/gateway.cfg"
+  start "$name-gateway" haproxy -W -f "$dir/gateway.cfg" -p "$dir/gateway.pid"
   wait_until "the gateway of $name answers" 20 curl -fsS "http://127.0.0.1:${gateway_port[$name]}/healthz"
 }
 
@@ -52,10 +53,10 @@ start_agent() {
 start_drill() {
   local name=$1 dir=$demo/$1 words=() word
   shift
-  for word; do words+=("$dir/$word.caddyfile"); done
+  for word; do words+=("$dir/$word.cfg"); done
   start "$name-drill" "$pilotgate" drill config-change --stage "local/$name" --repeat ${#words[@]} -- \
     "$top/tools/lib/nth" "${words[@]}" -- \
-    caddy reload --address "127.0.0.1:${admin_port[$name]}" --adapter caddyfile --config
+    "$top/tools/lib/reload-gateway" "$dir/gateway.pid" "$dir/gateway.cfg"
 }
 
 # An agent has read the catalogue, and its slow calls run.
@@ -73,13 +74,13 @@ play_quick() {
   http_port=$port
   make_keys local/good local/harmful
   make_stage good "$load" ""
-  make_stage harmful "$load_harm" "flush_interval -1"
+  make_stage harmful "$load_harm" "hard-stop-after 1s"
   declare_pilot "$data/quick-pilot.yaml"
   start_collector "tcp://127.0.0.1:$collector_port"
   step "collector up"
   start_product good
   start_product harmful
-  step "two gateways and two tool servers up; they differ by one line: flush_interval -1"
+  step "two gateways and two tool servers up; they differ by one line: hard-stop-after 1s"
   start_agent good
   start_agent harmful
   wait_until "calls of the good stage complete" 30 stage_is_witnessed good
@@ -104,7 +105,7 @@ end_quick() {
   local status=0
   keep_store
   compare_logs local/harmful "$logs/harmful-gateway.log" "$logs/harmful-canary.log" "$1" canary || status=1
-  show_lost local/harmful
+  show_lost local/harmful "$1"
   end_pids "${agent_pids[@]}"
   show_verdicts
   check_verdicts "config-safety local/good PASS" "config-safety local/harmful FAIL" \

@@ -27,6 +27,9 @@ cgroup_copy_cpuset() {
   done
 }
 
+# A cluster stands for several machines: beside other work of this one it must not weigh as one process.
+cgroup_weigh() { [ ! -e "$1/cpu.shares" ] || echo 20480 >"$1/cpu.shares"; }
+
 cgroup_create() {
   local node=$1 root dir
   while read -r root; do
@@ -34,6 +37,7 @@ cgroup_create() {
       mkdir -p "$dir"
       cgroup_copy_cpuset "$dir"
     done
+    cgroup_weigh "$root"
   done <"$DIR/cgroups"
 }
 

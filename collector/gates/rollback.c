@@ -66,6 +66,16 @@ static int64_t baseline_time(const struct rollback *r) {
     return 0;
 }
 
+/* When what the rollback left is read: at its window's end, or just before the next change when that comes
+ * earlier. A next change that begins before this one's last sign leaves no such moment: the end it is. */
+static int64_t after_time(const struct rollback *r) {
+    const struct fact_change *last = r->f->changes + r->f->n_changes;
+    const struct fact_change *next = r->change + 1;
+    if (next < last && next->begin_lo >= r->change->last_hi && next->begin_lo < r->change->window_to)
+        return next->begin_lo;
+    return r->change->window_to;
+}
+
 /* ---- snapshots as JSON: {"Deployment/gateway": "digest"} */
 
 struct snapshot {
@@ -256,7 +266,7 @@ static json_t *judge_one(const struct rollback *r) {
     struct snapshot before;
     struct snapshot after;
     int failed = snapshot_at(r, base_at, &base) | snapshot_at(r, r->change->begin_lo, &before) |
-                 snapshot_at(r, r->change->window_to, &after);
+                 snapshot_at(r, after_time(r), &after);
     gate_set_time(o, "baseline_at", base_at);
     if (failed)
         gate_decide(o, GATE_INCONCLUSIVE, "out of memory while the states were compared");

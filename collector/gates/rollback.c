@@ -67,13 +67,13 @@ static int64_t baseline_time(const struct rollback *r) {
 }
 
 /* When what the rollback left is read: at its window's end, or just before the next change when that comes
- * earlier. A next change that begins before this one's last sign leaves no such moment: the end it is. */
+ * earlier; 0 when the next change began before the rollback's last sign, and no such moment exists. */
 static int64_t after_time(const struct rollback *r) {
     const struct fact_change *last = r->f->changes + r->f->n_changes;
     const struct fact_change *next = r->change + 1;
-    if (next < last && next->begin_lo >= r->change->last_hi && next->begin_lo < r->change->window_to)
-        return next->begin_lo;
-    return r->change->window_to;
+    if (next == last || next->begin_lo >= r->change->window_to)
+        return r->change->window_to;
+    return next->begin_lo >= r->change->last_hi ? next->begin_lo : 0;
 }
 
 /* ---- snapshots as JSON: {"Deployment/gateway": "digest"} */
@@ -262,11 +262,17 @@ static json_t *judge_one(const struct rollback *r) {
     }
     if (not_clean(o, r))
         return o;
+    int64_t after_at = after_time(r);
+    if (!after_at) {
+        gate_decide(o, GATE_INCONCLUSIVE,
+                    "another change began before the rollback had settled: roll back again");
+        return o;
+    }
     struct snapshot base;
     struct snapshot before;
     struct snapshot after;
     int failed = snapshot_at(r, base_at, &base) | snapshot_at(r, r->change->begin_lo, &before) |
-                 snapshot_at(r, after_time(r), &after);
+                 snapshot_at(r, after_at, &after);
     gate_set_time(o, "baseline_at", base_at);
     if (failed)
         gate_decide(o, GATE_INCONCLUSIVE, "out of memory while the states were compared");

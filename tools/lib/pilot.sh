@@ -94,7 +94,8 @@ drill_each() {
 }
 
 # The harmful variant does its harm at the reload after the one that brought it. The load is held for so long
-# that the first one's window is closed before the second comes: the lost calls belong to one change.
+# that the first one's window is closed, and the calls that began in it have ended, before the second comes: the
+# lost calls belong to one change.
 do_harm() {
   step "the harmful variant on $1: one line of configuration"
   upgrade_words "$1"
@@ -102,7 +103,7 @@ do_harm() {
   follow_logs "$1"
   harm_since=$EPOCHREALTIME
   step "drill: add a tool there"
-  drill_options=(--for 25s)
+  drill_options=(--for 32s)
   drill_words "$1" harmful-with-sum
   start "$1-harm" "${words[@]}"
   show_while "$1-harm" "$started" "$1: " "$drill_lines"

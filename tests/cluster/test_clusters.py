@@ -102,7 +102,6 @@ class Live(Pilot):
         self.kubeconfig = {name: run(CLUSTER / "cluster", "kubeconfig", name).stdout.strip() for name in ("east", "west")}
         config = self.kubectl("east", "get", "configmap", "pilotgate-agent", "-o", "json")
         self.port = int(re.search(r"host\.lab\.internal:(\d+)", config)[1])
-        self.settings = re.search(r"^.*$", pilot.said)
 
     def serve(self):
         http, keys = free_port(), DEMO / "keys"
@@ -204,19 +203,16 @@ def test_config_safety_of_the_good_gateway(pilot):
     assert passed and sum(c["measured"]["in_flight"] for c in passed) == measured["units"]
     assert any(c["tools_added"] == ["sum"] for c in passed)
     for change in passed:
-        assert change["lost"] == [] and change["unwitnessed"] == [] and change["measured"]["witnesses"] == 2
+        assert {c["reading"] for c in change["lost"]} <= {"excluded"}  # calls to a tool that the change took away
+        assert change["unwitnessed"] == [] and change["measured"]["witnesses"] == 2
         assert change["drill"]
         assert min(change["measured"]["in_flight_reused"], change["measured"]["in_flight_new"]) >= 30
 
 
-def lost_calls(verdict):
-    lost = {}
-    for change in verdict["changes"]:
-        if change["verdict"] == "FAIL":
-            for call in change["lost"]:
-                if call["reading"] in ("dropped", "interrupted"):
-                    lost[call["call"]] = call
-    return lost
+def lost_calls(changes):
+    """By the number that each call carries."""
+    return {call["call"]: call for change in changes for call in change["lost"]
+            if call["reading"] in ("dropped", "interrupted")}
 
 
 def test_config_safety_of_the_harmful_gateway_names_each_call(pilot):
@@ -226,7 +222,7 @@ def test_config_safety_of_the_harmful_gateway_names_each_call(pilot):
     for change in failed:
         counted = [c for c in change["lost"] if c["reading"] in ("dropped", "interrupted")]
         assert len(counted) == change["measured"]["dropped"] + change["measured"]["interrupted"] > 0
-    lost = lost_calls(verdict)
+    lost = lost_calls(failed)
     assert len(lost) >= 100
     for call in lost.values():
         for part in ("start", "how_far", "why", "outcome", "probe", "target", "tool", "evidence"):
@@ -242,20 +238,18 @@ def log_lines(path):
 
 
 def test_dropped_calls_are_those_of_the_logs(pilot):
-    """By the number that each call carries: what pilotgate lost, what the gateway ended, what the canary missed."""
-    lost = lost_calls(pilot.stage("config-safety", WEST))
+    """What pilotgate lost, what the gateway ended, and what the canary could not answer, call by call. The last
+    change is the one whose logs were followed."""
+    lost = lost_calls([pilot.stage("config-safety", WEST)["changes"][-1]])
     to_canary = {name for name, call in lost.items() if call["target"] == "canary"}
-    canary = list(log_lines(DEMO / "logs" / "west-canary-followed.log"))
-    gateway = list(log_lines(DEMO / "logs" / "west-gateway-followed.log"))
-    gone = {e["call"] for e in canary if e.get("event") == "gone"}
-    failed = {e["request"]["headers"]["X-Pilotgate-Call"][0] for e in gateway if e.get("msg") == "handled request"
-              and (e["status"] >= 500 or e["status"] == 0)}
-    broken = sum(e.get("msg") == "aborting with incomplete response" for e in gateway)
+    gone = {e["call"] for e in log_lines(DEMO / "logs" / "west-canary-followed.log") if e.get("event") == "gone"}
+    gateway = [e for e in log_lines(DEMO / "logs" / "west-gateway-followed.log") if "end" in e]
+    named = {e["call"] for e in gateway if e["end"].startswith("K") and e["call"] != "-"}
+    nameless = [e for e in gateway if e["end"] == "CR--" and e["call"] == "-"]  # of kept connections
     assert gone and gone <= to_canary
-    # In the reload's moment one may be answered and not passed on, or not handed to the canary yet.
-    assert len(to_canary - gone) <= 8
-    assert failed <= set(lost)
-    assert len(lost) == len(failed) + broken
+    assert len(to_canary - gone) <= 8  # answered in the moment of the stop, and not passed on
+    assert named and named <= set(lost)
+    assert len(lost) == len(named) + len(nameless)
 
 
 @pytest.mark.parametrize("stage", [EAST, WEST])
@@ -341,7 +335,7 @@ def test_secrets_that_may_not_be_read(live):
 
     wait_until(lambda: unreadable("helm-deployment") and unreadable("rollback"), 60, "the gates say why")
     reason = live.stage("helm-deployment", EAST)["reason"]
-    assert "secrets" in reason.lower() and "403" in reason or "forbidden" in reason.lower(), reason
+    assert "RBAC" in reason and "list, watch on secrets in namespace shop" in reason, reason
     status = live.ask("pilot", "status").stdout
     assert "secrets" in status.lower() or "releases" in status.lower(), status
     # Once in each agent's log.

@@ -13,6 +13,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
@@ -70,6 +71,20 @@ def one_line(done, status=2):
     assert done.stdout == "", done
     assert done.stderr.count("\n") == 1 and done.stderr.endswith("\n"), done.stderr
     return done.stderr.rstrip("\n")
+
+
+class Stalls(threading.Thread):
+    """Notices when the whole machine stands still, as virtual ones do; for tests of what happens each second."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.longest, self.over = 0, threading.Event()
+
+    def run(self):
+        before = time.monotonic()
+        while not self.over.wait(0.1):
+            now = time.monotonic()
+            self.longest, before = max(self.longest, now - before - 0.1), now
 
 
 class Process:
@@ -185,8 +200,7 @@ class Stage:
 
     def handled(self):
         """The requests that the gateway logged, with what it answered."""
-        lines = [json.loads(line) for line in self.gateway.said().split("\n")[:-1] if line.startswith("{")]
-        return [line for line in lines if line.get("msg") == "handled request"]
+        return [json.loads(line) for line in self.gateway.said().split("\n")[:-1] if line.startswith("{")]
 
 
 class Lab:
@@ -196,6 +210,8 @@ class Lab:
         self.collector = None
         self.port, self.http = free_port(), free_port()
         self.db = folder / "pilot.db"
+        self.stalls = Stalls()
+        self.stalls.start()
 
     # ---- processes
 
@@ -205,10 +221,13 @@ class Lab:
         return process
 
     def close(self):
-        """Newest first, so that agents end before what they call."""
+        """Newest first, so that agents end before what they call; a gateway ends its workers itself."""
         for process in reversed(self.processes):
-            if process.is_alive():
+            if process.is_alive() and process.name.endswith("-gateway"):
+                process.end()
+            elif process.is_alive():
                 process.kill()
+        self.stalls.over.set()
 
     def tell(self, to=sys.stderr):
         """The last lines of every log, for a test that failed."""
@@ -223,7 +242,7 @@ class Lab:
         self.make_keys(*stages)
         self.declare(*stages, rubric=rubric)
         self.serve()
-        made = [Stage(self, name, **{"load": 50, "extra": "", "hold": 2, "node": None, **stage_options})
+        made = [Stage(self, name, **{"load": 80, "extra": "", "hold": 3, "node": None, **stage_options})
                 for name in stages]
         return made[0] if len(made) == 1 else made
 

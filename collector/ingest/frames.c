@@ -108,7 +108,7 @@ static int handle_batch(struct ingest *i, struct session *s, const Pilotgate__Ba
         frame_end(i, s, "batch of a stream that Hello did not name");
         return 0;
     }
-    if (b->first_seq == 0 || b->first_seq > WIRE_SEQ_MAX) {
+    if (b->first_seq == 0 || b->first_seq > WIRE_SEQ_MAX || b->n_records > WIRE_SEQ_MAX - b->first_seq) {
         frame_end(i, s, "batch with a number out of range");
         return 0;
     }

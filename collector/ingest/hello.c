@@ -38,16 +38,19 @@ static const char *check_hello(const struct ingest *i, const struct frame_in *in
 
 struct same_stream {
     const Pilotgate__Hello *hello;
+    const char *key;
+    uint32_t n_key; /* sessions under that key */
 };
 
 /* The agent took a new socket: its old session is over. */
 static void end_predecessor(void *ctx, struct session *s) {
-    const struct same_stream *w = ctx;
+    struct same_stream *w = ctx;
     const Pilotgate__StreamState *living = w->hello->streams[w->hello->n_streams - 1];
     if (strcmp(s->cluster, w->hello->cluster) == 0 &&
         strcmp(s->namespace_name, w->hello->namespace_name) == 0 && strcmp(s->node, w->hello->node) == 0 &&
         session_stream(s, living->boot.data))
         s->gone = s->replaced = true;
+    w->n_key += !s->gone && strcmp(s->key, w->key) == 0;
 }
 
 static uint64_t new_nonce(void) {
@@ -62,9 +65,9 @@ static struct session *make_session(struct ingest *i, const struct frame_in *in,
     struct session *s = session_find(&i->sessions, in->routing, in->routing_len);
     if (s)
         session_drop(&i->sessions, s);
-    struct same_stream w = {h};
+    struct same_stream w = {.hello = h, .key = in->key};
     session_each(&i->sessions, end_predecessor, &w);
-    s = session_add(&i->sessions, in->routing, in->routing_len);
+    s = w.n_key < INGEST_SESSIONS_PER_KEY ? session_add(&i->sessions, in->routing, in->routing_len) : NULL;
     if (!s)
         return NULL;
     s->streams = calloc(h->n_streams, sizeof *s->streams);
@@ -124,6 +127,12 @@ static void send_welcome(struct ingest *i, struct session *s) {
     frame_send(i, s, &f);
 }
 
+/* The store has more of the living stream than its agent ever made: another one writes it as well. */
+static bool is_behind(const struct session *s, const Pilotgate__Hello *h) {
+    const Pilotgate__StreamState *living = h->streams[h->n_streams - 1];
+    return living->next_seq <= s->streams[h->n_streams - 1].hwm;
+}
+
 /* What is open is committed first: a high-water mark that Welcome names must be on disk. */
 static int open_streams(struct ingest *i, struct session *s, const Pilotgate__Hello *h, struct err *e) {
     int r = ingest_flush(i, e);
@@ -134,26 +143,34 @@ static int open_streams(struct ingest *i, struct session *s, const Pilotgate__He
     return r < 0 ? r : ingest_flush(i, e);
 }
 
+static void refuse(struct ingest *i, const struct frame_in *in, const char *reason) {
+    refusal_count(i, in->key, reason);
+    frame_refuse(i, in->routing, in->routing_len, reason);
+}
+
 int hello_handle(struct ingest *i, const struct frame_in *in, const Pilotgate__Hello *h, struct err *e) {
     const char *reason = check_hello(i, in, h);
     if (reason) {
         struct session *old = session_find(&i->sessions, in->routing, in->routing_len);
         if (old)
             old->gone = true;
-        refusal_count(i, in->key, reason);
-        frame_refuse(i, in->routing, in->routing_len, reason);
+        refuse(i, in, reason);
         return 0;
     }
     struct session *s = make_session(i, in, h);
     if (!s) {
-        refusal_count(i, in->key, "too many sessions");
-        frame_refuse(i, in->routing, in->routing_len, "too many sessions: run another collector");
+        refuse(i, in, "too many sessions: run another collector");
         return 0;
     }
     int r = open_streams(i, s, h, e);
     if (r == -EBUSY) {
         frame_refuse(i, in->routing, in->routing_len, "the store is busy: say Hello again");
-        s->gone = true;
+        s->gone = s->replaced = true; /* it never was one: no row tells of it */
+        return 0;
+    }
+    if (r == 0 && is_behind(s, h)) {
+        refuse(i, in, "the store has more of this stream than the agent made: do two agents share one boot?");
+        s->gone = s->replaced = true;
         return 0;
     }
     if (r == 0)

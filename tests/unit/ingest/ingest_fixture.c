@@ -139,7 +139,7 @@ static ProtobufCBinaryData pack_record(uint64_t seq, uint64_t mark) {
     c.rss_bytes = mark;
     Pilotgate__Record r = PILOTGATE__RECORD__INIT;
     r.seq = seq;
-    r.wall_ns = 1000 + (int64_t)seq;
+    r.wall_ns = 1000 + (int64_t)(seq % 1000);
     r.body_case = PILOTGATE__RECORD__BODY_COVERAGE;
     r.coverage = &c;
     ProtobufCBinaryData d = {pilotgate__record__get_packed_size(&r), NULL};

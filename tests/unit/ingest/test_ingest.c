@@ -190,6 +190,42 @@ static void test_hellos_that_make_no_sense(void **state) {
     assert_int_equal(records(s), 0);
 }
 
+/* The last numbers that a stream can have: one too many is the agent's fault and must not end the daemon. */
+static void test_numbers_at_the_end_of_a_stream(void **state) {
+    struct site *s = *state;
+    struct peer p, q;
+    char why[256];
+    peer_open(&p, s, &s->agent, 1);
+    peer_open(&q, s, &s->agent, 2);
+    (void)peer_join(&q, "shop", "n2", 1, 1);
+    assert_int_equal(peer_join(&p, "shop", "n1", WIRE_SEQ_MAX, WIRE_SEQ_MAX), WIRE_SEQ_MAX - 1);
+    peer_batch(&p, WIRE_SEQ_MAX, 2, 7, 0);
+    peer_wait_refused(&p, why, sizeof why);
+    assert_string_equal(why, "batch with a number out of range");
+    peer_batch(&q, 1, 2, 7, 0);
+    peer_wait_ack(&q, 2);
+    peer_close(&p);
+    peer_close(&q);
+}
+
+/* Whoever runs two agents with one boot (a copied machine) hears of it, and records do not mix. */
+static void test_two_agents_with_one_identity(void **state) {
+    struct site *s = *state;
+    struct peer p, q;
+    char why[256];
+    peer_open(&p, s, &s->agent, 1);
+    peer_open(&q, s, &s->agent, 1);
+    (void)peer_join(&p, "shop", "n1", 1, 1);
+    peer_batch(&p, 1, 5, 7, 0);
+    peer_wait_ack(&p, 5);
+    peer_hello(&q, "c1", "shop", "n1", 1, 4); /* made three records, the store has five */
+    peer_wait_refused(&q, why, sizeof why);
+    assert_non_null(strstr(why, "two agents"));
+    site_wait_refusal(s, s->agent.public_z85, "two agents");
+    peer_close(&p);
+    peer_close(&q);
+}
+
 static void test_a_revoked_key_loses_its_sessions(void **state) {
     struct site *s = *state;
     struct peer p;
@@ -318,6 +354,8 @@ int main(void) {
         CASE(test_what_the_agent_lost_is_a_gap),
         CASE(test_garbage_ends_the_session_and_nothing_else),
         CASE(test_hellos_that_make_no_sense),
+        CASE(test_numbers_at_the_end_of_a_stream),
+        CASE(test_two_agents_with_one_identity),
         CASE(test_a_revoked_key_loses_its_sessions),
         CASE(test_clock_and_keepalive),
         CASE(test_commands_reach_their_stage),

@@ -39,10 +39,19 @@ static int append(struct keeper *k, const uint8_t *data, size_t len, int percent
 }
 
 static void count_failure(struct keeper *k, int error, enum wire_family f, int64_t wall_ns) {
-    losses_count(&k->lost,
-                 error == -ENOSPC ? PILOTGATE__LOSS__CAUSE__CAUSE_SPOOL_FULL
-                                  : PILOTGATE__LOSS__CAUSE__CAUSE_SPOOL_FAILED,
-                 f, 1, wall_ns);
+    unsigned cause = error == -ENOSPC    ? PILOTGATE__LOSS__CAUSE__CAUSE_SPOOL_FULL
+                     : error == -EBADMSG ? PILOTGATE__LOSS__CAUSE__CAUSE_UNSPECIFIED
+                                         : PILOTGATE__LOSS__CAUSE__CAUSE_SPOOL_FAILED;
+    losses_count(&k->lost, cause, f, 1, wall_ns);
+}
+
+/* What breaks a rule of the wire (a time that an API server made up) would be refused by the collector again
+ * and again, and block all that comes after it: it is lost here, and declared. */
+static int check_item(const uint8_t *data, size_t len) {
+    Pilotgate__Record *r = NULL;
+    int error = wire_record_unpack(data, len, &r, NULL);
+    wire_record_free(&r);
+    return error;
 }
 
 /* protobuf takes fields in any order, and a later value of a field replaces an earlier one: the seq is
@@ -59,8 +68,10 @@ static size_t append_seq(uint8_t *p, uint64_t seq) {
 void keeper_item(struct keeper *k, struct item *item) {
     uint8_t *data = (uint8_t *)(item + 1);
     enum wire_family f = (enum wire_family)item->family;
+    int r = check_item(data, item->len);
     size_t len = item->len + append_seq(data + item->len, spool_next_seq(k->spool));
-    int r = append(k, data, len, share(f));
+    if (r == 0)
+        r = append(k, data, len, share(f));
     if (r < 0)
         count_failure(k, r, f, item->wall_ns);
 }

@@ -22,7 +22,7 @@
 
 /* ---- losses: what was to be appended and was not, by cause and family */
 
-#define LOSS_CAUSES 5 /* numbers of Pilotgate__Loss__Cause; 0: a record too large for the wire */
+#define LOSS_CAUSES 5 /* numbers of Pilotgate__Loss__Cause; 0: a record that the wire does not take */
 
 struct losses {
     struct tally {

@@ -204,6 +204,30 @@ static void test_many_threads_emit(void **state) {
     assert_int_equal(st.calls + st.lost_records, 8000);
 }
 
+/* What the collector would refuse (a time that an API server made up) must not block what comes after it. */
+static void test_a_record_that_nobody_takes(void **state) {
+    struct stand *s = *state;
+    start(s, 0, NULL);
+    emit_n(s, 3, 0);
+    Pilotgate__Record r = PILOTGATE__RECORD__INIT;
+    Pilotgate__Phase p = PILOTGATE__PHASE__INIT;
+    p.kind = PILOTGATE__PHASE__KIND__KIND_POD_READY;
+    p.subject = (char *)"Pod/x";
+    p.t_wall_ns = -1;
+    r.body_case = PILOTGATE__RECORD__BODY_PHASE;
+    r.phase = &p;
+    emit_record(journal_emit(s->journal), &r);
+    emit_n(s, 3, 0);
+    journal_stop(&s->journal, PATIENCE);
+    AWAIT(seen(s, 0).bye_frame);
+    struct peer_stream st = seen(s, 0);
+    assert_int_equal(st.numbers, 6);
+    assert_int_equal(st.phases, 6);
+    assert_int_equal(st.losses, 1);
+    assert_int_equal(st.lost_records, 1);
+    assert_int_equal(st.loss_cause, PILOTGATE__LOSS__CAUSE__CAUSE_UNSPECIFIED);
+}
+
 static void test_latency_when_idle(void **state) {
     struct stand *s = *state;
     start(s, 0, NULL);
@@ -542,6 +566,7 @@ int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         TEST(test_delivery_and_bye),
         TEST(test_many_threads_emit),
+        TEST(test_a_record_that_nobody_takes),
         TEST(test_latency_when_idle),
         TEST(test_collector_comes_later),
         TEST(test_lost_acks_double_nothing),

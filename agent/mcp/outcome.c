@@ -7,6 +7,7 @@
 #include "mcp/outcome.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #define SAY(...) ((void)snprintf(detail, MCP_DETAIL_MAX, __VA_ARGS__))
 #define OUT(name) PILOTGATE__OUTCOME__OUTCOME_##name
@@ -71,6 +72,8 @@ static Pilotgate__Outcome by_curl(const struct mcp_seen *s, char *detail) {
     case CURLE_COULDNT_RESOLVE_PROXY:
         return OUT(DNS);
     case CURLE_COULDNT_CONNECT:
+        if (s->os_error)
+            SAY("cannot connect: %s", strerror((int)s->os_error));
         return OUT(REFUSED);
     case CURLE_SSL_CONNECT_ERROR:
     case CURLE_PEER_FAILED_VERIFICATION:

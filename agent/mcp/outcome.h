@@ -29,6 +29,7 @@ struct mcp_seen {
     uint64_t received; /* bytes of the answer, head and body */
     enum mcp_answer answer;
     int64_t rpc_code; /* of MCP_ANSWER_ERROR */
+    long os_error;    /* errno of the connect that failed; 0: not known */
 };
 
 /* detail: one line, how far it got; never content of the call. */

@@ -173,6 +173,7 @@ void mcp_xfer_seen(struct mcp_xfer *x, struct mcp_seen *ret) {
     (void)curl_easy_getinfo(x->easy, CURLINFO_RESPONSE_CODE, &ret->status);
     (void)curl_easy_getinfo(x->easy, CURLINFO_HEADER_SIZE, &head);
     (void)curl_easy_getinfo(x->easy, CURLINFO_SIZE_DOWNLOAD_T, &body);
+    (void)curl_easy_getinfo(x->easy, CURLINFO_OS_ERRNO, &ret->os_error);
     ret->received = (uint64_t)head + (uint64_t)body;
 }
 

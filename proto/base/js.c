@@ -9,8 +9,12 @@ int js_parse(const char *text, size_t len, size_t max, json_t **ret, struct err 
         return err_set(e, -EMSGSIZE, "JSON document of %zu bytes is over the limit of %zu", len, max);
     json_error_t je;
     json_t *root = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &je);
-    if (!root)
+    if (!root) { /* without "near '...'": the text may be a Secret's */
+        char *near = strstr(je.text, " near ");
+        if (near)
+            *near = 0;
         return err_set(e, -EBADMSG, "not JSON: %s (line %d, column %d)", je.text, je.line, je.column);
+    }
     *ret = root;
     return 0;
 }

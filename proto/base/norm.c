@@ -13,6 +13,7 @@
 #include "base/conf.h"
 #include "base/js.h"
 
+#define TOKEN_MIN 16                      /* of a user in a URL: longer ones are tokens */
 #define NORM_KEYED_MAX (NORM_HEX_MAX + 8) /* "keyed:" and the hash */
 
 struct drop {
@@ -174,23 +175,60 @@ static json_t *keyed_value(const struct norm_key *k, const json_t *v, bool base6
     return r;
 }
 
+static const char *const secret_words[] = {"PASSWORD", "PASSWD",     "PASSPHRASE",    "TOKEN", "SECRET",
+                                           "KEY",      "CREDENTIAL", "AUTHORIZATION", NULL};
+
 static bool looks_secret(const char *name) {
-    static const char *const words[] = {"PASSWORD", "PASSWD", "TOKEN", "SECRET", "KEY", "CREDENTIAL"};
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-        if (strcasestr(name, words[i]))
+    for (const char *const *w = secret_words; *w; w++)
+        if (strcasestr(name, *w))
             return true;
     return false;
 }
 
-/* "scheme://user:password@host" somewhere in the text. */
+/* "scheme://user:password@host" or "scheme://token@host" somewhere in the text. */
 static bool has_password_url(const char *text) {
     for (const char *p = strstr(text, "://"); p; p = strstr(p, "://")) {
         p += 3;
         size_t n = strcspn(p, "/?#@ \t\r\n\"'");
-        if (p[n] == '@' && memchr(p, ':', n))
+        if (p[n] == '@' && (n >= TOKEN_MIN || memchr(p, ':', n)))
             return true;
     }
     return false;
+}
+
+static bool is_name(char c) {
+    return isalnum((unsigned char)c) || c == '_' || c == '-' || c == '.';
+}
+
+static const char *name_end(const char *p) {
+    while (is_name(*p))
+        p++;
+    return p;
+}
+
+/* The name that text[at..] is part of is given a value: name=x, "name": x, or a flag, --name x. */
+static bool is_given(const char *text, const char *at) {
+    const char *begin = at;
+    while (begin > text && is_name(begin[-1]))
+        begin--;
+    const char *p = name_end(at);
+    p += *p == '"' || *p == '\'';
+    bool spaced = *p == ' ' || *p == '\t';
+    p += strspn(p, " \t");
+    bool assigned = *p == ':' || *p == '=';
+    p += assigned;
+    p += strspn(p, " \t");
+    return (assigned || (spaced && *begin == '-')) && *p && *p != '\n' && *p != '\r';
+}
+
+/* A file, command line or URL that gives a value to a name that looks secret, or holds a private key. Each
+ * name is looked at once: the text may be hostile and long. */
+static bool gives_secret(const char *text) {
+    for (const char *const *w = secret_words; *w; w++)
+        for (const char *p = strcasestr(text, *w); p; p = strcasestr(name_end(p), *w))
+            if (is_given(text, p))
+                return true;
+    return strstr(text, "-----BEGIN ") && strstr(text, "PRIVATE ");
 }
 
 /* Every member of map[name] becomes its hash; only those that look secret when `all` is false. */
@@ -218,7 +256,7 @@ static int reduce_pair(const struct norm_key *k, json_t *object) {
     return json_object_set_new(object, "value", keyed_value(k, value, false)) == 0 ? 0 : -ENOMEM;
 }
 
-/* A text anywhere: passwords in URLs, and flags such as --api-token=... NULL: leave it. */
+/* Any text: flags such as --api-token=..., URLs and files with a password in them. NULL: leave it. */
 static json_t *reduce_text(const struct norm_key *k, const json_t *v, bool *ret_oom) {
     const char *s = json_string_value(v);
     if (!s)
@@ -226,7 +264,7 @@ static json_t *reduce_text(const struct norm_key *k, const json_t *v, bool *ret_
     json_t *r = NULL;
     const char *eq = *s == '-' ? strchr(s, '=') : NULL;
     char flag[128];
-    if (eq && (size_t)(eq - s) < sizeof flag) {
+    if (eq && (size_t)(eq - s) < sizeof flag && name_end(s) == eq) {
         memcpy(flag, s, (size_t)(eq - s));
         flag[eq - s] = 0;
     } else {
@@ -235,13 +273,19 @@ static json_t *reduce_text(const struct norm_key *k, const json_t *v, bool *ret_
     if (eq && looks_secret(flag)) {
         char hex[NORM_HEX_MAX];
         r = json_sprintf("%s=keyed:%s", flag, norm_hash(k, eq + 1, strlen(eq + 1), hex));
-    } else if (has_password_url(s)) {
+    } else if (has_password_url(s) || gives_secret(s)) {
         r = keyed_value(k, v, false);
     } else {
         return NULL;
     }
     *ret_oom = *ret_oom || !r;
     return r;
+}
+
+/* ["--api-token", "..."], as in the arguments of containers. */
+static bool is_secret_flag(const json_t *v) {
+    const char *s = json_string_value(v);
+    return s && *s == '-' && !strchr(s, '=') && looks_secret(s);
 }
 
 static int reduce_walk(const struct norm_key *k, json_t *node) {
@@ -261,8 +305,9 @@ static int reduce_walk(const struct norm_key *k, json_t *node) {
     } else if (json_is_array(node)) {
         for (size_t i = 0; i < json_array_size(node); i++) {
             json_t *value = json_array_get(node, i);
-            json_t *reduced = reduce_text(k, value, &oom);
-            if (oom || (reduced && json_array_set_new(node, i, reduced) != 0))
+            bool bare = i > 0 && json_is_string(value) && is_secret_flag(json_array_get(node, i - 1));
+            json_t *reduced = bare ? keyed_value(k, value, false) : reduce_text(k, value, &oom);
+            if (oom || (bare && !reduced) || (reduced && json_array_set_new(node, i, reduced) != 0))
                 return -ENOMEM;
             if (!reduced && reduce_walk(k, value) < 0)
                 return -ENOMEM;
@@ -271,8 +316,11 @@ static int reduce_walk(const struct norm_key *k, json_t *node) {
     return 0;
 }
 
-static int reduce(const struct norm_key *k, json_t *object, const char *kind) {
-    bool secret = strcmp(kind, "Secret") == 0;
+/* secret: it was asked for as a Secret, whatever it calls itself. */
+static int reduce(const struct norm_key *k, json_t *object, const char *kind, bool secret) {
+    json_t *metadata = json_object_get(object, "metadata");
+    if (json_is_object(metadata) && reduce_map(k, metadata, "annotations", false, false) < 0)
+        return -ENOMEM;
     if (secret || strcmp(kind, "ConfigMap") == 0) {
         int r = reduce_map(k, object, "data", secret, secret);
         if (r == 0)
@@ -362,7 +410,8 @@ json_t *norm_object(const struct norm_key *k, const json_t *object, const char *
     }
     drop_metadata(copy);
     drop_by_kind(copy, kind);
-    if (reduce(k, copy, kind) < 0) {
+    bool secret = strcmp(kind, "Secret") == 0 || (fallback_kind && strcmp(fallback_kind, "Secret") == 0);
+    if (reduce(k, copy, kind, secret) < 0) {
         json_decref(copy);
         return NULL;
     }

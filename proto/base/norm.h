@@ -9,8 +9,9 @@
  *    spec.clusterIP(s), spec.nodeName, healthCheckNodePort, nodePort given by the server;
  *    label pod-template-hash.
  *  - reduced: every value under data, stringData and binaryData of a Secret becomes "keyed:HEX"; so does
- *    every env value whose name looks secret (PASSWORD, TOKEN, SECRET, KEY, CREDENTIAL). Secrets never
- *    leave in any other form.
+ *    every env value, annotation and flag whose name looks secret (PASSWORD, PASSPHRASE, TOKEN, SECRET, KEY,
+ *    CREDENTIAL, AUTHORIZATION), and every text, as a file in a ConfigMap, that gives such a name a value or
+ *    holds a URL with a password or a private key. Secrets never leave in any other form.
  *  - keys sorted, no spaces (js_canonical); lists keep their order.
  *
  * Hashes: keyed BLAKE2b-256 (libsodium crypto_generichash), hex of 32 bytes. The key belongs to the

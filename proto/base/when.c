@@ -84,12 +84,15 @@ int when_parse(const char *s, int64_t *ret_ns) {
     int zone;
     if (parse_fraction(&p, &fraction) < 0 || parse_zone(&p, &zone) < 0 || *p)
         return -EINVAL;
-    if (t.tm_year < 1970 || t.tm_year > 2200 || t.tm_mon < 1 || t.tm_mon > 12 || t.tm_mday < 1 ||
+    if (t.tm_year < 1970 || t.tm_year > 2100 || t.tm_mon < 1 || t.tm_mon > 12 || t.tm_mday < 1 ||
         t.tm_mday > 31 || t.tm_hour > 23 || t.tm_min > 59 || t.tm_sec > 60)
         return -EINVAL;
     t.tm_year -= 1900;
     t.tm_mon -= 1;
-    *ret_ns = ((int64_t)timegm(&t) - zone) * WHEN_S + fraction;
+    int64_t s_utc = (int64_t)timegm(&t) - zone;
+    if (s_utc < 0)
+        return -EINVAL;
+    *ret_ns = s_utc * WHEN_S + fraction;
     return 0;
 }
 

@@ -14,7 +14,7 @@ int64_t when_wall_ns(void); /* CLOCK_REALTIME, ns since the epoch */
 int64_t when_mono_ns(void); /* CLOCK_BOOTTIME: goes on while the machine sleeps */
 
 /* RFC 3339, whole or fractional seconds, Z or an offset: "2026-11-23T04:05:06.789Z".
- * -EINVAL for anything else, also for years outside 1970..2200. */
+ * -EINVAL for anything else, also for years outside 1970..2100 and times before the epoch. */
 int when_parse(const char *text, int64_t *ret_ns) MUST_CHECK;
 
 /* RFC 3339 in UTC with `digits` decimals (0..9); out must hold WHEN_TEXT_MAX bytes. Returns out. */

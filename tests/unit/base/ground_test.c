@@ -83,6 +83,8 @@ static void when_reads_rfc3339(void **state) {
                                       "2026-11-23T04:05:06Zx",
                                       "0001-01-01T00:00:00Z",
                                       "9999-01-01T00:00:00Z",
+                                      "2150-01-01T00:00:00Z",
+                                      "1970-01-01T00:00:00+05:00",
                                       "2026-11-23T04:05:06+1:00"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         int64_t ns = 42;
@@ -136,6 +138,10 @@ static void js_takes_paths_and_bounds(void **state) {
     assert_int_equal(js_parse(text, sizeof text - 1, 10, &v, &e), -EMSGSIZE);
     assert_int_equal(js_parse("{\"a\":1,\"a\":2}", 13, 100, &v, &e), -EBADMSG);
     assert_int_equal(js_parse("{} {}", 5, 100, &v, &e), -EBADMSG);
+    assert_int_equal(js_parse("{\"a\":hunter2}", 13, 100, &v, &e), -EBADMSG); /* may be a Secret's text */
+    assert_null(strstr(e.text, "hunter2"));
+    assert_int_equal(js_parse("{\"hunter2\":1,\"hunter2\":2}", 27, 100, &v, &e), -EBADMSG);
+    assert_null(strstr(e.text, "hunter2"));
 }
 
 static void js_canonical_sorts(void **state) {

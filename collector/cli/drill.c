@@ -4,7 +4,8 @@
  *   RAISE ─ answered ─► load is up ─ command ─► change settled ─► old calls resolved ─┬─► LOWER ─► verdict
  *                           ▲────────────────── --repeat ─────────────────────────────┘
  *
- * LOWER is sent whatever happens, also on SIGINT and SIGTERM; and agents end a raised load by themselves. */
+ * LOWER is sent whatever happens, also on SIGINT, SIGTERM, SIGHUP and a closed output; and agents end a
+ * raised load by themselves. */
 #include "cli/drill.h"
 
 #include <errno.h>
@@ -26,17 +27,22 @@
 
 static volatile int interrupted;
 static volatile pid_t child;
+static const int ending[] = {SIGINT, SIGTERM, SIGHUP};
 
 static void on_signal(int number) {
     interrupted = 1;
-    if (number == SIGTERM && child > 0) /* a terminal's SIGINT reaches the command by itself */
+    if (number != SIGINT && child > 0) /* a terminal's SIGINT reaches the command by itself */
         (void)kill(child, SIGTERM);
 }
 
+/* A closed pipe must not end the drill either. What nohup(1) ignores stays ignored. */
 static void handle_signals(void) {
-    struct sigaction a = {.sa_handler = on_signal};
-    (void)sigaction(SIGINT, &a, NULL);
-    (void)sigaction(SIGTERM, &a, NULL);
+    struct sigaction a = {.sa_handler = on_signal}, before;
+    for (size_t i = 0; i < sizeof ending / sizeof *ending; i++)
+        if (sigaction(ending[i], NULL, &before) < 0 || before.sa_handler != SIG_IGN)
+            (void)sigaction(ending[i], &a, NULL);
+    a.sa_handler = SIG_IGN;
+    (void)sigaction(SIGPIPE, &a, NULL);
 }
 
 static void say(const char *fmt, ...) PRINTF_LIKE(1, 2);
@@ -54,11 +60,11 @@ static int save(struct drill *d, struct err *e) {
 
 /* ---- the user's command */
 
-static void exec_command(char **argv, int64_t iteration) {
+static void exec_command(char **argv, int64_t iteration, const sigset_t *mask) {
     char text[24];
-    struct sigaction a = {.sa_handler = SIG_DFL};
-    (void)sigaction(SIGINT, &a, NULL);
-    (void)sigaction(SIGTERM, &a, NULL);
+    struct sigaction a = {.sa_handler = SIG_DFL}; /* handlers end with exec by themselves */
+    (void)sigaction(SIGPIPE, &a, NULL);
+    (void)sigprocmask(SIG_SETMASK, mask, NULL);
     (void)snprintf(text, sizeof text, "%" PRId64, iteration);
     (void)setenv("PILOTGATE_DRILL_ITERATION", text, 1);
     execvp(argv[0], argv);
@@ -66,17 +72,32 @@ static void exec_command(char **argv, int64_t iteration) {
     _exit(127);
 }
 
+/* Signals wait until it is known whom to pass them to: none falls between fork and `child`. */
+static int start_command(char **argv, int64_t iteration, struct err *e) {
+    sigset_t block, mask;
+    (void)sigemptyset(&block);
+    for (size_t i = 0; i < sizeof ending / sizeof *ending; i++)
+        (void)sigaddset(&block, ending[i]);
+    (void)fflush(NULL);
+    (void)sigprocmask(SIG_BLOCK, &block, &mask);
+    pid_t pid = interrupted ? 0 : fork();
+    int code = errno;
+    if (pid == 0 && !interrupted)
+        exec_command(argv, iteration, &mask);
+    child = pid > 0 ? pid : 0;
+    (void)sigprocmask(SIG_SETMASK, &mask, NULL);
+    if (pid < 0)
+        return err_set(e, -code, "cannot run %s: %s", argv[0], strerror(code));
+    return pid > 0 ? 0 : err_set(e, -EINTR, "interrupted");
+}
+
 /* The exit status, 128 + N for a signal. */
 static int run_command(char **argv, int64_t iteration, int *ret_status, struct err *e) {
-    (void)fflush(NULL);
-    pid_t pid = fork();
-    if (pid < 0)
-        return err_set(e, -errno, "cannot run %s: %s", argv[0], strerror(errno));
-    if (pid == 0)
-        exec_command(argv, iteration);
-    child = pid;
     int status;
-    while (waitpid(pid, &status, 0) < 0)
+    int r = start_command(argv, iteration, e);
+    if (r < 0)
+        return r;
+    while (waitpid(child, &status, 0) < 0)
         if (errno != EINTR)
             return err_set(e, -errno, "cannot wait for %s: %s", argv[0], strerror(errno));
     child = 0;

@@ -201,19 +201,41 @@ static void test_a_failing_command_lowers_the_load(void **state) {
     json_decref(doc);
 }
 
-static void test_a_signal_lowers_the_load(void **state) {
-    struct site *s = *state;
+static void end_by(struct site *s, int signal_number) {
     struct agent a;
     char log[4096];
-    declare(s);
     agent_start(&a, s);
     static char *argv[] = {(char *)"pilotgate", (char *)"drill",   (char *)"rollback",
                            (char *)"--stage",   (char *)"c1/shop", (char *)"--",
                            (char *)"sleep",     (char *)"600",     NULL};
     pid_t pid = start_cli(s->dir, "drill.log", argv);
     assert_true(wait_text(s->dir, "drill.log", "running sleep", log, sizeof log));
-    assert_int_equal(stop_cli(pid, SIGTERM), 2);
+    assert_int_equal(stop_cli(pid, signal_number), 2);
     agent_stop(&a);
+    assert_int_equal(a.lowered, 1);
+}
+
+static void test_a_signal_lowers_the_load(void **state) {
+    declare(*state);
+    end_by(*state, SIGTERM);
+}
+
+static void test_a_lost_terminal_lowers_the_load(void **state) {
+    declare(*state);
+    end_by(*state, SIGHUP);
+}
+
+/* The reader of its output goes away; the second change, which is told of first, fails. */
+static void test_a_closed_output_lowers_the_load(void **state) {
+    struct site *s = *state;
+    struct agent a;
+    declare(s);
+    agent_start(&a, s);
+    run_cli(&r, s->dir,
+            "drill config-change --stage c1/shop --settle 1 --repeat 2 -- "
+            "sh -c 'test $PILOTGATE_DRILL_ITERATION = 1 && echo >changed' 2>&1 | head -c 1");
+    agent_stop(&a);
+    assert_int_equal(a.raised, 2);
     assert_int_equal(a.lowered, 1);
 }
 
@@ -222,6 +244,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_a_change_under_load, site_setup, site_teardown),
         cmocka_unit_test_setup_teardown(test_a_failing_command_lowers_the_load, site_setup, site_teardown),
         cmocka_unit_test_setup_teardown(test_a_signal_lowers_the_load, site_setup, site_teardown),
+        cmocka_unit_test_setup_teardown(test_a_lost_terminal_lowers_the_load, site_setup, site_teardown),
+        cmocka_unit_test_setup_teardown(test_a_closed_output_lowers_the_load, site_setup, site_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

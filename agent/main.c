@@ -26,6 +26,7 @@ struct agent {
     uint8_t boot[WIRE_BOOT_BYTES];
     struct journal_identity identity;
     struct journal *journal;
+    struct emit emit; /* for the sources: to the journal, with a word to the user where it is due */
     struct kube *kube;
     struct mcp *mcp; /* under mcp_lock: the journal's thread calls on_load */
     pthread_mutex_t mcp_lock;
@@ -46,9 +47,20 @@ static void on_load(void *ctx, int64_t ttl_ns) {
     (void)pthread_mutex_unlock(&a->mcp_lock);
 }
 
+/* Sources do not log. What they may not read they tell in a record, once for each reason. */
+static void emit_and_say(void *ctx, Pilotgate__Record *r) {
+    const struct agent *a = ctx;
+    if (r->body_case == PILOTGATE__RECORD__BODY_OBJECT &&
+        r->object->op == PILOTGATE__OBJECT__OP__OP_UNREADABLE)
+        log_warn("%s%s%s cannot be read: %s", r->object->kind, *r->object->name ? " " : "", r->object->name,
+                 r->object->reason);
+    emit_record(journal_emit(a->journal), r);
+}
+
 static int start(struct agent *a, struct err *e) {
     const struct config *c = &a->config;
     randombytes_buf(a->boot, sizeof a->boot);
+    a->emit = (struct emit){emit_and_say, a};
     int r = norm_key_load(c->collector.hash_key_file, &a->key, e);
     if (r < 0)
         return r;
@@ -56,9 +68,9 @@ static int start(struct agent *a, struct err *e) {
         kube_identity(c, a->identity.ns_uid, a->identity.cluster_identity);
     r = journal_start(c, a->boot, &a->identity, NULL, &a->journal, e);
     if (r == 0 && c->kube.enabled)
-        r = kube_start(c, &a->key, journal_emit(a->journal), &a->kube, e);
+        r = kube_start(c, &a->key, &a->emit, &a->kube, e);
     if (r == 0)
-        r = mcp_start(c, &a->key, a->boot, journal_emit(a->journal), &a->mcp, e);
+        r = mcp_start(c, &a->key, a->boot, &a->emit, &a->mcp, e);
     if (r == 0)
         journal_set_hooks(a->journal, &(struct journal_hooks){.load = on_load, .ctx = a});
     return r;

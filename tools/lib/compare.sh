@@ -12,10 +12,11 @@ lost_calls() {
 }
 
 # gateway_ended LOG SINCE: the calls that HAProxy ended itself since then (seconds since the epoch): K is a
-# session that its stop killed. Requests without a call's number list tools or begin a session.
+# session that its stop killed, and what follows is what it waited for ("-": nothing, the answer had gone through).
+# Requests without a call's number list tools or begin a session.
 gateway_ended() {
   jq -rR --arg since "$(date -u -d "@$2" +%FT%TZ)" '
-    fromjson? | select(.time? >= $since and (.end | startswith("K")) and .call != "-") | .call' "$1" | sort -u
+    fromjson? | select(.time? >= $since and (.end | test("^K[^-]")) and .call != "-") | .call' "$1" | sort -u
 }
 
 # gateway_broken LOG SINCE: how many calls it broke off without a word on connections that had carried calls before.

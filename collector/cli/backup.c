@@ -8,12 +8,8 @@
 
 #define COPY_BYTES 65536
 
-/* SQLite writes files, not streams: a file in the temporary folder, then its bytes. */
-static int copy_out(const char *path, struct err *e) {
+static int copy_out(const char *path, FILE *in, struct err *e) {
     char bytes[COPY_BYTES];
-    FILE *in = fopen(path, "rb");
-    if (!in)
-        return err_set(e, -errno, "cannot read %s: %s", path, strerror(errno));
     size_t n;
     int r = 0;
     while (r == 0 && (n = fread(bytes, 1, sizeof bytes, in)) > 0)
@@ -21,10 +17,11 @@ static int copy_out(const char *path, struct err *e) {
             r = err_set(e, -EIO, "cannot write the backup to standard output");
     if (r == 0 && ferror(in))
         r = err_set(e, -EIO, "cannot read %s", path);
-    (void)fclose(in);
     return r;
 }
 
+/* SQLite writes files, not streams: a file in the temporary folder, then its bytes. Its name is gone before
+ * they go out: whoever reads them may end us at any time. */
 static int to_stdout(struct store *s, struct err *e) {
     const char *tmp = getenv("TMPDIR");
     char dir[4096], path[4200];
@@ -36,10 +33,15 @@ static int to_stdout(struct store *s, struct err *e) {
                        strerror(errno));
     (void)snprintf(path, sizeof path, "%s/pilot.db", dir);
     int r = store_backup(s, path, e);
-    if (r == 0)
-        r = copy_out(path, e);
+    FILE *in = r == 0 ? fopen(path, "rbe") : NULL;
+    if (r == 0 && !in)
+        r = err_set(e, -errno, "cannot read %s: %s", path, strerror(errno));
     (void)unlink(path);
     (void)rmdir(dir);
+    if (r == 0)
+        r = copy_out(path, in, e);
+    if (in)
+        (void)fclose(in);
     return r;
 }
 

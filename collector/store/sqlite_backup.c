@@ -88,6 +88,8 @@ int store_backup(struct store *s, const char *path, struct err *e) {
     if (access(path, F_OK) == 0)
         return err_set(e, -EEXIST, "%s exists: a backup never overwrites, name a new file", path);
     int fd = open(partial, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0 && errno == EEXIST)
+        return err_set(e, -EEXIST, "%s exists: another backup writes it; remove it if none does", partial);
     if (fd < 0)
         return err_set(e, -errno, "cannot make %s: %s", partial, strerror(errno));
     close(fd);

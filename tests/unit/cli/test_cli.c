@@ -241,6 +241,7 @@ static void test_serve(void **state) {
     run_cli(&r, dir, "keygen all --out k --stage east/shop");
     run_cli(&r, dir, "pilot init --file p.yaml");
     pid_t pid = serve(dir);
+    (void)setenv("TMPDIR", dir, 1);
     run_cli(&r, dir,
             "serve --listen tcp://127.0.0.1:* --http 127.0.0.1:0 --key k/server.key --allow k/agents.allow");
     assert_error("another `pilotgate serve`");
@@ -250,6 +251,11 @@ static void test_serve(void **state) {
     assert_int_equal(r.status, 0);
     run_cli(&r, dir, "backup b.db");
     assert_error("never overwrites");
+    run_cli(&r, dir, "backup - | head -c 100 >head.db; ls | grep -c pilotgate-backup"); /* nothing is left */
+    assert_string_equal(r.out, "0\n");
+    write_text(dir, "c.db.partial", "");
+    run_cli(&r, dir, "backup c.db");
+    assert_error("remove it if none does");
     run_cli(&r, dir, "--store sqlite:b.db pilot status");
     assert_int_equal(r.status, 0);
     (void)snprintf(command, sizeof command, "cp %s/p.db %s/bare.db", dir, dir);

@@ -14,6 +14,7 @@
 #include "base/js.h"
 #include "base/when.h"
 #include "kube/kube_priv.h"
+#include "wire/wire.h"
 
 struct said_release {
     char release[KUBE_NAME_MAX];
@@ -57,7 +58,7 @@ static int64_t modified_at(const json_t *secret) {
     char *end;
     errno = 0;
     long long s = strtoll(text, &end, 10);
-    return *text && !*end && errno == 0 && s > 0 && s < 7258118400LL ? s * WHEN_S : 0;
+    return *text && !*end && errno == 0 && s > 0 && s < WIRE_NS_MAX / WHEN_S ? s * WHEN_S : 0;
 }
 
 static struct kube_time status_since(const struct kube_sight *s, const json_t *secret,

@@ -305,13 +305,15 @@ static void test_release_found_deployed(void **state) {
     assert_int_equal(p->t_wall_ns, 1795000000LL * WHEN_S);
     assert_int_equal(p->precision_ns, WHEN_S);
     assert_int_equal(p->bound, PILOTGATE__TIME_BOUND__TIME_BOUND_AT_MOST);
+    see(secret("1", 3, "deployed", "7000000000"), true); /* a label that nobody wrote in earnest */
+    assert_true(caught_phase(&caught, PHASE(DEPLOYED), 1)->t_wall_ns < WIRE_NS_MAX);
     see(secret("1", 2, "deployed", ""), true); /* last_deployed is the start: no earlier than that */
     int64_t start = 0;
     assert_int_equal(when_parse("2026-11-23T04:00:01.5Z", &start), 0);
-    p = caught_phase(&caught, PHASE(DEPLOYED), 1);
+    p = caught_phase(&caught, PHASE(DEPLOYED), 2);
     assert_int_equal(p->t_wall_ns, start);
     assert_int_equal(p->bound, PILOTGATE__TIME_BOUND__TIME_BOUND_AT_LEAST);
-    assert_int_equal(caught_objects(&caught, "HelmRelease", OP(LISTED)), 2);
+    assert_int_equal(caught_objects(&caught, "HelmRelease", OP(LISTED)), 3);
 }
 
 static void test_uninstall(void **state) {

@@ -66,7 +66,9 @@ static void judge(struct mcp_call *c, struct mcp_seen *seen) {
         return;
     const json_t *result = json_object_get(x->message, "result");
     char *expect = c->probe->expect ? mcp_rpc_fill(c->probe->expect, c->nonce) : NULL;
-    seen->is_error = js_bool(result, "isError", false);
+    const json_t *is_error = json_object_get(result, "isError");
+    seen->is_error =
+        is_error && !json_is_false(is_error) && !json_is_null(is_error); /* "true" is no success */
     seen->expected = !c->probe->expect || (expect && mcp_rpc_contains(result, expect));
     seen->late = limit > 0 && mcp_xfer_end_mono(x) - x->sent_mono > limit;
     free(expect);

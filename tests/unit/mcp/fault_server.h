@@ -21,7 +21,8 @@ enum fault {
     FAULT_429,
     FAULT_503,
     FAULT_401,
-    FAULT_IS_ERROR, /* isError with the expected text */
+    FAULT_IS_ERROR,      /* isError with the expected text */
+    FAULT_IS_ERROR_TEXT, /* the same, but isError is a text */
     FAULT_OTHER_NONCE,
     FAULT_RPC_ERROR,
     FAULT_GARBAGE, /* 200 that is no JSON */

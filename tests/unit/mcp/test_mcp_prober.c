@@ -217,6 +217,7 @@ static const struct {
     {FAULT_503, 0, OUT(HTTP_ERROR), 503, true},
     {FAULT_401, 0, OUT(HTTP_ERROR), 401, true},
     {FAULT_IS_ERROR, 0, OUT(TOOL_ERROR), 200, true},
+    {FAULT_IS_ERROR_TEXT, 0, OUT(TOOL_ERROR), 200, true},
     {FAULT_OTHER_NONCE, 0, OUT(TOOL_ERROR), 200, true},
     {FAULT_RPC_ERROR, 0, OUT(RPC_ERROR), 200, true},
     {FAULT_GARBAGE, 0, OUT(MALFORMED), 200, true},

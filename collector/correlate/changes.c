@@ -14,9 +14,13 @@
 #include "base/when.h"
 #include "correlate/correlate_priv.h"
 
+#define CHANGE_LAG_NS (2 * WHEN_S) /* by which the watches of two kinds may differ */
+
 /* The moment that orders a sign: a revision comes before everything that it causes. */
 static int64_t order_of(const struct fact_sign *s) {
-    return s->kind == FACT_SIGN_RELEASE ? s->lo : s->hi;
+    if (s->kind == FACT_SIGN_UNINSTALL && s->hi - s->lo > CHANGE_LAG_NS)
+        return s->hi - CHANGE_LAG_NS;
+    return s->kind == FACT_SIGN_RELEASE || s->kind == FACT_SIGN_UNINSTALL ? s->lo : s->hi;
 }
 
 static int by_order(const void *a, const void *b) {
@@ -47,11 +51,11 @@ static int drilled_between(const struct facts *f, int64_t after, int64_t until) 
     return 0;
 }
 
-/* A revision, or a drill's command, never joins what came before it. */
+/* A revision, an uninstall or a drill's command never joins what came before it. */
 static int joins(const struct facts *f, const struct fact_change *c, const struct fact_sign *s,
                  const struct rubric *rubric) {
-    return c && s->kind != FACT_SIGN_RELEASE && order_of(s) - c->last_hi <= rubric->rules.merge_gap_ns &&
-           !drilled_between(f, c->last_hi, s->hi);
+    return c && s->kind != FACT_SIGN_RELEASE && s->kind != FACT_SIGN_UNINSTALL &&
+           order_of(s) - c->last_hi <= rubric->rules.merge_gap_ns && !drilled_between(f, c->last_hi, s->hi);
 }
 
 static int add_to(struct fact_change *c, struct fact_sign *s, struct err *e) {
@@ -87,6 +91,7 @@ static int group(struct facts *f, const struct rubric *rubric, struct err *e) {
 
 static void link_revision(struct facts *f, struct fact_change *c) {
     for (size_t i = 0; i < c->n_signs; i++) {
+        c->uninstall |= c->signs[i]->kind == FACT_SIGN_UNINSTALL;
         if (c->signs[i]->kind != FACT_SIGN_RELEASE)
             continue;
         for (size_t v = 0; v < f->n_revisions; v++) {
@@ -103,8 +108,8 @@ static void link_revision(struct facts *f, struct fact_change *c) {
 static void set_begin(struct fact_change *c) {
     int64_t release_lo = INT64_MIN;
     for (size_t i = 0; i < c->n_signs; i++)
-        if (c->signs[i]->kind == FACT_SIGN_RELEASE)
-            release_lo = c->signs[i]->lo;
+        if (c->signs[i]->kind == FACT_SIGN_RELEASE || c->signs[i]->kind == FACT_SIGN_UNINSTALL)
+            release_lo = order_of(c->signs[i]);
     c->begin_lo = INT64_MAX;
     for (size_t i = 0; i < c->n_signs; i++) {
         int64_t lo = c->signs[i]->lo > release_lo ? c->signs[i]->lo : release_lo;
@@ -130,6 +135,10 @@ static void name_change(struct facts *f, struct fact_change *c) {
         (void)snprintf(c->id + n, sizeof c->id - n, "~%d", same + 1);
 }
 
+static int is_product_sign(const struct fact_sign *s) {
+    return s->kind == FACT_SIGN_CATALOGUE || s->kind == FACT_SIGN_CONFIGURATION;
+}
+
 /* The moments at which nodes saw the gateway change: where they agree the switch lies in what all of them
  * allow, otherwise anywhere between the first and the last. */
 static void set_switch(struct fact_change *c) {
@@ -139,9 +148,9 @@ static void set_switch(struct fact_change *c) {
     int64_t max_hi = INT64_MIN;
     for (size_t i = 0; i < c->n_signs; i++) {
         const struct fact_sign *s = c->signs[i];
-        if (s->kind != FACT_SIGN_CATALOGUE && s->kind != FACT_SIGN_CONFIGURATION)
+        if (!is_product_sign(s))
             continue;
-        c->has_switch = c->effective = true;
+        c->has_switch = true;
         max_lo = s->lo > max_lo ? s->lo : max_lo;
         min_lo = s->lo < min_lo ? s->lo : min_lo;
         max_hi = s->hi > max_hi ? s->hi : max_hi;
@@ -153,24 +162,34 @@ static void set_switch(struct fact_change *c) {
     c->switch_hi = max_lo <= min_hi ? min_hi : max_hi;
 }
 
-/* Gateway pods that were ended inside the change widen the switch and the window. */
+static int same_pod(const struct fact_phase *a, const struct fact_phase *b) {
+    return strcmp(a->p->subject, b->p->subject) == 0 && strcmp(a->p->uid, b->p->uid) == 0;
+}
+
+static const struct fact_phase *gone(const struct facts *f, const struct fact_phase *deleting) {
+    for (size_t i = 0; i < f->n_phases; i++)
+        if (f->phases[i].kind == PILOTGATE__PHASE__KIND__KIND_POD_GONE && same_pod(&f->phases[i], deleting))
+            return &f->phases[i];
+    return NULL;
+}
+
+/* Gateway pods that were ended inside the change widen the switch, and the window until they are gone. */
 static void include_pods(const struct facts *f, struct fact_change *c) {
-    if (!f->gateway)
-        return;
-    for (size_t i = 0; i < f->n_phases; i++) {
+    int64_t until = c->last_hi + f->longest_call_ns;
+    for (size_t i = 0; f->gateway && i < f->n_phases; i++) {
         const struct fact_phase *p = &f->phases[i];
-        if (strcmp(p->p->owner, f->gateway) != 0 || p->hi < c->begin_lo)
+        if (p->kind != PILOTGATE__PHASE__KIND__KIND_POD_DELETING || strcmp(p->p->owner, f->gateway) != 0 ||
+            p->hi < c->begin_lo || p->lo > until)
             continue;
-        if (p->lo > c->last_hi + f->longest_call_ns)
-            continue;
-        if (p->kind == PILOTGATE__PHASE__KIND__KIND_POD_DELETING) {
-            c->has_switch = true;
-            c->switch_lo = c->begin_lo;
-            if (p->hi > c->switch_hi)
-                c->switch_hi = p->hi;
-        }
-        if (p->kind == PILOTGATE__PHASE__KIND__KIND_POD_GONE && p->hi > c->last_hi)
-            c->last_hi = p->hi;
+        const struct fact_phase *end = gone(f, p);
+        c->has_switch = true;
+        c->switch_lo = c->begin_lo;
+        if (p->hi > c->switch_hi)
+            c->switch_hi = p->hi;
+        if (!end)
+            c->ending_pod = p->p->subject;
+        else if (end->hi > c->last_hi)
+            c->last_hi = end->hi;
     }
 }
 
@@ -200,37 +219,71 @@ static int has_text(const json_t *list, const char *text) {
     return 0;
 }
 
-static int add_name(const char ***names, size_t *n, const char *name) {
+static int add_tool(struct fact_tool **tools, size_t *n, const char *name, const char *target) {
     for (size_t i = 0; i < *n; i++)
-        if (strcmp((*names)[i], name) == 0)
+        if (strcmp((*tools)[i].name, name) == 0 && strcmp((*tools)[i].target, target) == 0)
             return 0;
-    const char **p = realloc(*names, (*n + 1) * sizeof *p);
+    struct fact_tool *p = realloc(*tools, (*n + 1) * sizeof *p);
     if (!p)
         return -ENOMEM;
-    p[(*n)++] = name;
-    *names = p;
+    p[(*n)++] = (struct fact_tool){name, target};
+    *tools = p;
     return 0;
 }
 
-static int missing_names(const json_t *from, const json_t *in, const char ***names, size_t *n) {
+static int missing_names(const json_t *from, const json_t *in, const char *target, struct fact_tool **tools,
+                         size_t *n) {
     size_t i;
     json_t *v;
     json_array_foreach((json_t *)from, i, v) {
         if (json_is_string(v) && !has_text(in, json_string_value(v)) &&
-            add_name(names, n, json_string_value(v)) < 0)
+            add_tool(tools, n, json_string_value(v), target) < 0)
             return -ENOMEM;
     }
     return 0;
 }
 
-static int set_tools(struct facts *f, struct fact_change *c, struct err *e) {
+static int same_source(const struct facts *f, const struct fact_sign *a, const struct fact_sign *b) {
+    return a->kind == b->kind && strcmp(a->name, b->name) == 0 &&
+           strcmp(f->ev->streams[a->ref.stream].node, f->ev->streams[b->ref.stream].node) == 0;
+}
+
+/* The last sign of what this one, the first of it, tells of; NULL when this one is not the first. A list
+ * that was empty for a moment while the gateway started is no change of the tools. */
+static const struct fact_sign *last_of(const struct facts *f, const struct fact_change *c, size_t first) {
+    const struct fact_sign *last = c->signs[first];
     for (size_t i = 0; i < c->n_signs; i++) {
-        if (c->signs[i]->kind != FACT_SIGN_CATALOGUE)
+        if (!same_source(f, c->signs[i], c->signs[first]))
             continue;
-        const json_t *before = tools_of(f, c->signs[i]->before);
-        const json_t *after = tools_of(f, c->signs[i]->after);
-        if (missing_names(after, before, &c->added, &c->n_added) < 0 ||
-            missing_names(before, after, &c->removed, &c->n_removed) < 0)
+        if (i < first)
+            return NULL;
+        last = c->signs[i];
+    }
+    return last;
+}
+
+static int compare_tools(struct facts *f, struct fact_change *c, const struct fact_sign *first,
+                         const struct fact_sign *last) {
+    const json_t *before = tools_of(f, first->before);
+    const json_t *after = tools_of(f, last->after);
+    if (!json_is_array(before) || !json_is_array(after)) {
+        c->tools_unknown = true;
+        return 0;
+    }
+    if (missing_names(after, before, first->name, &c->added, &c->n_added) < 0 ||
+        missing_names(before, after, first->name, &c->removed, &c->n_removed) < 0)
+        return -ENOMEM;
+    return 0;
+}
+
+static int set_effect(struct facts *f, struct fact_change *c, struct err *e) {
+    for (size_t i = 0; i < c->n_signs; i++) {
+        const struct fact_sign *first = c->signs[i];
+        const struct fact_sign *last = is_product_sign(first) ? last_of(f, c, i) : NULL;
+        if (!last || strcmp(first->old_digest, last->new_digest) == 0)
+            continue;
+        c->effective = true;
+        if (first->kind == FACT_SIGN_CATALOGUE && compare_tools(f, c, first, last) < 0)
             return err_oom(e);
     }
     return 0;
@@ -258,7 +311,7 @@ int corr_changes(struct facts *f, const struct rubric *rubric, struct err *e) {
         include_pods(f, c);
         c->window_to = c->last_hi + f->longest_call_ns + f->keep_alive_ns;
         link_drill(f, c);
-        r = set_tools(f, c, e);
+        r = set_effect(f, c, e);
     }
     return r;
 }

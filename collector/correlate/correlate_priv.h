@@ -24,5 +24,8 @@ int corr_changes(struct facts *f, const struct rubric *rubric, struct err *e) MU
 int corr_coverage(struct facts *f, struct fact_change *c, const struct rubric *rubric, int64_t now,
                   struct err *e) MUST_CHECK;
 
+/* A tool catalogue or a document of the product's configuration. */
+int corr_is_product(const Pilotgate__Object *o);
+
 /* True when a coverage record tells of calls (the prober's half), not of Kubernetes sources. */
 int corr_is_call_coverage(const Pilotgate__Coverage *c);

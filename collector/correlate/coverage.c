@@ -1,7 +1,8 @@
 /* coverage: who watched a change's window, and what nobody watched.
  *
  * A node's calls are watched while its agent emits a coverage record with probes each second; two such
- * records further apart than the rubric's coverage_gap leave a span that nobody witnessed. */
+ * records further apart than the rubric's coverage_gap leave a span that nobody witnessed. So does an agent
+ * that ended without saying so, however soon its successor came: it took with it what it had not told. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +16,9 @@ int corr_is_call_coverage(const Pilotgate__Coverage *c) {
 
 struct tick { /* one coverage record of one node */
     int64_t t;
+    size_t stream;
     int bye;
+    int ends; /* the last of a stream that ended without a word */
 };
 
 struct ticks {
@@ -26,7 +29,9 @@ struct ticks {
 static int by_tick(const void *a, const void *b) {
     const struct tick *x = a;
     const struct tick *y = b;
-    return x->t < y->t ? -1 : x->t > y->t;
+    if (x->t != y->t)
+        return x->t < y->t ? -1 : 1;
+    return x->stream < y->stream ? -1 : x->stream > y->stream;
 }
 
 static int collect_ticks(const struct facts *f, const char *node, int64_t from, int64_t to,
@@ -45,12 +50,22 @@ static int collect_ticks(const struct facts *f, const char *node, int64_t from, 
         struct tick *slot = CORR_PUSH(ret->items, ret->n, ret->cap);
         if (!slot)
             return -ENOMEM;
-        *slot = (struct tick){t, r->r->coverage->bye};
+        *slot = (struct tick){t, r->stream, r->r->coverage->bye, 0};
         ret->n++;
     }
     if (ret->n)
         qsort(ret->items, ret->n, sizeof *ret->items, by_tick);
     return 0;
+}
+
+/* Marks the last tick of each stream that stopped before `until`; ticks are in the order of time. */
+static void mark_ends(struct ticks *t, int64_t until) {
+    for (size_t i = t->n; i-- > 0;) {
+        size_t later = i + 1;
+        while (later < t->n && t->items[later].stream != t->items[i].stream)
+            later++;
+        t->items[i].ends = later == t->n && !t->items[i].bye && t->items[i].t < until;
+    }
 }
 
 static int add_span(struct fact_change *c, const char *node, int64_t from, int64_t to, const char *why) {
@@ -71,11 +86,12 @@ static int find_spans(struct fact_change *c, const char *node, const struct tick
     int found = 0;
     int64_t last = from;
     int last_bye = 0;
+    int last_ends = 0;
     for (size_t i = 0; i <= t->n; i++) {
         int64_t next = i < t->n ? t->items[i].t : to;
         if (next > to)
             next = to;
-        if (next - last > gap) {
+        if (next - last > gap || (last_ends && i < t->n && next > last)) {
             const char *why =
                 i == t->n ? (last_bye ? "the agent ended" : "the agent fell silent")
                           : (last_bye ? "the agent ended and came back" : "the agent was away or silent");
@@ -86,6 +102,7 @@ static int find_spans(struct fact_change *c, const char *node, const struct tick
         if (i < t->n && next > last) {
             last = next;
             last_bye = t->items[i].bye;
+            last_ends = t->items[i].ends;
         }
     }
     return found;
@@ -128,6 +145,7 @@ int corr_coverage(struct facts *f, struct fact_change *c, const struct rubric *r
         int r = collect_ticks(f, node, c->begin_lo - gap, to + gap, &t);
         if (r == 0 && t.n > 0) {
             present++;
+            mark_ends(&t, to - gap);
             r = find_spans(c, node, &t, c->begin_lo, to, gap);
             if (r == 0)
                 c->witnesses++;
@@ -137,7 +155,8 @@ int corr_coverage(struct facts *f, struct fact_change *c, const struct rubric *r
             return err_oom(e);
     }
     for (; present < f->expected_agents; present++)
-        if (add_span(c, "(an expected agent)", c->begin_lo, to, "no such agent was there") < 0)
+        if (add_span(c, "(an expected agent)", c->begin_lo, to,
+                     "fewer agents with probes were there than the pilot expects") < 0)
             return err_oom(e);
     return count_losses(f, c);
 }

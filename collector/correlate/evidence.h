@@ -15,14 +15,21 @@ struct ev_clock {
     int64_t wall_ns, offset_ns, error_ns;
 };
 
+/* CLOCK_REALTIME of the agent jumped by this much, shortly before wall_ns. */
+struct ev_step {
+    int64_t wall_ns, jump_ns;
+};
+
 struct ev_stream {
     int64_t id; /* of the store */
     char cluster[WIRE_NAME_MAX + 1], namespace_name[WIRE_NAME_MAX + 1], node[WIRE_NAME_MAX + 1];
     uint8_t boot[WIRE_BOOT_BYTES];
     uint64_t conflicts;
     uint64_t lost_seqs;     /* gaps: records that will never come */
-    struct ev_clock *clock; /* owned; filled by ev_add, ascending */
+    struct ev_clock *clock; /* owned; filled by ev_add, by wall_ns */
     size_t n_clock, cap_clock;
+    struct ev_step *steps; /* owned; filled by ev_add */
+    size_t n_steps, cap_steps;
 };
 
 struct ev_record {
@@ -48,6 +55,8 @@ struct evidence {
     json_t *marks, *drills;   /* arrays of documents, each with "name" and "said_ns" added */
 };
 
+/* Orders a list by (stream, seq) and drops what is in it twice. */
+void ev_sort(struct ev_list *l);
 /* Takes r over, also on failure. l is one of ev's lists. */
 int ev_add(struct evidence *ev, struct ev_list *l, size_t stream, uint64_t seq,
            Pilotgate__Record *r) MUST_CHECK;

@@ -10,14 +10,49 @@
 #include "base/when.h"
 #include "correlate/correlate_priv.h"
 
+/* The clock answer nearest to an agent's time; NULL: there is none. */
+static const struct ev_clock *nearest(const struct ev_stream *s, int64_t wall_ns) {
+    size_t lo = 0;
+    size_t hi = s->n_clock;
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        if (s->clock[mid].wall_ns < wall_ns)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    if (lo == s->n_clock || (lo > 0 && wall_ns - s->clock[lo - 1].wall_ns <= s->clock[lo].wall_ns - wall_ns))
+        return lo > 0 ? &s->clock[lo - 1] : NULL;
+    return &s->clock[lo];
+}
+
+/* Sums of times stay inside what an int64_t can subtract, whatever an agent says. */
+static int64_t add_time(int64_t a, int64_t b) {
+    int64_t sum;
+    if (__builtin_add_overflow(a, b, &sum) || sum > WIRE_NS_MAX)
+        return b < 0 ? 0 : WIRE_NS_MAX;
+    return sum < 0 ? 0 : sum;
+}
+
+/* A bound that was measured at one moment widens: the kernel slews a clock by at most 500 ppm, and a step in
+ * between may lie on either side of the moment that is asked for. */
+static int64_t widened(const struct ev_stream *s, const struct ev_clock *c, int64_t wall_ns) {
+    int64_t error = add_time(c->error_ns, llabs(wall_ns - c->wall_ns) / 2000);
+    for (size_t i = 0; i < s->n_steps; i++) {
+        int64_t jump = llabs(s->steps[i].jump_ns);
+        int64_t from = add_time(c->wall_ns < wall_ns ? c->wall_ns : wall_ns, -jump);
+        int64_t to = add_time(c->wall_ns < wall_ns ? wall_ns : c->wall_ns, jump);
+        if (s->steps[i].wall_ns >= from && s->steps[i].wall_ns <= to)
+            error = add_time(error, jump);
+    }
+    return error;
+}
+
 int64_t facts_clock(const struct evidence *ev, size_t stream, int64_t wall_ns, int64_t *ret_error) {
     const struct ev_stream *s = &ev->streams[stream];
-    const struct ev_clock *best = NULL;
-    for (size_t i = 0; i < s->n_clock; i++)
-        if (!best || llabs(s->clock[i].wall_ns - wall_ns) < llabs(best->wall_ns - wall_ns))
-            best = &s->clock[i];
-    *ret_error = best ? best->error_ns : -1;
-    return best ? wall_ns + best->offset_ns : wall_ns;
+    const struct ev_clock *c = nearest(s, wall_ns);
+    *ret_error = c ? widened(s, c, wall_ns) : -1;
+    return c ? add_time(wall_ns, c->offset_ns) : wall_ns;
 }
 
 void corr_interval(const struct evidence *ev, size_t stream, int64_t wall_ns, int64_t precision_ns,
@@ -26,8 +61,8 @@ void corr_interval(const struct evidence *ev, size_t stream, int64_t wall_ns, in
     int64_t t = facts_clock(ev, stream, wall_ns, &error);
     if (error < 0)
         error = 0;
-    *ret_lo = t - error;
-    *ret_hi = t + precision_ns + error;
+    *ret_lo = add_time(t, -error);
+    *ret_hi = add_time(add_time(t, precision_ns), error);
 }
 
 int corr_in_stage(const struct facts *f, size_t stream) {
@@ -35,6 +70,10 @@ int corr_in_stage(const struct facts *f, size_t stream) {
     size_t n = strlen(s->cluster);
     return strncmp(f->stage, s->cluster, n) == 0 && f->stage[n] == '/' &&
            strcmp(f->stage + n + 1, s->namespace_name) == 0;
+}
+
+bool facts_has_stream(const struct facts *f, size_t stream) {
+    return corr_in_stage(f, stream) != 0;
 }
 
 char *facts_ref(const struct evidence *ev, struct fact_ref ref, char *out) {
@@ -174,7 +213,7 @@ static int collect_states(const struct facts *f, int64_t t, struct found **ret, 
     for (size_t i = 0; i < f->ev->records.n; i++) {
         const struct ev_record *r = &f->ev->records.items[i];
         if (r->r->body_case != PILOTGATE__RECORD__BODY_OBJECT || !corr_in_stage(f, r->stream) ||
-            !tells_state(r->r->object) || r->r->object->own || r->r->object->control)
+            !tells_state(r->r->object) || r->r->object->own || corr_is_product(r->r->object))
             continue;
         int64_t lo;
         int64_t hi;

@@ -40,7 +40,13 @@ struct fact_revision {
     struct fact_ref ref;
 };
 
-enum fact_sign_kind { FACT_SIGN_RELEASE, FACT_SIGN_OBJECT, FACT_SIGN_CATALOGUE, FACT_SIGN_CONFIGURATION };
+enum fact_sign_kind {
+    FACT_SIGN_RELEASE,
+    FACT_SIGN_UNINSTALL, /* Helm began to take the release away */
+    FACT_SIGN_OBJECT,
+    FACT_SIGN_CATALOGUE,
+    FACT_SIGN_CONFIGURATION
+};
 
 /* One way in which a change was seen. The state changed inside [lo, hi]. */
 struct fact_sign {
@@ -79,6 +85,10 @@ struct fact_span { /* nobody watched */
     const char *why; /* static text */
 };
 
+struct fact_tool { /* of one target; borrowed */
+    const char *name, *target;
+};
+
 enum fact_kind { FACT_KIND_REUSED, FACT_KIND_NEW, FACT_KINDS };
 
 struct fact_change {
@@ -86,18 +96,22 @@ struct fact_change {
     size_t revision;          /* index + 1 into revisions; 0: none */
     struct fact_sign **signs; /* array owned */
     size_t n_signs;
-    int64_t begin_lo;  /* last moment at which everything was as before */
-    int64_t last_hi;   /* newest sign */
-    int64_t window_to; /* last sign + longest call + keep-alive */
-    bool effective;    /* a changed catalogue or product configuration was seen through the gateway */
+    int64_t begin_lo;       /* last moment at which everything was as before */
+    int64_t last_hi;        /* newest sign */
+    int64_t window_to;      /* last sign + longest call + keep-alive */
+    bool effective;         /* catalogue or product configuration ended otherwise than they began */
+    bool uninstall;         /* the product was taken away */
+    const char *ending_pod; /* a gateway pod that was told to end, and has not been seen gone; NULL: none */
     bool has_switch;
-    int64_t switch_lo, switch_hi;  /* the old state was seen at lo, the new one at hi */
-    const char **added, **removed; /* tools; arrays owned */
+    int64_t switch_lo, switch_hi;      /* the old state was seen at lo, the new one at hi */
+    struct fact_tool *added, *removed; /* from the first state to the last; arrays owned */
     size_t n_added, n_removed;
+    bool tools_unknown;         /* a catalogue changed whose names are not known */
     bool added_called;          /* every added tool gave an expected answer after the switch */
     const char *added_uncalled; /* the first added tool that no call proved */
 
     /* exposure, filled by facts_exposure */
+    bool served_before;             /* a call through the gateway completed before it began */
     uint64_t calls_in_window;       /* gateway calls that meet the window */
     uint64_t in_flight[FACT_KINDS]; /* clean: certainly in flight across the switch, and completed */
     int64_t longest_in_flight_ns;
@@ -113,8 +127,8 @@ struct fact_change {
     const char *drill;      /* name of the drill in which it happened, or NULL */
 };
 
-struct fact_unreadable { /* a source that the agent may not read */
-    const char *kind, *reason;
+struct fact_unreadable {              /* a source that the agent may not read */
+    const char *kind, *name, *reason; /* name "*": the whole kind */
     struct fact_ref ref;
     int64_t at;
 };
@@ -152,11 +166,28 @@ void facts_free(struct facts *f);
 /* An agent's wall time as the collector's, with bound; error < 0: the offset is not known. */
 int64_t facts_clock(const struct evidence *ev, size_t stream, int64_t wall_ns, int64_t *ret_error);
 
-/* The state of all objects at a time: the newest record of each (kind, name) with hi <= t. Calls fn for each
- * that existed, in (kind, name) order. */
+/* The state of all Kubernetes objects at a time: the newest record of each (kind, name) with hi <= t. Calls
+ * fn for each that existed, in (kind, name) order. */
 typedef int facts_object_fn(void *ctx, const Pilotgate__Object *o, struct fact_ref ref);
 int facts_snapshot(const struct facts *f, int64_t t, facts_object_fn *fn, void *ctx,
                    struct err *e) MUST_CHECK;
+
+/* What one node read of the product at a time: a tool catalogue, or a document of its configuration. */
+struct fact_product {
+    const char *kind, *name, *node;
+    const char *digest; /* of the last reading that succeeded; NULL: none did */
+    bool unreadable;    /* the newest reading failed */
+    int64_t read_hi;    /* when the last reading that a record tells of succeeded; 0: never */
+    struct fact_ref ref;
+};
+typedef int facts_product_fn(void *ctx, const struct fact_product *p);
+/* Calls fn for each in (kind, name, node) order. */
+int facts_products(const struct facts *f, int64_t t, facts_product_fn *fn, void *ctx,
+                   struct err *e) MUST_CHECK;
+/* Is this stream of the facts' stage? */
+bool facts_has_stream(const struct facts *f, size_t stream);
+/* True when an agent of this node told anything in [from, to]. */
+bool facts_node_alive(const struct facts *f, const char *node, int64_t from, int64_t to);
 
 /* "cluster/namespace/node@boot:seq"; out holds WIRE_REF_MAX. */
 char *facts_ref(const struct evidence *ev, struct fact_ref ref, char *out);

@@ -204,6 +204,7 @@ static int load_stages(struct store *s, struct corr *c, struct err *e) {
         if (r < 0)
             return r;
     }
+    ev_sort(&c->ev.watched); /* a block that reaches into two windows was loaded twice */
     for (size_t i = 0; i < n; i++) {
         int r = facts_exposure(&c->stages[i], &c->rubric, c->at_ns, e);
         if (r < 0)

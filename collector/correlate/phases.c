@@ -17,16 +17,23 @@ static int by_time(const void *a, const void *b) {
     return x->ref.seq < y->ref.seq ? -1 : x->ref.seq > y->ref.seq;
 }
 
-/* Several agents may tell of one phase of one object: the earliest telling stays. */
+static void repeat_key(const struct fact_phase *p, char *out, size_t size) {
+    if (p->p->origin == PILOTGATE__ORIGIN__ORIGIN_API_TIMESTAMP || !*p->p->resource_version)
+        (void)snprintf(out, size, "%d %s %s %s @%lld", p->kind, p->p->subject, p->p->uid, p->p->reason,
+                       (long long)(p->p->origin == PILOTGATE__ORIGIN__ORIGIN_API_TIMESTAMP ? p->p->t_wall_ns
+                                                                                           : p->lo / WHEN_S));
+    else
+        (void)snprintf(out, size, "%d %s %s %s %s", p->kind, p->p->subject, p->p->uid, p->p->reason,
+                       p->p->resource_version);
+}
+
+/* Several agents, or one in two lives, may tell of one phase of one object: the earliest telling stays. */
 static size_t drop_repeats(struct fact_phase *p, size_t n) {
     size_t kept = 0;
     json_t *seen = json_object();
     for (size_t i = 0; i < n; i++) {
-        char key[2 * WIRE_NAME_MAX + 128];
-        (void)snprintf(key, sizeof key, "%d %s %s %lld", p[i].kind, p[i].p->subject, p[i].p->uid,
-                       (long long)(p[i].p->origin == PILOTGATE__ORIGIN__ORIGIN_API_TIMESTAMP
-                                       ? p[i].p->t_wall_ns
-                                       : p[i].lo / (5 * WHEN_S)));
+        char key[4 * WIRE_TEXT_MAX];
+        repeat_key(&p[i], key, sizeof key);
         if (seen && json_object_get(seen, key))
             continue;
         if (seen)

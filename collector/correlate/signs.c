@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/js.h"
 #include "base/when.h"
 #include "correlate/correlate_priv.h"
 
@@ -66,12 +67,38 @@ static int collect(const struct facts *f, struct seen **ret, size_t *ret_n) {
     return 0;
 }
 
-static int is_probe_object(const Pilotgate__Object *o) {
-    return strcmp(o->kind, "ToolCatalogue") == 0 || strcmp(o->kind, "ProductConfiguration") == 0;
+static int is_release(const Pilotgate__Object *o) {
+    return strcmp(o->kind, "HelmRelease") == 0;
+}
+
+/* "deployed", "uninstalling" ... as its Secret says; "" when it was deleted. */
+static void release_status(const Pilotgate__Object *o, char out[32]) {
+    json_t *doc = NULL;
+    out[0] = 0;
+    if (o->op == PILOTGATE__OBJECT__OP__OP_DELETED ||
+        js_parse(o->normal, strlen(o->normal), WIRE_NORMAL_MAX, &doc, NULL) < 0)
+        return;
+    (void)snprintf(out, 32, "%s", js_str(doc, "status", ""));
+    json_decref(doc);
+}
+
+/* Helm says so before it takes anything away; only of what it has deployed it deletes the Secret otherwise
+ * (of a superseded revision too, when the history grows too long). */
+static int is_uninstall(const Pilotgate__Object *old, const Pilotgate__Object *now) {
+    char was[32];
+    char is[32];
+    if (!old || !is_release(now))
+        return 0;
+    release_status(old, was);
+    release_status(now, is);
+    if (strncmp(was, "uninstall", 9) == 0)
+        return 0;
+    return strncmp(is, "uninstall", 9) == 0 ||
+           (now->op == PILOTGATE__OBJECT__OP__OP_DELETED && strcmp(was, "deployed") == 0);
 }
 
 static enum fact_sign_kind sign_kind(const Pilotgate__Object *o) {
-    if (strcmp(o->kind, "HelmRelease") == 0)
+    if (is_release(o))
         return FACT_SIGN_RELEASE;
     if (strcmp(o->kind, "ToolCatalogue") == 0)
         return FACT_SIGN_CATALOGUE;
@@ -80,7 +107,7 @@ static enum fact_sign_kind sign_kind(const Pilotgate__Object *o) {
 
 static struct state *state_of(struct replay *p, const struct seen *s) {
     char key[3 * WIRE_NAME_MAX + 16];
-    const char *node = is_probe_object(s->o) ? p->f->ev->streams[s->r->stream].node : "";
+    const char *node = corr_is_product(s->o) ? p->f->ev->streams[s->r->stream].node : "";
     (void)snprintf(key, sizeof key, "%s\n%s\n%s", node, s->o->kind, s->o->name);
     json_t *at = json_object_get(p->index, key);
     if (at)
@@ -109,7 +136,8 @@ static int add_sign(struct facts *f, const struct seen *s, const struct state *o
     if (!sign)
         return err_oom(e);
     int64_t lo = old->o ? old->known_hi : s->lo;
-    if (sign_kind(s->o) == FACT_SIGN_RELEASE) {
+    enum fact_sign_kind kind = is_uninstall(old->o, s->o) ? FACT_SIGN_UNINSTALL : sign_kind(s->o);
+    if (kind == FACT_SIGN_RELEASE) {
         lo = s->o->created_wall_ns; /* Helm makes the revision's Secret before it touches anything else */
     } else if (s->o->previous_wall_ns) {
         int64_t prev_lo;
@@ -119,7 +147,7 @@ static int add_sign(struct facts *f, const struct seen *s, const struct state *o
             lo = prev_lo;
     }
     *sign = (struct fact_sign){
-        .kind = sign_kind(s->o),
+        .kind = kind,
         .object_kind = s->o->kind,
         .name = s->o->name,
         .old_digest = old->o ? old->o->digest : "",
@@ -134,30 +162,49 @@ static int add_sign(struct facts *f, const struct seen *s, const struct state *o
     return 0;
 }
 
-static int set_unreadable(struct facts *f, const struct seen *s, struct err *e) {
-    for (size_t i = 0; i < f->n_unreadable; i++)
-        if (strcmp(f->unreadable[i].kind, s->o->kind) == 0)
-            return 0;
-    struct fact_unreadable *u = CORR_PUSH(f->unreadable, f->n_unreadable, f->cap_unreadable);
-    if (!u)
-        return err_oom(e);
-    *u = (struct fact_unreadable){s->o->kind, s->o->reason, {s->r->stream, s->r->seq}, s->hi};
-    f->n_unreadable++;
-    return 0;
-}
-
-static void set_readable(struct facts *f, const char *kind) {
-    size_t kept = 0;
-    for (size_t i = 0; i < f->n_unreadable; i++)
-        if (strcmp(f->unreadable[i].kind, kind) != 0)
-            f->unreadable[kept++] = f->unreadable[i];
-    f->n_unreadable = kept;
-}
-
 /* "shop.v2" is of release "shop". */
 static int of_release(const char *object_name, const char *release) {
     size_t n = strlen(release);
     return strncmp(object_name, release, n) == 0 && strncmp(object_name + n, ".v", 2) == 0;
+}
+
+/* A release of somebody else that cannot be decoded is none of ours. */
+static int is_foreign(const struct facts *f, const Pilotgate__Object *o) {
+    static const char prefix[] = "sh.helm.release.v1.";
+    return f->release && is_release(o) && strncmp(o->name, prefix, sizeof prefix - 1) == 0 &&
+           !of_release(o->name + sizeof prefix - 1, f->release);
+}
+
+static int set_unreadable(struct facts *f, const struct seen *s, struct err *e) {
+    if (is_foreign(f, s->o))
+        return 0;
+    for (size_t i = 0; i < f->n_unreadable; i++)
+        if (strcmp(f->unreadable[i].kind, s->o->kind) == 0 && strcmp(f->unreadable[i].name, s->o->name) == 0)
+            return 0;
+    struct fact_unreadable *u = CORR_PUSH(f->unreadable, f->n_unreadable, f->cap_unreadable);
+    if (!u)
+        return err_oom(e);
+    *u = (struct fact_unreadable){s->o->kind, s->o->name, s->o->reason, {s->r->stream, s->r->seq}, s->hi};
+    f->n_unreadable++;
+    return 0;
+}
+
+/* A release that cannot be decoded has its Secret's name: "sh.helm.release.v1.shop.v3". */
+static int ends_with(const char *name, const char *end) {
+    size_t n = strlen(name);
+    size_t m = strlen(end);
+    return n >= m && strcmp(name + n - m, end) == 0;
+}
+
+/* One object that was read shows that its kind can be listed, not that another one can be read. */
+static void set_readable(struct facts *f, const Pilotgate__Object *o) {
+    size_t kept = 0;
+    for (size_t i = 0; i < f->n_unreadable; i++) {
+        const struct fact_unreadable *u = &f->unreadable[i];
+        if (strcmp(u->kind, o->kind) != 0 || (strcmp(u->name, "*") != 0 && !ends_with(u->name, o->name)))
+            f->unreadable[kept++] = *u;
+    }
+    f->n_unreadable = kept;
 }
 
 /* A revision that came while nobody watched, and that a later stream found in its first list. */
@@ -166,11 +213,22 @@ static int came_unwatched(const struct replay *p, const struct seen *s) {
            s->o->created_wall_ns + WHEN_S > p->release->hi;
 }
 
-/* One sign a revision, its creation; what becomes of it is its own story. */
+/* The state before is of this very revision, not of one of an earlier install. */
+static int same_revision(const struct state *old, const Pilotgate__Object *now) {
+    return old->o && old->o->op != PILOTGATE__OBJECT__OP__OP_DELETED &&
+           old->o->created_wall_ns == now->created_wall_ns;
+}
+
+/* One sign a revision, its creation, and one its uninstall; what else becomes of it is its own story. */
 static int is_release_sign(const struct replay *p, const struct seen *s, const struct state *old) {
-    if (old->o || (p->f->release && !of_release(s->o->name, p->f->release)))
+    if (p->f->release && !of_release(s->o->name, p->f->release))
         return 0;
-    return s->o->op == PILOTGATE__OBJECT__OP__OP_ADDED || came_unwatched(p, s);
+    if (is_uninstall(old->o, s->o))
+        return 1;
+    if (s->o->op == PILOTGATE__OBJECT__OP__OP_DELETED || same_revision(old, s->o))
+        return 0;
+    return s->o->op == PILOTGATE__OBJECT__OP__OP_MODIFIED || s->o->op == PILOTGATE__OBJECT__OP__OP_ADDED ||
+           came_unwatched(p, s);
 }
 
 /* Is a new state of this object a sign at all? A first sight is a baseline, not a change. */
@@ -189,7 +247,7 @@ static int replay_one(struct replay *p, const struct seen *s, const struct rubri
     const Pilotgate__Object *o = s->o;
     if (o->op == PILOTGATE__OBJECT__OP__OP_UNREADABLE)
         return set_unreadable(p->f, s, e);
-    set_readable(p->f, o->kind);
+    set_readable(p->f, o);
     if (!o->control) {
         p->f->catalogue_seen |= strcmp(o->kind, "ToolCatalogue") == 0;
         p->f->configuration_seen |= strcmp(o->kind, "ProductConfiguration") == 0;

@@ -7,15 +7,44 @@
 #include "base/when.h"
 #include "gates/gates_priv.h"
 
-/* The install is no change of a configuration: there was none before. */
-int gate_change_qualifies(const struct facts *f, const struct fact_change *c) {
-    if (!c->revision)
-        return 1;
-    const struct fact_revision *v = &f->revisions[c->revision - 1];
-    for (size_t i = 0; i < c->revision - 1; i++)
-        if (strcmp(f->revisions[i].release, v->release) == 0 && v->revision > 1)
+static int first_call_before(const struct facts *f, int64_t t) {
+    for (size_t i = 0; i < f->n_phases; i++)
+        if (f->phases[i].kind == PILOTGATE__PHASE__KIND__KIND_FIRST_CALL && f->phases[i].lo < t)
             return 1;
-    return v->revision > 1;
+    return 0;
+}
+
+/* The product was uninstalled before this change, and what was installed again is not deployed yet. */
+static int still_uninstalled(const struct facts *f, const struct fact_change *c) {
+    const struct fact_change *gone = NULL;
+    for (const struct fact_change *o = f->changes; o < c; o++)
+        if (o->uninstall)
+            gone = o;
+    if (!gone)
+        return 0;
+    for (size_t i = 0; i < f->n_revisions; i++) {
+        const struct fact_revision *v = &f->revisions[i];
+        if (v->created_hi >= gone->begin_lo && v->deployed_hi && v->deployed_hi <= c->begin_lo)
+            return 0;
+    }
+    return 1;
+}
+
+/* Why this is no change of a configuration in service; NULL: it is one. */
+static const char *no_change(const struct facts *f, const struct fact_change *c) {
+    if (c->uninstall)
+        return "the product's uninstall; not a change of its configuration";
+    if (c->revision && f->revisions[c->revision - 1].revision <= 1)
+        return "the install; not a change of a configuration";
+    if (still_uninstalled(f, c))
+        return "part of installing again; not a change of a configuration in service";
+    if (!c->served_before && !first_call_before(f, c->begin_lo))
+        return "before the first successful call; not a change of a configuration in service";
+    return NULL;
+}
+
+int gate_change_qualifies(const struct facts *f, const struct fact_change *c) {
+    return no_change(f, c) == NULL;
 }
 
 /* ---- parts of the document */
@@ -43,10 +72,10 @@ static json_t *signs_json(const struct facts *f, const struct fact_change *c, js
     return list;
 }
 
-static json_t *names_json(const char *const *names, size_t n) {
+static json_t *names_json(const struct fact_tool *tools, size_t n) {
     json_t *list = json_array();
     for (size_t i = 0; i < n; i++)
-        (void)json_array_append_new(list, json_string(names[i]));
+        (void)json_array_append_new(list, json_string(tools[i].name));
     return list;
 }
 
@@ -141,16 +170,50 @@ static int find_replicas(void *ctx, const Pilotgate__Object *o, struct fact_ref 
     if (strcmp(name, r->gateway) != 0 ||
         js_parse(o->normal, strlen(o->normal), WIRE_NORMAL_MAX, &doc, NULL) < 0)
         return 0;
-    r->n = js_int(doc, "spec.replicas", 1);
+    r->n = js_int(doc, "spec.replicas", 0); /* the API server always fills it in */
     json_decref(doc);
     return 0;
 }
 
-static int64_t gateway_replicas(const struct facts *f, int64_t t) {
+/* 0: not known. */
+static int64_t replicas_at(const struct facts *f, int64_t t) {
     struct replicas r = {.gateway = f->gateway};
-    if (!f->gateway || facts_snapshot(f, t, find_replicas, &r, NULL) < 0)
+    return facts_snapshot(f, t, find_replicas, &r, NULL) < 0 ? 0 : r.n;
+}
+
+static int is_workload(void *ctx, const Pilotgate__Object *o, struct fact_ref ref) {
+    int *found = ctx;
+    (void)ref;
+    *found |= strcmp(o->kind, "Deployment") == 0 || strcmp(o->kind, "StatefulSet") == 0 ||
+              strcmp(o->kind, "DaemonSet") == 0;
+    return 0;
+}
+
+/* How many gateways switch is not known, or is more than one. True when a reason was given. */
+static int replicas_unproven(json_t *o, const struct facts *f, const struct fact_change *ch) {
+    int workloads = 0;
+    if (!f->gateway) {
+        if (facts_snapshot(f, ch->window_to, is_workload, &workloads, NULL) == 0 && !workloads)
+            return 0; /* nothing here says that Kubernetes runs it */
+        gate_decide(o, GATE_INCONCLUSIVE,
+                    "it is not known which workload is the gateway: name it in the pilot file, as "
+                    "`gateway: Deployment/NAME`");
+        return 1;
+    }
+    int64_t before = replicas_at(f, ch->begin_lo);
+    int64_t after = replicas_at(f, ch->window_to);
+    if (before == 1 && after == 1)
         return 0;
-    return r.n;
+    if (before < 1 || after < 1)
+        gate_decide(o, GATE_INCONCLUSIVE,
+                    "the replicas of the gateway %s are not known: was it named rightly in the pilot file, "
+                    "and may the agents list its kind?",
+                    f->gateway);
+    else
+        gate_decide(o, GATE_INCONCLUSIVE,
+                    "%s has %lld replicas, and this version witnesses the switch of one only", f->gateway,
+                    (long long)(before > after ? before : after));
+    return 1;
 }
 
 /* The witness itself was not whole. True when a reason was given. */
@@ -159,17 +222,18 @@ static int witness_failed(json_t *o, const struct corr *c, const struct fact_cha
     char b[WHEN_TEXT_MAX];
     if (ch->n_unwitnessed) {
         const struct fact_span *s = &ch->unwitnessed[0];
-        gate_decide(o, GATE_INCONCLUSIVE, "nobody watched on node %s from %s to %s: %s", s->node,
-                    when_format(s->from, 1, a), when_format(s->to, 1, b), s->why);
+        gate_decide(o, GATE_INCONCLUSIVE, "nobody watched on %s%s from %s to %s: %s",
+                    *s->node == '(' ? "" : "node ", s->node, when_format(s->from, 1, a),
+                    when_format(s->to, 1, b), s->why);
+    } else if (ch->unknown_outcomes) {
+        gate_decide(o, GATE_INCONCLUSIVE, "%llu calls have an outcome that this version does not know",
+                    (unsigned long long)ch->unknown_outcomes);
     } else if (ch->unresolved) {
         gate_decide(o, GATE_INCONCLUSIVE, "%llu calls were open and nobody saw their end",
                     (unsigned long long)ch->unresolved);
     } else if (ch->losses) {
         gate_decide(o, GATE_INCONCLUSIVE, "an agent lost %llu records inside the window",
                     (unsigned long long)ch->losses);
-    } else if (ch->unknown_outcomes) {
-        gate_decide(o, GATE_INCONCLUSIVE, "%llu calls have an outcome that this version does not know",
-                    (unsigned long long)ch->unknown_outcomes);
     } else if (ch->clock_error_ns < 0 || ch->clock_error_ns > c->rubric.rules.clock_error_max_ns) {
         gate_decide(o, GATE_INCONCLUSIVE,
                     "an agent's clock is not known well enough against the collector's");
@@ -179,21 +243,29 @@ static int witness_failed(json_t *o, const struct corr *c, const struct fact_cha
     return 1;
 }
 
+/* An object that nobody's release or drill touched may have nothing to do with the product at all. */
+static void no_effect(json_t *o, const struct fact_change *ch) {
+    gate_decide(o, GATE_INCONCLUSIVE,
+                "the change changed nothing that can be seen through the gateway: same tools, same "
+                "configuration");
+    if (!ch->revision && !ch->drill)
+        (void)json_object_set_new(o, "weak", json_true());
+}
+
 /* What was changed did not show, or not everywhere. True when a reason was given. */
 static int effect_unproven(json_t *o, const struct facts *f, const struct fact_change *ch) {
-    int64_t replicas = gateway_replicas(f, ch->begin_lo);
     if (!f->catalogue_seen && !f->configuration_seen)
         gate_decide(o, GATE_INCONCLUSIVE,
                     "neither a tool catalogue nor the product's configuration was read: add targets and "
                     "documents to the agent's configuration");
     else if (!ch->effective)
+        no_effect(o, ch);
+    else if (ch->tools_unknown)
         gate_decide(o, GATE_INCONCLUSIVE,
-                    "the change changed nothing that can be seen through the gateway: same tools, same "
-                    "configuration");
-    else if (replicas > 1)
-        gate_decide(o, GATE_INCONCLUSIVE,
-                    "%s has %lld replicas, and this version witnesses the switch of one only", f->gateway,
-                    (long long)replicas);
+                    "the names of the tools before or after the change are not known: the catalogue is too "
+                    "long, or its record is missing");
+    else if (replicas_unproven(o, f, ch))
+        return 1;
     else if (!ch->added_called)
         gate_decide(o, GATE_INCONCLUSIVE,
                     "the added tool %s was listed, but no call proved that it works: add a probe for it",
@@ -214,6 +286,7 @@ static int too_few(json_t *o, const struct corr *c, const struct fact_change *ch
                     "`pilotgate drill`, or raise in_flight and the calls' duration",
                     (unsigned long long)ch->in_flight[k], kinds[k], need);
         (void)json_object_set_new(o, "too_few", json_true());
+        (void)json_object_set_new(o, "weak", json_true());
         return 1;
     }
     return 0;
@@ -229,9 +302,12 @@ static void judge(json_t *o, const struct corr *c, const struct facts *f, const 
     else if (c->at_ns < ch->window_to)
         gate_decide(o, GATE_PENDING, "not settled: the window closes at %s",
                     when_format(ch->window_to, 0, t));
+    else if (ch->ending_pod && !ch->n_unwitnessed)
+        gate_decide(o, GATE_PENDING, "not settled: %s was told to end and is not gone yet", ch->ending_pod);
     else if (ch->unattributed)
         gate_decide(o, GATE_INCONCLUSIVE,
-                    "%llu calls were lost for reasons that may lie outside the gateway (control probe, 429)",
+                    "%llu calls were lost for reasons that may lie outside the gateway (control probe, 429, "
+                    "uninstall)",
                     (unsigned long long)ch->unattributed);
     else if (!witness_failed(o, c, ch) && !effect_unproven(o, f, ch) && !too_few(o, c, ch))
         gate_decide(o, GATE_PASS,
@@ -241,7 +317,7 @@ static void judge(json_t *o, const struct corr *c, const struct facts *f, const 
 }
 
 json_t *gate_change(const struct corr *c, const struct facts *f, const struct fact_change *ch) {
-    json_t *o = json_pack("{s:s, s:s, s:s, s:[]}", "id", ch->id, "verdict", "", "reason", "", "evidence");
+    json_t *o = json_pack("{s:s, s:s, s:s, s:{}}", "id", ch->id, "verdict", "", "reason", "", "evidence");
     if (!o)
         return NULL;
     add_window(o, ch);
@@ -251,14 +327,16 @@ json_t *gate_change(const struct corr *c, const struct facts *f, const struct fa
     (void)json_object_set_new(o, "measured", measured_json(c, ch));
     (void)json_object_set_new(o, "lost", lost_json(f, ch));
     (void)json_object_set_new(o, "unwitnessed", spans_json(ch));
-    (void)json_object_set_new(o, "qualifies", json_boolean(gate_change_qualifies(f, ch)));
     if (ch->drill)
         (void)json_object_set_new(o, "drill", json_string(ch->drill));
-    if (gate_change_qualifies(f, ch))
-        judge(o, c, f, ch);
+    const char *why_not = no_change(f, ch);
+    (void)json_object_set_new(o, "qualifies", json_boolean(!why_not));
+    if (why_not)
+        gate_decide(o, GATE_PENDING, "%s", why_not);
     else
-        gate_decide(o, GATE_PENDING, "the install; not a change of a configuration");
+        judge(o, c, f, ch);
     for (size_t i = 0; i < ch->n_lost; i++)
         gate_cite(o, f, ch->lost[i].ref);
+    gate_seal(o);
     return o;
 }

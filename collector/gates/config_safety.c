@@ -2,9 +2,10 @@
  *
  * Every qualifying change is judged alone (change.c). For the stage: any FAIL fails; every change must
  * have settled; PASS needs enough clean units over all passing changes to rule out the rubric's drop
- * rate. A change that could not be judged keeps the stage INCONCLUSIVE until a later drill passes, with one
- * exception: a change with too few calls in flight proves nothing either way and only counts when nothing
- * else was seen. All of them stay displayed. */
+ * rate. A change that could not be judged keeps the stage INCONCLUSIVE until a later drill passes, except a
+ * weak one: with too few calls in flight, or of an object that no release or drill touched and that changed
+ * nothing at the gateway. It proves nothing either way and only counts when nothing else was seen. All of
+ * them stay displayed. */
 #include <stdio.h>
 
 #include "base/js.h"
@@ -38,7 +39,7 @@ static void count(struct tally *t, const json_t *change) {
     case GATE_INCONCLUSIVE:
     default:
         t->inconclusive++;
-        if (js_bool(change, "too_few", false))
+        if (js_bool(change, "weak", false))
             t->weak = change;
         else
             t->undecided = change;
@@ -88,8 +89,11 @@ json_t *gate_config_safety(const struct corr *c, const struct facts *f) {
         if (!gate_change_qualifies(f, &f->changes[i]))
             continue;
         json_t *change = gate_change(c, f, &f->changes[i]);
-        if (!change)
-            continue;
+        if (!change) { /* a change that is left out might be the one that fails */
+            gate_decide(o, GATE_INCONCLUSIVE, "out of memory while the changes were judged");
+            json_decref(changes);
+            return o;
+        }
         (void)json_array_append_new(changes, change);
         count(&t, change);
         for (size_t s = 0; s < f->changes[i].n_signs; s++)

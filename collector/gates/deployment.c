@@ -33,6 +33,35 @@ static struct moment first_phase(const struct facts *f, int kind, const char *re
     return m;
 }
 
+/* The first call to succeed once the clock ran; one before a mark belongs to an earlier attempt. */
+static struct moment first_call(const struct facts *f, const struct moment *t0, int *ret_earlier) {
+    struct moment m = {0};
+    *ret_earlier = 0;
+    for (size_t i = 0; i < f->n_phases; i++) {
+        const struct fact_phase *p = &f->phases[i];
+        if (p->kind != PILOTGATE__PHASE__KIND__KIND_FIRST_CALL || strcmp(p->p->reason, "custom-server") != 0)
+            continue;
+        if (p->hi <= t0->lo)
+            *ret_earlier = 1;
+        else
+            earlier(&m, p->lo, p->hi, p->ref, (int)p->p->bound);
+    }
+    return m;
+}
+
+/* When the first agent of the stage began to tell; INT64_MAX: none did. */
+static int64_t witnessed_from(const struct facts *f) {
+    int64_t from = INT64_MAX;
+    for (size_t i = 0; i < f->ev->records.n; i++) {
+        const struct ev_record *r = &f->ev->records.items[i];
+        int64_t error;
+        int64_t t = facts_clock(f->ev, r->stream, r->r->wall_ns, &error);
+        if (t < from && facts_has_stream(f, r->stream))
+            from = t;
+    }
+    return from;
+}
+
 /* The last time that this happened to a pod before the moment `until`: "all pods scheduled". */
 static struct moment last_phase_before(const struct facts *f, int kind, const struct moment *until) {
     struct moment m = {0};
@@ -64,10 +93,11 @@ static const json_t *t0_mark(const struct facts *f) {
     const json_t *found = NULL;
     size_t i;
     json_t *m;
-    json_array_foreach(f->ev->marks, i, m) {
+    json_array_foreach(f->ev->marks, i, m) { /* the one that was said last */
         if (strcmp(js_str(m, "stage", ""), f->stage) == 0 && strcmp(js_str(m, "what", ""), "t0") == 0 &&
             *js_str(m, "by", ""))
-            found = m;
+            if (!found || js_int(m, "said_ns", 0) >= js_int(found, "said_ns", 0))
+                found = m;
     }
     return found;
 }
@@ -153,42 +183,85 @@ static struct moment find_t0(const struct facts *f, json_t *o, int *ret_namespac
         t0.lo = t0.hi = at;
         t0.ref.seq = 0;
         *ret_namespace_known = 1;
+        (void)json_object_set_new(o, "t0_marked", json_string(js_str(mark, "at", "")));
         (void)json_object_set_new(o, "t0_set_by", json_string(js_str(mark, "by", "")));
     }
     return t0;
 }
 
-static void decide(json_t *o, const struct corr *c, const struct facts *f, const struct moment *t0,
-                   const struct moment *call, int namespace_known) {
+struct deployment {
+    struct moment t0, call;
+    int namespace_known, marked;
+    int earlier_call; /* one succeeded before the clock started */
+    int clock_known;  /* of the agent that made the call */
+};
+
+/* Late, but was it the product or the witness? True when a verdict was given. */
+static int too_late(json_t *o, const struct corr *c, const struct facts *f, const struct deployment *d,
+                    const char *allowed) {
     int64_t limit = c->rubric.rules.deployment_limit_ns;
     char took[WHEN_TEXT_MAX];
-    char allowed[WHEN_TEXT_MAX];
-    (void)when_format_duration(limit, allowed);
-    if (t0->hi == 0 || f->n_revisions == 0)
-        gate_decide(o, GATE_PENDING, "no Helm release was seen in this stage yet");
-    else if (call->hi == 0 && c->at_ns - t0->lo > limit)
+    int64_t at_least = (d->call.hi ? d->call.lo : c->at_ns) - d->t0.hi;
+    int64_t at_most = (d->call.hi ? d->call.hi : c->at_ns) - d->t0.lo;
+    if (at_most < limit || (!d->call.hi && at_least <= limit))
+        return 0;
+    if (witnessed_from(f) > d->t0.lo + limit)
+        gate_decide(o, GATE_INCONCLUSIVE,
+                    "the first agent came only %s after the clock started, so nobody saw whether a call "
+                    "succeeded within %s: `pilotgate mark --name t0` for an attempt that is watched",
+                    when_format_duration(witnessed_from(f) - d->t0.lo, took), allowed);
+    else if (!d->call.hi)
         gate_decide(o, GATE_FAIL, "no successful call to the custom server through the gateway within %s",
                     allowed);
-    else if (call->hi == 0)
+    else if (at_least < limit)
+        gate_decide(o, GATE_INCONCLUSIVE, "the clocks are too coarse to say whether it took %s", allowed);
+    else
+        gate_decide(o, GATE_FAIL,
+                    "%s from clean namespace to the first successful tool call; the limit is %s",
+                    when_format_duration(at_least, took), allowed);
+    return 1;
+}
+
+static int no_call_yet(json_t *o, const struct deployment *d) {
+    if (d->call.hi)
+        return 0;
+    if (d->earlier_call)
+        gate_decide(o, GATE_INCONCLUSIVE,
+                    "the first successful call came before the clock started%s: start the agents anew "
+                    "(`kubectl rollout restart`) so that they tell of their first call again",
+                    d->marked ? " (t0 was set by a mark)" : "");
+    else
         gate_decide(
             o, GATE_PENDING,
             "no successful call to the custom server through the gateway yet: a probe of a target with "
             "custom_server: true must get its expected answer");
+    return 1;
+}
+
+static void decide(json_t *o, const struct corr *c, const struct facts *f, const struct deployment *d) {
+    char took[WHEN_TEXT_MAX];
+    char allowed[WHEN_TEXT_MAX];
+    (void)when_format_duration(c->rubric.rules.deployment_limit_ns, allowed);
+    if (d->t0.hi == 0 || f->n_revisions == 0)
+        gate_decide(o, GATE_PENDING, "no Helm release was seen in this stage yet");
+    else if (d->call.hi && !d->clock_known)
+        gate_decide(o, GATE_INCONCLUSIVE,
+                    "the clock of the agent that made the first call is not known against the collector's");
+    else if (!d->earlier_call && too_late(o, c, f, d, allowed))
+        return;
+    else if (no_call_yet(o, d))
+        return;
     else if (!release_deployed(f).hi)
         gate_decide(o, GATE_PENDING, "the Helm release was not seen deployed yet");
-    else if (!namespace_known)
+    else if (!d->namespace_known)
         gate_decide(
             o, GATE_INCONCLUSIVE,
             "the namespace's creation could not be read, so the clock's start is not known: allow get "
             "on the namespace, or `pilotgate mark --name t0`");
-    else if (call->hi - t0->lo < limit)
-        gate_decide(o, GATE_PASS,
-                    "%s from clean namespace to the first successful tool call; the limit is %s",
-                    when_format_duration(call->hi - t0->lo, took), allowed);
     else
-        gate_decide(o, GATE_FAIL,
-                    "%s from clean namespace to the first successful tool call; the limit is %s",
-                    when_format_duration(call->lo - t0->lo, took), allowed);
+        gate_decide(o, GATE_PASS, "%s from %s to the first successful tool call; the limit is %s",
+                    when_format_duration(d->call.hi - d->t0.lo, took),
+                    d->marked ? "the marked t0" : "clean namespace", allowed);
 }
 
 json_t *gate_helm_deployment(const struct corr *c, const struct facts *f) {
@@ -198,18 +271,23 @@ json_t *gate_helm_deployment(const struct corr *c, const struct facts *f) {
     o = gate_stage(f, GATE_PENDING, "%s", "");
     if (!o)
         return NULL;
-    int namespace_known;
-    struct moment t0 = find_t0(f, o, &namespace_known);
-    struct moment call = first_phase(f, PILOTGATE__PHASE__KIND__KIND_FIRST_CALL, "custom-server");
-    decide(o, c, f, &t0, &call, namespace_known);
-    if (t0.hi) {
-        gate_set_time(o, "t0", t0.lo);
-        (void)json_object_set_new(o, "phases", steps_json(f, o, &t0, &call));
+    struct deployment d = {0};
+    int64_t error = 0;
+    d.t0 = find_t0(f, o, &d.namespace_known);
+    d.marked = json_object_get(o, "t0_set_by") != NULL;
+    d.call = first_call(f, &d.t0, &d.earlier_call);
+    if (d.call.hi)
+        (void)facts_clock(f->ev, d.call.ref.stream, d.call.lo, &error);
+    d.clock_known = error >= 0;
+    decide(o, c, f, &d);
+    if (d.t0.hi) {
+        gate_set_time(o, "t0", d.t0.lo);
+        (void)json_object_set_new(o, "phases", steps_json(f, o, &d.t0, &d.call));
     }
     (void)json_object_set_new(o, "installs", attempts_json(f));
-    if (t0.hi && call.hi) {
+    if (d.t0.hi && d.call.hi) {
         json_t *m = json_object_get(o, "measured");
-        gate_set_seconds(m, "seconds", call.hi - t0.lo);
+        gate_set_seconds(m, "seconds", d.call.hi - d.t0.lo);
         gate_set_seconds(m, "limit_s", c->rubric.rules.deployment_limit_ns);
     }
     return o;

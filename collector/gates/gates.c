@@ -48,7 +48,7 @@ void gate_decide(json_t *object, enum gate_verdict v, const char *fmt, ...) {
 }
 
 json_t *gate_stage(const struct facts *f, enum gate_verdict v, const char *fmt, ...) {
-    json_t *o = json_pack("{s:s, s:s, s:s, s:[], s:{}}", "stage", f->stage, "verdict", "", "reason", "",
+    json_t *o = json_pack("{s:s, s:s, s:s, s:{}, s:{}}", "stage", f->stage, "verdict", "", "reason", "",
                           "evidence", "measured");
     if (!o)
         return NULL;
@@ -63,15 +63,25 @@ void gate_cite(json_t *object, const struct facts *f, struct fact_ref ref) {
     if (ref.seq == 0)
         return;
     char text[WIRE_REF_MAX];
-    json_t *list = json_object_get(object, "evidence");
+    json_t *set = json_object_get(object, "evidence");
     (void)facts_ref(f->ev, ref, text);
-    size_t i;
+    if (!json_object_get(set, text)) /* the order of the first citation stays */
+        (void)json_object_set_new(set, text, json_true());
+}
+
+void gate_seal(json_t *object) {
+    const json_t *set = json_object_get(object, "evidence");
+    json_t *list = json_array();
+    const char *text;
     json_t *v;
-    json_array_foreach(list, i, v) {
-        if (strcmp(json_string_value(v), text) == 0)
-            return;
+    if (!json_is_object(set) || !list) {
+        json_decref(list);
+        return;
     }
-    (void)json_array_append_new(list, json_string(text));
+    json_object_foreach((json_t *)set, text, v) {
+        (void)json_array_append_new(list, json_string(text));
+    }
+    (void)json_object_set_new(object, "evidence", list);
 }
 
 void gate_set_time(json_t *object, const char *key, int64_t ns) {
@@ -138,6 +148,7 @@ static json_t *judge_stages(const struct corr *c, const struct rubric_gate *g) {
                 o = evaluators[i].judge(c, &c->stages[s]);
         if (!o)
             o = gate_stage(&c->stages[s], GATE_PENDING, "%s", g->pending);
+        gate_seal(o);
         (void)json_array_append_new(stages, o);
     }
     return stages;

@@ -8,11 +8,13 @@ enum gate_verdict { GATE_PASS, GATE_PENDING, GATE_INCONCLUSIVE, GATE_FAIL }; /* 
 const char *gate_verdict_name(enum gate_verdict v);
 enum gate_verdict gate_verdict_of(const json_t *object); /* its "verdict" member */
 
-/* {"stage","verdict","reason","evidence":[],"measured":{}} */
+/* {"stage","verdict","reason","evidence":{},"measured":{}} */
 json_t *gate_stage(const struct facts *f, enum gate_verdict v, const char *fmt, ...) PRINTF_LIKE(3, 4);
 /* Replaces verdict and reason of a stage or change object. */
 void gate_decide(json_t *object, enum gate_verdict v, const char *fmt, ...) PRINTF_LIKE(3, 4);
-void gate_cite(json_t *object, const struct facts *f, struct fact_ref ref); /* adds to "evidence", once */
+/* Adds to "evidence", once. It is a set until gate_seal makes it the document's array. */
+void gate_cite(json_t *object, const struct facts *f, struct fact_ref ref);
+void gate_seal(json_t *object);
 
 void gate_set_time(json_t *object, const char *key, int64_t ns); /* RFC 3339, ms */
 void gate_set_seconds(json_t *object, const char *key, int64_t ns);
@@ -23,6 +25,7 @@ json_t *gate_unjudgeable(const struct facts *f, int need_release);
 
 /* One change with its own verdict, exposure and lost calls. */
 json_t *gate_change(const struct corr *c, const struct facts *f, const struct fact_change *change);
+/* False for installs and uninstalls, and for what came before the product was in service. */
 int gate_change_qualifies(const struct facts *f, const struct fact_change *change);
 
 json_t *gate_helm_deployment(const struct corr *c, const struct facts *f);

@@ -68,12 +68,31 @@ int store_sessions(struct store *s, store_session_fn *fn, void *ctx, struct err 
 
 /* ---- refusals */
 
+static int count_refusals(struct store *s, int64_t *ret, struct err *e) {
+    sqlite3_stmt *st = NULL;
+    int r = store_prepare(s, "SELECT count(*) FROM refusal", &st, e);
+    if (r < 0)
+        return r;
+    if (sqlite3_step(st) == SQLITE_ROW)
+        *ret = sqlite3_column_int64(st, 0);
+    else
+        r = store_fail(s, e, "cannot read the refusals");
+    sqlite3_finalize(st);
+    return r;
+}
+
+/* Sorting the table costs milliseconds, and strangers decide how often a row is new: it is done once for
+ * many rows, and leaves room for as many. */
 static int bound_refusals(struct store *s, struct err *e) {
     char sql[256];
+    int64_t n = 0;
+    int r = count_refusals(s, &n, e);
+    if (r < 0 || n <= STORE_REFUSALS_MAX)
+        return r;
     (void)snprintf(sql, sizeof sql,
                    "DELETE FROM refusal WHERE (key, reason) IN (SELECT key, reason FROM refusal "
                    "ORDER BY last_ns DESC LIMIT -1 OFFSET %d)",
-                   STORE_REFUSALS_MAX);
+                   STORE_REFUSALS_MAX * 3 / 4);
     return store_exec(s, sql, "cannot write a refusal", e);
 }
 

@@ -155,7 +155,7 @@ struct store_refusal {
 int store_put_refusal(struct store *s, const char *key, const char *reason, int64_t now_ns,
                       struct err *e) MUST_CHECK;
 /* The same, count at once (ingest gathers them for a second, so that a storm is not a storm of writes).
- * At most 1000 rows are kept; the oldest go first. */
+ * At most 1000 rows are kept; the oldest go first, some hundred at once. */
 int store_add_refusals(struct store *s, const struct store_refusal *row, struct err *e) MUST_CHECK;
 typedef int store_refusal_fn(void *ctx, const struct store_refusal *row);
 int store_refusals(struct store *s, store_refusal_fn *fn, void *ctx, struct err *e) MUST_CHECK;

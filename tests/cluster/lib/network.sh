@@ -66,7 +66,16 @@ connect_node() {
     echo "link set eth0 up"
     echo "route add default via $NET.0.1"
     pod_routes "$node"
+    service_routes
   } | in_net "$node" ip -batch -
+}
+
+# What a pod sends to a Service is rewritten before it is routed. What is not, since kube-proxy has no rule for it
+# yet, must go nowhere: otherwise it would run in circles, and the kernel would remember the connection as one that
+# is not rewritten, also for a later one from the same port.
+service_routes() {
+  echo "rule add iif cni0 lookup 100"
+  echo "route add unreachable $NET.96.0/24 table 100"
 }
 
 # Removes the host's end of the link, which is known by its alias.

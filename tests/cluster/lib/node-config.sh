@@ -83,8 +83,6 @@ END
 }
 
 # bindAddress: without it the proxy asks for its Node object first, and backs off 1, 2, 4 s.
-# syncPeriod: while it replaces the rules, which it does at every change and otherwise every 30 s for nothing, a
-# new connection to a Service is refused now and then.
 # conntrack: those sysctls are the host's, and read-only in a network namespace.
 proxy_config() {
   local node=$1
@@ -99,7 +97,7 @@ bindAddress: $(node_address "$node")
 healthzBindAddress: 0.0.0.0:10256
 oomScoreAdj: 0
 conntrack: {maxPerCore: 0, min: 0, tcpEstablishedTimeout: 0s, tcpCloseWaitTimeout: 0s}
-iptables: {minSyncPeriod: 100ms, syncPeriod: 24h}
+iptables: {minSyncPeriod: 100ms, syncPeriod: 30s}
 END
 }
 

@@ -12,7 +12,7 @@
  *
  * Blocks are closed after one second, or WIRE_BLOCK_CALLS_MAX calls.
  * Protocol facts: MCP specification 2025-11-25, basic/transports and basic/lifecycle.
- * Limits: an answer MCP_ANSWER_MAX bytes, an SSE line MCP_SSE_LINE_MAX.
+ * Limits: an answer MCP_ANSWER_MAX bytes, an SSE line MCP_SSE_LINE_MAX, all answers under way 64 MiB.
  */
 #pragma once
 

@@ -79,6 +79,14 @@ static bool is_event_stream(CURL *easy) {
     return type && strncasecmp(type, "text/event-stream", 17) == 0;
 }
 
+/* Counts what the exchange holds now; false: all together hold too much. */
+static bool count_held(struct mcp_xfer *x) {
+    size_t now = x->answer.cap + x->sse.line.cap + x->sse.data.cap;
+    x->transport->held += now - x->held; /* may be negative: unsigned numbers wrap back */
+    x->held = now;
+    return x->transport->held <= MCP_HELD_MAX;
+}
+
 size_t mcp_xfer_on_body(char *bytes, size_t size, size_t n, void *ctx) {
     struct mcp_xfer *x = ctx;
     size_t len = size * n;
@@ -90,6 +98,8 @@ size_t mcp_xfer_on_body(char *bytes, size_t size, size_t n, void *ctx) {
         return len;
     x->is_sse = x->rpc && status < 300 && (x->is_sse || is_event_stream(x->easy));
     int r = x->is_sse ? mcp_sse_feed(&x->sse, bytes, len, on_event, x) : buf_add(&x->answer, bytes, len);
+    if (!count_held(x) && r >= 0)
+        r = -EMSGSIZE;
     x->overflow = r == -EMSGSIZE;
     return r < 0 ? 0 : len;
 }
@@ -198,6 +208,7 @@ void mcp_xfer_clear(struct mcp_xfer *x) {
     if (!x->transport)
         return;
     linger_leave(x);
+    x->transport->held -= x->held;
     if (x->easy) {
         (void)curl_multi_remove_handle(x->transport->multi, x->easy);
         curl_easy_cleanup(x->easy);

@@ -23,6 +23,7 @@
 
 #define MCP_LINGER_NS 200000000LL
 #define MCP_TOKEN_MAX (16u << 10)
+#define MCP_HELD_MAX (64u << 20) /* of all answers under way: a hostile server must not take the memory */
 #define MCP_CONNECT_MAX_NS 10000000000LL
 
 /* A bearer token in a file, read again when the file changes. path NULL: none. */
@@ -41,6 +42,7 @@ struct mcp_socket {
 
 struct mcp_transport {
     CURLM *multi;
+    size_t held;                /* bytes of answers under way, of all exchanges */
     struct mcp_socket *sockets; /* the open ones; n_sockets of cap_sockets */
     size_t n_sockets, cap_sockets;
     uint32_t last_connection;
@@ -81,6 +83,7 @@ struct mcp_xfer {
     CURLcode code;
     struct mcp_sse sse;
     struct buf answer;
+    size_t held;     /* its share of the transport's */
     json_t *message; /* the envelope that answers id */
     enum mcp_answer kind;
     int64_t rpc_code;

@@ -46,8 +46,14 @@ static enum MHD_Result reply(struct MHD_Connection *c, unsigned status, const ch
     return result;
 }
 
+#define HUGE_BYTES (3 << 20)
+
 static ssize_t on_stream(void *ctx, uint64_t at, char *out, size_t max) {
     struct stream *t = ctx;
+    if (at < t->len && !*t->text) {
+        memset(out, ' ', t->len - at < max ? t->len - at : max);
+        return (ssize_t)(t->len - at < max ? t->len - at : max);
+    }
     if (at < t->len) {
         size_t n = t->len - at < max ? t->len - at : max;
         memcpy(out, t->text + at, n);
@@ -66,8 +72,8 @@ static enum MHD_Result stream(struct fault_server *s, struct MHD_Connection *c, 
                               int64_t size, const char *text, bool cut, bool open) {
     struct stream *t = calloc(1, sizeof *t);
     *t = (struct stream){.server = s, .cut = cut, .open = open};
-    (void)snprintf(t->text, sizeof t->text, "%s", text);
-    t->len = strlen(t->text);
+    (void)snprintf(t->text, sizeof t->text, "%s", text ? text : "");
+    t->len = text ? strlen(t->text) : HUGE_BYTES;
     struct MHD_Response *r = MHD_create_response_from_callback(size < 0 ? MHD_SIZE_UNKNOWN : (uint64_t)size,
                                                                1024, on_stream, t, free);
     (void)MHD_add_response_header(r, "Content-Type", type);
@@ -172,6 +178,8 @@ static enum MHD_Result answer_call(struct fault_server *s, struct MHD_Connection
         return reply(c, 200, "application/json", NULL, "<html>");
     case FAULT_EMPTY:
         return reply(c, 202, NULL, NULL, "");
+    case FAULT_HUGE:
+        return stream(s, c, "application/json", HUGE_BYTES * 2, NULL, false, true);
     default:
         return reply(c, 200, "application/json", NULL, answer);
     }

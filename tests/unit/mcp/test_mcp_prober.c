@@ -259,6 +259,22 @@ static void test_faults(void **state) {
     }
 }
 
+static bool some_malformed(const struct witness *w, int n) {
+    return witness_calls(w, OUT(MALFORMED), 0) >= n;
+}
+
+/* Many answers, each within its limit, would take all memory together. */
+static void test_answers_that_fill_the_memory(void **state) {
+    struct scene *s = *state;
+    fault_set(&s->server, FAULT_HUGE, 0);
+    s->probe.in_flight = 60;
+    s->probe.connection = CONFIG_CONNECTION_NEW;
+    s->probe.timeout = 20 * WHEN_S;
+    begin(s);
+    assert_true(witness_wait(&s->witness, some_malformed, 1));
+    mcp_stop(&s->mcp, 0);
+}
+
 /* libcurl alone would send such a call again and report success. */
 static void test_reused_closed_is_not_sent_again(void **state) {
     struct scene *s = *state;
@@ -617,6 +633,7 @@ int main(void) {
         T(test_no_sessions),
         T(test_connection_kinds),
         T(test_faults),
+        T(test_answers_that_fill_the_memory),
         T(test_reused_closed_is_not_sent_again),
         T(test_session_lost),
         T(test_refused),

@@ -28,7 +28,8 @@ static const struct conf_key target_keys[] = {
     {"url", CONF_STRING, AT(url), .required = true,
      .doc = "Endpoint, http(s)://host:port/path, without user and password."},
     {"era", CONF_ENUM, AT(era), .fallback = "auto", .choices = eras,
-     .doc = "Protocol era: legacy has sessions (up to 2025-11-25), modern has none (2026-07-28), auto asks."},
+     .doc = "Protocol era: legacy has sessions (up to 2025-11-25), and auto is legacy; modern (2026-07-28) "
+            "is refused by this version."},
     {"control", CONF_BOOL, AT(control), .fallback = "false",
      .doc = "The target lies past the gateway, straight at the tool server: its calls tell a drop of the "
             "gateway "
@@ -123,7 +124,7 @@ static const struct conf_key keys[] = {
     {"kube.own_release", CONF_STRING, AT(kube.own_release), .fallback = "pilotgate",
      .doc = "Helm release of pilotgate itself, which is left out of every comparison."},
     {"kube.lease", CONF_STRING, AT(kube.lease), .fallback = "",
-     .doc = "Lease that elects the one agent for stage-scoped work; empty: every agent does it."},
+     .doc = "Keep it empty: this version elects nobody, and every agent does the stage-scoped work."},
     {"spool.dir", CONF_PATH, AT(spool.dir), .fallback = "/var/lib/pilotgate/spool",
      .doc = "Folder for records that the collector does not have yet."},
     {"spool.quota", CONF_BYTES, AT(spool.quota), .fallback = "256MiB", .min = 16 << 20, .max = 1ll << 40,

@@ -47,13 +47,21 @@ static void on_load(void *ctx, int64_t ttl_ns) {
     (void)pthread_mutex_unlock(&a->mcp_lock);
 }
 
-/* Sources do not log. What they may not read they tell in a record, once for each reason. */
+/* Sources do not log; what they may not read they tell in a record, when it is so and for each kind. Here one
+ * reason is said once, also when it keeps several kinds from being read. */
+static void say_unreadable(const Pilotgate__Object *o) {
+    static _Thread_local char said[WIRE_TEXT_MAX + 1]; /* every source has a thread of its own */
+    if (strcmp(said, o->reason) == 0)
+        return;
+    (void)snprintf(said, sizeof said, "%s", o->reason);
+    log_warn("%s %s cannot be read: %s", o->kind, o->name, o->reason);
+}
+
 static void emit_and_say(void *ctx, Pilotgate__Record *r) {
     const struct agent *a = ctx;
     if (r->body_case == PILOTGATE__RECORD__BODY_OBJECT &&
         r->object->op == PILOTGATE__OBJECT__OP__OP_UNREADABLE)
-        log_warn("%s%s%s cannot be read: %s", r->object->kind, *r->object->name ? " " : "", r->object->name,
-                 r->object->reason);
+        say_unreadable(r->object);
     emit_record(journal_emit(a->journal), r);
 }
 

@@ -11,7 +11,6 @@ import json
 import os
 import pathlib
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -183,11 +182,10 @@ def test_helm_deployment_with_its_phases(pilot, stage):
     assert verdict["verdict"] == "PASS" and verdict["evidence"]
     phases = {p["phase"]: p for p in verdict["phases"]}
     assert all(p["seen"] for p in phases.values()), verdict["phases"]
-    order = ["namespace created", "release created", "containers started", "release deployed",
-             "first successful call to the custom server, through the gateway"]
-    since = [phases[name]["since_t0_s"] for name in order]
-    slack = [phases[name]["precision_s"] for name in order]
-    assert all(a <= b + s for a, b, s in zip(since, since[1:], slack)), since  # the API tells whole seconds
+    for one, other in (("namespace created", "release created"), ("release created", "containers started"),
+                       ("release created", "release deployed"), ("containers started", "first tool listed")):
+        slack = phases[other]["precision_s"] + phases[one]["precision_s"]  # the API tells whole seconds
+        assert phases[one]["since_t0_s"] <= phases[other]["since_t0_s"] + slack, (one, other, verdict["phases"])
     assert 0 < verdict["measured"]["seconds"] < 600
     assert verdict["measured"]["limit_s"] == 86400
     assert all(p["evidence"].startswith(stage) for p in phases.values())
@@ -362,8 +360,10 @@ def test_secrets_that_may_not_be_read(live):
 
 def test_nothing_stays_of_the_clusters(pilot):
     """Last: taken down by the test itself, so that it can look."""
-    assert shutil.which("ip")
+    indexes = re.findall(r"INDEX=(\d+)", run(CLUSTER / "cluster", "ls").stdout)
+    assert len(indexes) == 2
     done = run(CLUSTER / "both", "down", bound=120)
     assert done.returncode == 0, done
     assert run(CLUSTER / "cluster", "ls").stdout == ""
-    wait_until(lambda: "pglab" not in run("ip", "-o", "link").stdout, 20, "the clusters' links are gone")
+    ours = re.compile(rf"pglab({'|'.join(indexes)})\D")
+    wait_until(lambda: not ours.search(run("ip", "-o", "link").stdout), 20, "the clusters' links are gone")

@@ -59,14 +59,16 @@ static const struct fact_tool *find_tool(const struct fact_tool *tools, size_t n
     return NULL;
 }
 
-/* Calls to a tool that comes or goes say nothing, until the added one is there everywhere. The change that
- * brings or takes it may be another one, whose window overlaps. */
+/* Calls to a tool that comes or goes say nothing, until the added one is there everywhere: also on connections
+ * that were kept from before, where the old configuration may serve once more. The change that brings or takes
+ * it may be another one, whose window overlaps. */
 static int is_excluded(const struct facts *f, const struct call *k) {
     for (const struct fact_change *c = f->changes; c < f->changes + f->n_changes; c++) {
         if (!meets_window(c, k->start, k->end, k->error))
             continue;
         if (find_tool(c->removed, c->n_removed, k->tool, k->target) ||
-            (k->start - k->error <= c->last_hi && find_tool(c->added, c->n_added, k->tool, k->target)))
+            (k->start - k->error <= c->last_hi + f->keep_alive_ns &&
+             find_tool(c->added, c->n_added, k->tool, k->target)))
             return 1;
     }
     return 0;

@@ -8,14 +8,13 @@
 
 int show_facts(const struct cli *c, struct store *s, struct corr *ret, struct err *e) {
     uint64_t commit = 0;
-    if (c->at_ns) {
-        int r = store_commit_at(s, c->at_ns, &commit, e);
-        if (r < 0)
-            return r;
-        if (commit == 0)
-            return err_set(e, -ENOENT, "the store has nothing from before --at; name a later time");
-    }
-    return corr_load(s, commit, c->at_ns ? c->at_ns : when_wall_ns(), ret, e);
+    int64_t at = c->at_ns ? c->at_ns : when_wall_ns();
+    int r = store_commit_at(s, at, &commit, e);
+    if (r < 0)
+        return r;
+    if (commit == 0 && c->at_ns)
+        return err_set(e, -ENOENT, "the store has nothing from before --at; name a later time");
+    return corr_load(s, commit, at, ret, e); /* now, too, is a time: `--at` it gives the same commit */
 }
 
 int cli_verdicts(const struct cli *c, struct store *s, json_t **ret, struct err *e) {

@@ -239,7 +239,9 @@ int corr_load(struct store *s, uint64_t commit, int64_t at_ns, struct corr *ret,
     else
         r = store_newest_commit(s, &c.commit, &c.ev.commit_at_ns, e);
     c.ev.commit = c.commit;
-    if (r == 0)
+    if (r == 0 && c.commit == 0) /* an empty store: to the store, commit 0 would be whatever comes next */
+        r = rubric_load(NULL, &c.rubric, e);
+    else if (r == 0)
         r = load_all(s, &c, e);
     if (r < 0) {
         corr_free(&c);

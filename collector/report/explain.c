@@ -81,8 +81,9 @@ static void lost_calls(const struct report *r, const json_t *list) {
                       js_str(l, "reading", ""), js_str(l, "call", "?"), js_str(l, "probe", ""),
                       js_str(l, "start", ""), json_number_value(js_at(l, "seconds")),
                       js_str(l, "outcome", ""));
-        (void)fprintf(r->to, "                 how far: %s; why it counts: %s\n",
-                      js_str(l, "how_far", "not known"), js_str(l, "why", ""));
+        (void)fprintf(r->to, "                 %s; %s\n",
+                      *js_str(l, "how_far", "") ? js_str(l, "how_far", "") : "how far it got is not known",
+                      js_str(l, "why", ""));
     }
     rest_line(r, n);
 }
@@ -99,18 +100,21 @@ static void spans(const struct report *r, const json_t *list) {
 static void change_signs(const struct report *r, const json_t *change) {
     size_t i;
     json_t *s;
+    char what[2 * WIRE_NAME_MAX + 2];
     (void)fputs("  signs\n", r->to);
     json_array_foreach(json_object_get(change, "signs"), i, s) {
-        (void)fprintf(r->to, "    %-20s %-28s %-8s %.8s -> %.8s  between %s and %s (node %s)\n",
-                      js_str(s, "kind", ""), js_str(s, "name", ""), js_str(s, "what", ""),
-                      js_str(s, "old", ""), js_str(s, "new", ""), js_str(s, "old_seen_until", ""),
+        (void)snprintf(what, sizeof what, "%s/%s", js_str(s, "kind", ""), js_str(s, "name", ""));
+        (void)fprintf(r->to, "    %-40s %-8s %.8s -> %.8s\n", what, js_str(s, "what", ""),
+                      *js_str(s, "old", "") ? js_str(s, "old", "") : "nothing",
+                      *js_str(s, "new", "") ? js_str(s, "new", "") : "nothing");
+        (void)fprintf(r->to, "      between %s and %s, told by node %s\n", js_str(s, "old_seen_until", ""),
                       js_str(s, "new_seen_from", ""), js_str(s, "node", ""));
     }
 }
 
 static void change_line(const struct report *r, const json_t *c) {
     (void)fprintf(r->to, "  %-24s", js_str(c, "id", ""));
-    report_verdict(r, js_bool(c, "qualifies", true) ? js_str(c, "verdict", "") : "(install)");
+    report_verdict(r, js_bool(c, "qualifies", true) ? js_str(c, "verdict", "") : "not judged");
     (void)fprintf(r->to, "  %s  ", js_str(c, "begin", ""));
     report_wrapped(r, js_str(c, "reason", ""), 2 + 24 + 12 + 2 + 24 + 2);
 }

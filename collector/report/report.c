@@ -115,6 +115,18 @@ static void gates_table(const struct report *r, const json_t *result) {
     }
 }
 
+/* Text of others inside a table: no cell ends early, no HTML begins, no line breaks. */
+static void markdown_cell(FILE *to, const char *s) {
+    for (; *s; s++) {
+        if (*s == '<')
+            (void)fputs("&lt;", to);
+        else if (*s == '|' || *s == '\\' || *s == '`')
+            (void)fprintf(to, "\\%c", *s);
+        else
+            (void)fputc((unsigned char)*s < 0x20 ? ' ' : *s, to);
+    }
+}
+
 static void gates_markdown(const struct report *r, const json_t *result) {
     (void)fprintf(r->to, "| Gate | Pass condition (verbatim) | Result | Evidence |\n|---|---|---|---|\n");
     size_t i;
@@ -122,8 +134,7 @@ static void gates_markdown(const struct report *r, const json_t *result) {
     json_array_foreach(json_object_get(result, "gates"), i, g) {
         (void)fprintf(r->to, "| %s | %s | %s | ", js_str(g, "title", ""), js_str(g, "pass", ""),
                       js_str(g, "verdict", ""));
-        for (const char *p = js_str(g, "summary", ""); *p; p++)
-            (void)fprintf(r->to, *p == '|' ? "\\|" : "%c", *p);
+        markdown_cell(r->to, js_str(g, "summary", ""));
         (void)fputs(" |\n", r->to);
     }
     (void)fprintf(r->to, "\nComputed at %s from commit %lld, rubric %s, %s.\n", js_str(result, "at", ""),
@@ -168,9 +179,38 @@ static void junit_case(FILE *to, const json_t *gate, const json_t *stage) {
     (void)fputs("</testcase>\n", to);
 }
 
+struct junit_count {
+    unsigned tests, failures, errors;
+};
+
+static void count_verdict(struct junit_count *n, const char *verdict) {
+    n->tests++;
+    n->failures += strcmp(verdict, "FAIL") == 0;
+    n->errors += strcmp(verdict, "FAIL") != 0 && strcmp(verdict, "PASS") != 0;
+}
+
+static void count_cases(const json_t *result, struct junit_count *n) {
+    size_t i;
+    size_t j;
+    json_t *g;
+    json_t *s;
+    json_array_foreach(json_object_get(result, "gates"), i, g) {
+        if (json_array_size(json_object_get(g, "stages")) == 0)
+            count_verdict(n, js_str(g, "verdict", ""));
+        json_array_foreach(json_object_get(g, "stages"), j, s) {
+            count_verdict(n, js_str(s, "verdict", ""));
+        }
+    }
+}
+
 /* What is not proven is an error: a build that waits for evidence must not go green without it. */
 static void gates_junit(const struct report *r, const json_t *result) {
-    (void)fputs("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"pilotgate\">\n", r->to);
+    struct junit_count n = {0};
+    count_cases(result, &n);
+    (void)fprintf(r->to,
+                  "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
+                  "<testsuite name=\"pilotgate\" tests=\"%u\" failures=\"%u\" errors=\"%u\">\n",
+                  n.tests, n.failures, n.errors);
     size_t i;
     size_t j;
     json_t *g;

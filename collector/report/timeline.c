@@ -11,8 +11,8 @@ static void bar(char out[TIMELINE_BAR + 1], int64_t from, int64_t to, int64_t t)
     memset(out, '.', TIMELINE_BAR);
     out[TIMELINE_BAR] = 0;
     double span = (double)(to > from ? to - from : 1);
-    int at = (int)((double)(t - from) / span * (TIMELINE_BAR - 1));
-    out[at < 0 ? 0 : at >= TIMELINE_BAR ? TIMELINE_BAR - 1 : at] = '#';
+    double at = t <= from ? 0 : t >= to ? 1 : (double)(t - from) / span;
+    out[(int)(at * (TIMELINE_BAR - 1))] = '#';
 }
 
 static void phase_line(const struct report *r, const struct fact_phase *p, int64_t from, int64_t to) {
@@ -37,13 +37,24 @@ static void change_line(const struct report *r, const struct fact_change *c, int
                   when_format_duration(c->begin_lo - from, since), line, "CHANGE", c->id, c->n_signs);
 }
 
+static int64_t begin_of(const struct facts *f) {
+    int64_t from = f->n_phases ? f->phases[0].lo : INT64_MAX;
+    return f->n_changes && f->changes[0].begin_lo < from ? f->changes[0].begin_lo : from;
+}
+
+static int64_t end_of(const struct facts *f) {
+    int64_t to = f->n_phases ? f->phases[f->n_phases - 1].hi : INT64_MIN;
+    int64_t last = f->n_changes ? f->changes[f->n_changes - 1].begin_lo : INT64_MIN;
+    return last > to ? last : to;
+}
+
 void report_timeline(const struct report *r, const struct facts *f) {
-    if (f->n_phases == 0) {
+    if (f->n_phases + f->n_changes == 0) {
         (void)fprintf(r->to, "%s: no phase was witnessed yet\n", f->stage);
         return;
     }
-    int64_t from = f->phases[0].lo;
-    int64_t to = f->phases[f->n_phases - 1].hi;
+    int64_t from = begin_of(f);
+    int64_t to = end_of(f);
     size_t c = 0;
     (void)fprintf(r->to, "%s: %zu phases, %zu changes\n", f->stage, f->n_phases, f->n_changes);
     for (size_t i = 0; i < f->n_phases; i++) {

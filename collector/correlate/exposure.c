@@ -59,9 +59,9 @@ static const struct fact_tool *find_tool(const struct fact_tool *tools, size_t n
     return NULL;
 }
 
-/* Calls to a tool that comes or goes say nothing, until the added one is there everywhere: also on connections
- * that were kept from before, where the old configuration may serve once more. The change that brings or takes
- * it may be another one, whose window overlaps. */
+/* Calls to a tool that comes or goes say nothing, until the added one is there everywhere: also on
+ * connections that were kept from before, where the old configuration may serve once more. The change that
+ * brings or takes it may be another one, whose window overlaps. */
 static int is_excluded(const struct facts *f, const struct call *k) {
     for (const struct fact_change *c = f->changes; c < f->changes + f->n_changes; c++) {
         if (!meets_window(c, k->start, k->end, k->error))

@@ -9,7 +9,7 @@
  * session ends.
  *
  * Allow-list: text file, one agent a line: "<public key Z85> <cluster> <namespace>[,<namespace>...]",
- * '#' begins a comment; "*" as namespace allows all of the cluster. Read again when it changes; a key
+ * '#' begins a comment; "*" as namespace allows all of the cluster. Looked at once a second; a key
  * that vanished loses its sessions. A file that cannot be read or has a bad line keeps the old list and
  * is logged once a change.
  */

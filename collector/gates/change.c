@@ -7,6 +7,14 @@
 #include "base/when.h"
 #include "gates/gates_priv.h"
 
+/* When the first sign of the change was seen; it began some time before. */
+static int64_t first_seen(const struct fact_change *c) {
+    int64_t first = INT64_MAX;
+    for (size_t i = 0; i < c->n_signs; i++)
+        first = c->signs[i]->hi < first ? c->signs[i]->hi : first;
+    return first;
+}
+
 static int first_call_before(const struct facts *f, int64_t t) {
     for (size_t i = 0; i < f->n_phases; i++)
         if (f->phases[i].kind == PILOTGATE__PHASE__KIND__KIND_FIRST_CALL && f->phases[i].lo < t)
@@ -38,7 +46,7 @@ static const char *no_change(const struct facts *f, const struct fact_change *c)
         return "the install; not a change of a configuration";
     if (still_uninstalled(f, c))
         return "part of installing again; not a change of a configuration in service";
-    if (!c->served_before && !first_call_before(f, c->begin_lo))
+    if (!c->served_before && !first_call_before(f, first_seen(c)))
         return "before the first successful call; not a change of a configuration in service";
     return NULL;
 }

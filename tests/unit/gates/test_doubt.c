@@ -400,6 +400,74 @@ static void rollback_doubts(void **state) {
     passes(removed_workload_is_down, "rollback");
 }
 
+/* ---- the store itself, and rollbacks by content */
+
+static void gap(struct scenario *s) {
+    s->c.ev.streams[1].lost_seqs = 3;
+}
+
+static void unknown_family(struct scenario *s) {
+    s->c.ev.unknown_records = 2;
+}
+
+/* "git revert": no revision says so, its content does. */
+static void reverted(struct scenario *s) {
+    for (size_t i = 0; i < s->c.ev.records.n; i++) {
+        Pilotgate__Record *r = s->c.ev.records.items[i].r;
+        char *p =
+            r->body_case == PILOTGATE__RECORD__BODY_OBJECT ? strstr(r->object->normal, "Rollback to") : NULL;
+        if (p)
+            memcpy(p, "Upgraded on", 11);
+    }
+}
+
+static void the_store_has_holes(void **state) {
+    (void)state;
+    static const char *const gates[] = {"helm-deployment", "config-safety", "rollback"};
+    for (size_t i = 0; i < 3; i++) {
+        expect(gap, gates[i], "INCONCLUSIVE", "3 records of this stage never arrived");
+        expect(unknown_family, gates[i], "INCONCLUSIVE", "2 records are of a kind");
+    }
+    expect(reverted, "rollback", "PASS", "revision 3 restored revision 1");
+}
+
+/* The agents come after the product; then a drill's commands make two changes, without Helm. */
+static void an_adopted_product_is_judged_from_then_on(void **state) {
+    (void)state;
+    struct scenario s;
+    scenario_begin(&s, RULES);
+    assert_int_equal(json_object_del(s.stage, "gateway") | json_object_del(s.stage, "release"), 0);
+    size_t a[2] = {scenario_agent(&s, "n1"), scenario_agent(&s, "n2")};
+    for (int i = 0; i < 2; i++) {
+        scenario_clock(&s, a[i], 20, 0, 0.001);
+        scenario_tools(&s, a[i], LISTED, 21, 0, TOOLS_1);
+        scenario_phase(&s, a[i], 22, FIRST_CALL, "Probe/hold", "custom-server");
+        scenario_calls(&s, a[i], 40, "hold", 96, 104, OK, 0);
+        scenario_calls(&s, a[i], 40, "hold", 96, 104, OK, REUSED);
+        scenario_tools(&s, a[i], MODIFIED, 102, 101.5, TOOLS_2);
+        scenario_calls(&s, a[i], 1, "sum", 105, 105.1, OK, 0);
+        scenario_tools(&s, a[i], MODIFIED, 132, 131.5, TOOLS_1);
+        scenario_calls(&s, a[i], 1, "sum", 132.5, 132.6, PILOTGATE__OUTCOME__OUTCOME_RPC_ERROR, 0);
+        scenario_coverage(&s, a[i], 20, 300, 0);
+    }
+    scenario_object(&s, a[0], LISTED, 21, 0, "ConfigMap", "gateway-config", "c1");
+    json_t *drill = json_pack("{s:s, s:s, s:I, s:[{s:I}, {s:I}]}", "name", "d", "stage", "east/shop",
+                              "begin_ns", (json_int_t)AT(90), "iterations", "begin_ns", (json_int_t)AT(100),
+                              "begin_ns", (json_int_t)AT(130));
+    assert_int_equal(json_array_append_new(s.c.ev.drills, drill), 0);
+    json_t *result = scenario_judge(&s, 290);
+    const json_t *stage = scenario_gate(result, "config-safety");
+    const json_t *changes = js_at(stage, "changes");
+    assert_int_equal(json_array_size(changes), 2);
+    assert_string_equal(js_str(stage, "changes.0.verdict", ""), "PASS");
+    assert_memory_equal(js_str(stage, "changes.0.id", ""), "t20", 3);
+    assert_int_equal(js_int(stage, "changes.1.measured.excluded", 0), 2);
+    assert_true(js_bool(stage, "changes.1.too_few", false));
+    assert_string_equal(js_str(scenario_gate(result, "helm-deployment"), "verdict", ""), "PENDING");
+    json_decref(result);
+    scenario_end(&s);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tools_are_judged_by_first_and_last),
@@ -410,6 +478,8 @@ int main(void) {
         cmocka_unit_test(deployment_doubts),
         cmocka_unit_test(a_late_witness_fails_nobody),
         cmocka_unit_test(rollback_doubts),
+        cmocka_unit_test(the_store_has_holes),
+        cmocka_unit_test(an_adopted_product_is_judged_from_then_on),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -276,10 +276,37 @@ static int compare_tools(struct facts *f, struct fact_change *c, const struct fa
     return 0;
 }
 
+/* Tools that neither the first state nor the last one has. */
+static int add_passing(struct facts *f, struct fact_change *c, const struct fact_sign *s,
+                       const struct fact_sign *first, const struct fact_sign *last) {
+    const json_t *names = tools_of(f, s->after);
+    const json_t *before = tools_of(f, first->before);
+    const json_t *after = tools_of(f, last->after);
+    size_t i;
+    json_t *v;
+    json_array_foreach((json_t *)names, i, v) {
+        const char *name = json_string_value(v);
+        if (name && json_is_array(before) && json_is_array(after) && !has_text(before, name) &&
+            !has_text(after, name) && add_tool(&c->passing, &c->n_passing, name, s->name) < 0)
+            return -ENOMEM;
+    }
+    return 0;
+}
+
+static int find_passing(struct facts *f, struct fact_change *c, const struct fact_sign *first,
+                        const struct fact_sign *last) {
+    for (size_t i = 0; first->kind == FACT_SIGN_CATALOGUE && i < c->n_signs; i++)
+        if (same_source(f, c->signs[i], first) && add_passing(f, c, c->signs[i], first, last) < 0)
+            return -ENOMEM;
+    return 0;
+}
+
 static int set_effect(struct facts *f, struct fact_change *c, struct err *e) {
     for (size_t i = 0; i < c->n_signs; i++) {
         const struct fact_sign *first = c->signs[i];
         const struct fact_sign *last = is_product_sign(first) ? last_of(f, c, i) : NULL;
+        if (last && find_passing(f, c, first, last) < 0)
+            return err_oom(e);
         if (!last || strcmp(first->old_digest, last->new_digest) == 0)
             continue;
         c->effective = true;

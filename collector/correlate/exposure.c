@@ -67,6 +67,7 @@ static int is_excluded(const struct facts *f, const struct call *k) {
         if (!meets_window(c, k->start, k->end, k->error))
             continue;
         if (find_tool(c->removed, c->n_removed, k->tool, k->target) ||
+            find_tool(c->passing, c->n_passing, k->tool, k->target) ||
             (k->start - k->error <= c->last_hi + f->keep_alive_ns &&
              find_tool(c->added, c->n_added, k->tool, k->target)))
             return 1;

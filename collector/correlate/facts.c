@@ -132,6 +132,7 @@ void facts_free(struct facts *f) {
         free(c->signs);
         free(c->added);
         free(c->removed);
+        free(c->passing);
         free(c->lost);
         free(c->unwitnessed);
     }

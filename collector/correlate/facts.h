@@ -106,6 +106,8 @@ struct fact_change {
     int64_t switch_lo, switch_hi;      /* the old state was seen at lo, the new one at hi */
     struct fact_tool *added, *removed; /* from the first state to the last; arrays owned */
     size_t n_added, n_removed;
+    struct fact_tool *passing; /* there only in between: came and went within the change; owned */
+    size_t n_passing;
     bool tools_unknown;         /* a catalogue changed whose names are not known */
     bool added_called;          /* every added tool gave an expected answer after the switch */
     const char *added_uncalled; /* the first added tool that no call proved */

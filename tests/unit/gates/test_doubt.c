@@ -94,11 +94,18 @@ static void no_net_effect(struct scenario *s) {
     scenario_release(s, 0, MODIFIED, 250, 253, 4, "deployed", "Upgrade complete", "m1");
 }
 
+static void tool_passes_by(struct scenario *s) {
+    scenario_tools(s, 0, MODIFIED, 100.8, 100.4, "\"echo\",\"hold\",\"brief\"");
+    scenario_tools(s, 0, MODIFIED, 101.2, 100.9, TOOLS_1);
+    scenario_calls(s, 0, 1, "brief", 101.1, 101.3, PILOTGATE__OUTCOME__OUTCOME_RPC_ERROR, 0);
+}
+
 static void tools_are_judged_by_first_and_last(void **state) {
     (void)state;
     config_fails(list_flickers, "1 calls dropped");
     config_fails(added_tool_breaks, "1 interrupted");
     passes(added_tool_comes, "config-safety");
+    passes(tool_passes_by, "config-safety");
     config_fails(cut_catalogues, "1 calls dropped");
     config_undecided(cut_catalogues_only, "names of the tools");
     config_undecided(no_net_effect, "changed nothing");

@@ -1,6 +1,8 @@
 /* peer: see peer.h. */
 #include "peer.h"
 
+#include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -265,6 +267,18 @@ static void take(struct peer *p, struct own *o) {
     (void)zmq_msg_close(&m);
 }
 
+/* libzmq closes a socket in its own time: the address of the one before may be taken for a moment. */
+static bool bind_again(void *router, const char *endpoint) {
+    for (int tries = 0; tries < 500; tries++) {
+        if (zmq_bind(router, endpoint) == 0)
+            return true;
+        if (zmq_errno() != EADDRINUSE)
+            return false;
+        (void)poll(NULL, 0, 10);
+    }
+    return false;
+}
+
 static void open_router(struct peer *p, struct own *o) {
     size_t len = sizeof p->endpoint;
     o->router = zmq_socket(o->zmq, ZMQ_ROUTER);
@@ -274,7 +288,7 @@ static void open_router(struct peer *p, struct own *o) {
              zmq_setsockopt(o->router, ZMQ_CURVE_SECRETKEY, p->key.secret_z85, CURVE_Z85_MAX) == 0 &&
              zmq_setsockopt(o->router, ZMQ_LINGER, &off, sizeof off) == 0,
          "curve");
-    must(zmq_bind(o->router, p->endpoint) == 0, "bind");
+    must(bind_again(o->router, p->endpoint), "bind");
     must(zmq_getsockopt(o->router, ZMQ_LAST_ENDPOINT, p->endpoint, &len) == 0, "endpoint");
     o->session += 100; /* a restart knows no session */
     atomic_store(&p->open, true);

@@ -92,6 +92,8 @@ void peer_open(struct peer *p, const struct site *s, const struct curve_key *key
     memset(p->boot, boot, sizeof p->boot);
     p->zmq = zmq_ctx_new();
     p->socket = zmq_socket(p->zmq, ZMQ_DEALER);
+    const int bound_ms = 10000; /* a refused handshake leaves nowhere to send to */
+    assert_int_equal(zmq_setsockopt(p->socket, ZMQ_SNDTIMEO, &bound_ms, sizeof bound_ms), 0);
     assert_non_null(p->socket);
     ok(curve_setup_agent(p->socket, key, s->server.public_z85, NULL, &e));
     assert_int_equal(zmq_connect(p->socket, ingest_endpoint(s->ingest)), 0);

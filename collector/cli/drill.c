@@ -62,8 +62,13 @@ static int save(struct drill *d, struct err *e) {
 
 static void exec_command(char **argv, int64_t iteration, const sigset_t *mask) {
     char text[24];
-    struct sigaction a = {.sa_handler = SIG_DFL}; /* handlers end with exec by themselves */
+    struct sigaction a = {.sa_handler = SIG_DFL}, before;
     (void)sigaction(SIGPIPE, &a, NULL);
+    /* Before the mask is lifted: our handlers live until exec, and would swallow what was meant for the
+     * command. */
+    for (size_t i = 0; i < sizeof ending / sizeof *ending; i++)
+        if (sigaction(ending[i], NULL, &before) < 0 || before.sa_handler != SIG_IGN)
+            (void)sigaction(ending[i], &a, NULL);
     (void)sigprocmask(SIG_SETMASK, mask, NULL);
     (void)snprintf(text, sizeof text, "%" PRId64, iteration);
     (void)setenv("PILOTGATE_DRILL_ITERATION", text, 1);

@@ -246,7 +246,12 @@ def test_dropped_calls_are_those_of_the_logs(pilot):
              if re.match("K[^-]", e.get("end", "")) and e["call"] != "-"}
     assert gone and gone <= to_canary
     assert len(to_canary - gone) <= 8  # answered in the moment of the stop, and not passed on
-    assert named and named == {name for name, call in lost.items() if call["connection"] == "new"}
+    new = {name for name, call in lost.items() if call["connection"] == "new"}
+    said = (DEMO / "logs" / "west-gateway-followed.log").read_text(errors="replace")
+    assert named and named <= new
+    if named != new:  # its stop ended before it had logged every call; it says so, and how many it closed
+        assert "Some tasks resisted to hard-stop" in said
+        assert len(lost) <= int(re.findall(r"Proxy mcp hard-stopped \((\d+) remaining", said)[-1])
 
 
 @pytest.mark.parametrize("stage", [EAST, WEST])

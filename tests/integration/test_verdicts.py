@@ -82,7 +82,12 @@ def assert_logs_agree(stage, lost):
     gone = {e["call"] for e in stage.executions() if e["event"] == "gone"}
     named = {e["call"] for e in stage.handled() if re.match("K[^-]", e["end"]) and e["call"] != "-"}
     assert gone <= set(lost) and len(set(lost) - gone) <= 2
-    assert named == {name for name, call in lost.items() if call["connection"] == "new"}
+    new = {name for name, call in lost.items() if call["connection"] == "new"}
+    assert named <= new
+    if named != new:  # its stop ended before it had logged every call; it says so, and how many it closed
+        said = stage.gateway.said()
+        assert "Some tasks resisted to hard-stop" in said
+        assert len(lost) <= int(re.findall(r"Proxy mcp hard-stopped \((\d+) remaining", said)[-1])
 
 
 def test_too_few_calls_in_flight_are_inconclusive(lab):

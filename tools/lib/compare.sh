@@ -26,6 +26,14 @@ gateway_broken() {
     fromjson? | select(.time? >= $since and .end == "CR--" and .call == "-") | .end' "$1" | wc -l
 }
 
+# gateway_closed LOG: how many connections the last hard stop closed, as HAProxy says when it begins.
+gateway_closed() {
+  grep -aoE 'Proxy mcp hard-stopped \([0-9]+ remaining' "$1" | tail -n 1 | grep -oE '[0-9]+' || echo 0
+}
+
+# gave_up LOG: did its last process end before it had logged every call? It says so.
+gave_up() { grep -aq 'Some tasks resisted to hard-stop' "$1"; }
+
 # server_log LOG SINCE EVENT: the calls of which the canary logged that. gone: the connection ended before the
 # answer; end: the answer was handed over whole.
 server_log() {
@@ -63,17 +71,26 @@ compare_logs() {
   printf '  %-34s %5d   %d to the canary, %d to others; %d on new connections\n' \
     "pilotgate: dropped or interrupted" "$lost" "$by_canary" $((lost - by_canary)) "$(count_lines "$dir/lost-new")"
   [ "$before" -eq 0 ] || printf '  %-34s %5d   no connection; in no log\n' "  and before the gateway" "$before"
-  printf '  %-34s %5d   on new connections, by name; %d lines without a name for kept ones\n' \
-    "the gateway's log: ended calls" "$failed" "$broken"
+  printf '  %-34s %5d   %d calls on new connections by name, %d lines without a name for kept ones\n' \
+    "the gateway's log: closed by its stop" "$(gateway_closed "$gateway")" "$failed" "$broken"
+  ! gave_up "$gateway" || echo "  (the gateway says that its stop ended before it had logged every call)"
   printf '  %-34s %5d   %d with the caller gone, %d answered in the moment of the reload, not passed on\n' \
     "the canary's log: no answer taken" $((gone + discarded)) "$gone" "$discarded"
-  agree "$dir"
+  agree "$dir" "$gateway"
 }
 
-# agree DIR: by name, the canary about every call to it, the gateway about every call on a new connection.
+# gateway_agrees DIR LOG: by name about every call on a new connection; about no more than it closed, when it says
+# that it did not log them all.
+gateway_agrees() {
+  cmp -s "$1/lost-new" "$1/gateway-failed" && return
+  gave_up "$2" && [ -z "$(comm -13 "$1/lost-new" "$1/gateway-failed")" ] &&
+    [ "$(count_lines "$1/lost-all")" -le "$(gateway_closed "$2")" ]
+}
+
+# agree DIR GATEWAY_LOG: the canary by name about every call to it, and the gateway.
 agree() {
   sort -u "$1/canary-gone" "$1/canary-discarded" >"$1/canary-lost"
-  if [ -s "$1/lost-all" ] && cmp -s "$1/lost-canary" "$1/canary-lost" && cmp -s "$1/lost-new" "$1/gateway-failed"; then
+  if [ -s "$1/lost-all" ] && cmp -s "$1/lost-canary" "$1/canary-lost" && gateway_agrees "$1" "$2"; then
     echo "  They agree, call by call."
     return 0
   fi

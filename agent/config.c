@@ -16,20 +16,29 @@
 #define HEADERS_MAX 32
 #define ACCOUNT "/var/run/secrets/kubernetes.io/serviceaccount/"
 
-static const char *const kinds[] = {"mcp", NULL};
+static const char *const kinds[] = {"mcp", "arcade", "worker", NULL};
 static const char *const eras[] = {"auto", "legacy", "modern", NULL};
+static const char *const https[] = {"1.1", "2", NULL};
 static const char *const connections[] = {"reused", "new", "both", NULL};
 static const char *const levels[] = {"error", "warn", "info", "debug", NULL};
 
 #define AT(member) .offset = offsetof(struct config_target, member)
 static const struct conf_key target_keys[] = {
     {"name", CONF_STRING, AT(name), .required = true, .doc = "Name of the target; probes refer to it."},
-    {"kind", CONF_ENUM, AT(kind), .fallback = "mcp", .choices = kinds, .doc = "What speaks at the URL."},
+    {"kind", CONF_ENUM, AT(kind), .fallback = "mcp", .choices = kinds,
+     .doc = "What speaks at the URL: mcp, an MCP endpoint; arcade, Arcade's REST API (tools are executed by "
+            "/v1/tools/execute); worker, the /worker endpoints of a self-hosted custom server."},
     {"url", CONF_STRING, AT(url), .required = true,
-     .doc = "Endpoint, http(s)://host:port/path, without user and password."},
+     .doc = "Endpoint, http(s)://host:port/path, without user and password; of arcade and worker what stands "
+            "before /v1 and /worker."},
     {"era", CONF_ENUM, AT(era), .fallback = "auto", .choices = eras,
-     .doc = "Protocol era: legacy has sessions (up to 2025-11-25), and auto is legacy; modern (2026-07-28) "
-            "is refused by this version."},
+     .doc = "Protocol era of mcp: legacy has sessions (up to 2025-11-25), modern is stateless (2026-07-28); "
+            "auto "
+            "asks the server, and again when it stops understanding."},
+    {"http", CONF_ENUM, AT(http), .fallback = "1.1", .choices = https,
+     .doc = "Version of HTTP. With 1.1 every call in flight has a connection of its own."},
+    {"streams", CONF_INT, AT(streams), .fallback = "10", .min = 1, .max = 1000,
+     .doc = "With HTTP/2: calls on one connection at most; calls that share one count as one unit."},
     {"control", CONF_BOOL, AT(control), .fallback = "false",
      .doc = "The target lies past the gateway, straight at the tool server: its calls tell a drop of the "
             "gateway "
@@ -42,6 +51,21 @@ static const struct conf_key target_keys[] = {
      .doc = "File with a bearer token; read again when it changes."},
     {"ca_file", CONF_PATH, AT(ca_file),
      .doc = "File with the CA certificates to trust, PEM; default: the system's."},
+    {"header_files", CONF_STRINGS, AT(header_files), .max = HEADERS_MAX,
+     .doc = "Headers whose values are secret, `Name: path`: the first line of the file is the value, read "
+            "again when "
+            "it changes."},
+    {"client_cert_file", CONF_PATH, AT(client_cert_file), .doc = "File with a client certificate, PEM."},
+    {"client_key_file", CONF_PATH, AT(client_key_file), .secret = true, .doc = "File with its key, PEM."},
+    {"secret_file", CONF_PATH, AT(secret_file), .secret = true,
+     .doc = "Of worker: file with the secret that signs its tokens (ARCADE_WORKER_SECRET)."},
+    {"user_id", CONF_STRING, AT(user_id), .doc = "Of arcade: the user in whose name tools run."},
+    {"notices", CONF_BOOL, AT(notices), .fallback = "true",
+     .doc = "Listen for the server's notices of a changed tool catalogue, beside reading it."},
+    {"replicas", CONF_STRING, AT(replicas),
+     .doc =
+         "Service whose pods are called one by one as well, by their addresses: NAME or NAME:PORT. Needs the "
+         "Kubernetes API and `list`, `watch` on endpoints."},
     {"custom_server", CONF_BOOL, AT(custom_server), .fallback = "false",
      .doc = "Calls to this target reach the custom server that is deployed in the stage: the first completed "
             "one "
@@ -67,6 +91,11 @@ static const struct conf_key probe_keys[] = {
      .doc = "Calls that are kept open at once; a new one starts as an old one ends."},
     {"drill_in_flight", CONF_INT, AT(drill_in_flight), .fallback = "0", .max = WIRE_BLOCK_CALLS_MAX,
      .doc = "The same while a drill raises the load; 0: the probe takes no part in drills."},
+    {"replica_in_flight", CONF_INT, AT(replica_in_flight), .fallback = "0", .max = WIRE_BLOCK_CALLS_MAX,
+     .doc = "Calls that are kept open to each replica of the target by its address; the target needs "
+            "`replicas`."},
+    {"replica_drill_in_flight", CONF_INT, AT(replica_drill_in_flight), .fallback = "0",
+     .max = WIRE_BLOCK_CALLS_MAX, .doc = "The same while a drill raises the load."},
     {"timeout", CONF_DURATION, AT(timeout), .fallback = "60s", .min = 10 * WHEN_MS, .max = 86400 * WHEN_S,
      .doc = "Hard maximum of a call: it is given up then."},
     {"limit", CONF_DURATION, AT(limit), .fallback = "30s", .min = WHEN_MS, .max = 86400 * WHEN_S,
@@ -138,6 +167,10 @@ static const struct conf_key keys[] = {
      .doc = "Documents of the product's own configuration, read and compared by digest."},
     {"max_in_flight", CONF_INT, AT(max_in_flight), .fallback = "1000", .min = 1, .max = WIRE_BLOCK_CALLS_MAX,
      .doc = "Most calls that all probes together may have open."},
+    {"max_rate", CONF_INT, AT(max_rate), .fallback = "500", .max = 100000,
+     .doc = "Most calls that all probes together may begin in a second; what is over it is counted as "
+            "unsent. 0: no "
+            "limit."},
     {"log_level", CONF_ENUM, AT(log_level), .fallback = "info", .choices = levels,
      .doc = "Least severity of lines on stderr."},
     {0},

@@ -5,8 +5,9 @@
 
 #include "base/conf.h"
 
-enum config_target_kind { CONFIG_TARGET_MCP };
+enum config_target_kind { CONFIG_TARGET_MCP, CONFIG_TARGET_ARCADE, CONFIG_TARGET_WORKER };
 enum config_era { CONFIG_ERA_AUTO, CONFIG_ERA_LEGACY, CONFIG_ERA_MODERN };
+enum config_http { CONFIG_HTTP_1, CONFIG_HTTP_2 };
 enum config_connection { CONFIG_CONNECTION_REUSED, CONFIG_CONNECTION_NEW, CONFIG_CONNECTION_BOTH };
 
 /* What is called: a gateway endpoint, or a tool server past it. */
@@ -20,6 +21,15 @@ struct config_target {
     struct conf_strings headers; /* "Name: value", not secret */
     char *bearer_file;           /* file with a bearer token, read again when it changes */
     char *ca_file;
+    struct conf_strings
+        header_files; /* "Name: path": the value is the file's first line, read as bearer_file */
+    char *client_cert_file, *client_key_file; /* PEM, both or none */
+    char *secret_file;                        /* kind worker: signs the worker's JWT */
+    char *user_id;                            /* kind arcade: in whose name tools run */
+    int http;                                 /* enum config_http */
+    int64_t streams;                          /* with HTTP/2: calls on one connection at most */
+    bool notices;                             /* listen for changes of the catalogue beside polling it */
+    char *replicas;                           /* "SERVICE[:PORT]" whose pods are called by address, too */
     bool custom_server; /* this target reaches the custom server deployed in the stage */
 };
 
@@ -33,7 +43,8 @@ struct config_probe {
     int64_t interval;        /* ns between the starts of calls, open loop; 0: only in_flight counts */
     int64_t in_flight;       /* calls kept open at once; new ones start as old ones end */
     int64_t drill_in_flight; /* the same while a drill raises the load; 0: takes no part */
-    int64_t timeout;         /* hard maximum, ns; an answer after `limit` is late */
+    int64_t replica_in_flight, replica_drill_in_flight; /* the same for each replica, by its address */
+    int64_t timeout; /* hard maximum, ns; an answer after `limit` is late */
     int64_t limit;
     int connection; /* enum config_connection */
 };
@@ -77,7 +88,8 @@ struct config {
     struct conf_list targets;   /* struct config_target */
     struct conf_list probes;    /* struct config_probe */
     struct conf_list documents; /* struct config_document */
-    int64_t max_in_flight;      /* quota over all probes */
+    int64_t max_in_flight;      /* quota over all probes: calls open at once ... */
+    int64_t max_rate;           /* ... and calls begun in a second; 0: no limit */
     int log_level;
 };
 

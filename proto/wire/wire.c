@@ -184,6 +184,7 @@ static const struct rule {
     {"CallBlock", "probes", WIRE_NAME_MAX, WIRE_BLOCK_PROBES_MAX},
     {"CallBlock", "tools", WIRE_TEXT_MAX, WIRE_BLOCK_PROBES_MAX},
     {"CallBlock", "targets", WIRE_NAME_MAX, WIRE_BLOCK_PROBES_MAX},
+    {"CallBlock", "paths", WIRE_NAME_MAX + 4, WIRE_BLOCK_PROBES_MAX},
     {"CallBlock", "number_delta", 0, WIRE_BLOCK_CALLS_MAX},
     {"CallBlock", "probe", 0, WIRE_BLOCK_CALLS_MAX},
     {"CallBlock", "start_us", 0, WIRE_BLOCK_CALLS_MAX},
@@ -194,7 +195,7 @@ static const struct rule {
     {"Call", "probe", WIRE_NAME_MAX, 0},
     {"Call", "target", WIRE_NAME_MAX, 0},
     {"Object", "normal", WIRE_NORMAL_MAX, 0},
-    {"Coverage", "probes", 0, WIRE_BLOCK_PROBES_MAX},
+    {"Coverage", "probes", 0, WIRE_PATHS_MAX},
     {"Coverage", "sources", 0, WIRE_SOURCES_MAX},
     {"Probe", "name", WIRE_NAME_MAX, 0},
     {"Probe", "open_number_delta", 0, WIRE_BLOCK_CALLS_MAX},
@@ -418,7 +419,7 @@ static int check_columns(const Pilotgate__CallBlock *b, struct err *e) {
     if (b->n_probe != n || b->n_start_us != n || b->n_duration_us != n || b->n_outcome != n ||
         b->n_connection != n || b->n_flags != n)
         return err_set(e, -EBADMSG, "call block: columns of different length");
-    if (b->n_tools != b->n_probes || b->n_targets != b->n_probes)
+    if (b->n_tools != b->n_probes || b->n_targets != b->n_probes || (b->n_paths && b->n_paths != b->n_probes))
         return err_set(e, -EBADMSG, "call block: probes, tools and targets differ in number");
     return 0;
 }

@@ -22,7 +22,7 @@ static void drop_call(struct mcp *m, struct mcp_call *c) {
     *(c->next ? &c->next->prev : &m->calls_last) = c->prev;
     m->calls_open--;
     c->probe->open--;
-    mcp_xfer_clear(&c->xfer);
+    peer_call_clear(&c->call);
     free(c);
 }
 
@@ -41,7 +41,8 @@ static bool add_to_block(struct mcp *m, const struct mcp_block_call *b) {
     return mcp_block_add(&m->block, b) == 0;
 }
 
-static uint32_t flags_of(const struct mcp_call *c, const struct mcp_seen *seen) {
+static uint32_t flags_of(const struct mcp_call *c) {
+    const struct mcp_seen *seen = &c->call.seen;
     uint32_t flags = 0;
     if (seen->reused)
         flags |= PILOTGATE__CALL_FLAG__CALL_FLAG_REUSED;
@@ -59,18 +60,18 @@ static uint64_t us_between(int64_t from, int64_t to) {
 }
 
 /* What the probe expected of the result. */
-static void judge(struct mcp_call *c, struct mcp_seen *seen) {
-    const struct mcp_xfer *x = &c->xfer;
+static void judge(struct mcp_call *c) {
+    struct mcp_seen *seen = &c->call.seen;
+    const json_t *result = c->call.result;
     int64_t limit = c->probe->c->limit;
-    if (seen->answer != MCP_ANSWER_RESULT)
+    if (!result)
         return;
-    const json_t *result = json_object_get(x->message, "result");
-    char *expect = c->probe->expect ? mcp_rpc_fill(c->probe->expect, c->nonce) : NULL;
+    char *expect = c->probe->expect ? mcp_rpc_fill(c->probe->expect, c->call.id) : NULL;
     const json_t *is_error = json_object_get(result, "isError");
     seen->is_error =
         is_error && !json_is_false(is_error) && !json_is_null(is_error); /* "true" is no success */
     seen->expected = !c->probe->expect || (expect && mcp_rpc_contains(result, expect));
-    seen->late = limit > 0 && mcp_xfer_end_mono(x) - x->sent_mono > limit;
+    seen->late = limit > 0 && c->call.times.end_mono - c->call.times.sent_mono > limit;
     free(expect);
 }
 
@@ -89,29 +90,29 @@ static void tell_first(struct mcp_call *c) {
     phase.owner = owner;
     if (p->target->c->custom_server)
         phase.reason = (char *)"custom-server";
-    phase.t_wall_ns = c->xfer.sent_wall + (mcp_xfer_end_mono(&c->xfer) - c->xfer.sent_mono);
+    phase.t_wall_ns = c->call.times.sent_wall + (c->call.times.end_mono - c->call.times.sent_mono);
     mcp_emit_phase(p->m, &phase);
 }
 
-static void tell_row(struct mcp_call *c, const struct mcp_seen *seen, const struct mcp_block_call *b) {
+static void tell_row(struct mcp_call *c, const struct mcp_block_call *b) {
     struct mcp_probe *p = c->probe;
     Pilotgate__Call call = PILOTGATE__CALL__INIT;
     call.number = c->number;
-    call.nonce = c->nonce;
+    call.nonce = c->call.id;
     call.probe = p->c->name;
     call.target = p->c->target;
     call.tool = p->c->tool;
     call.start_wall_ns = b->start_wall;
     call.start_mono_ns = (uint64_t)b->start_mono;
-    call.first_byte_us = us_between(c->xfer.sent_mono, c->xfer.first_byte_mono);
+    call.first_byte_us = us_between(c->call.times.sent_mono, c->call.times.first_byte_mono);
     call.duration_us = b->duration_us;
     call.outcome = (Pilotgate__Outcome)b->outcome;
     call.flags = b->flags;
     call.connection = b->connection;
-    call.http_status = (uint32_t)seen->status;
-    call.rpc_code = (int32_t)seen->rpc_code;
-    call.bytes_sent = mcp_xfer_bytes_sent(&c->xfer);
-    call.bytes_received = seen->received;
+    call.http_status = (uint32_t)p->last.status;
+    call.rpc_code = (int32_t)p->last.rpc_code;
+    call.bytes_sent = c->call.bytes_sent;
+    call.bytes_received = c->call.seen.received;
     call.detail = p->last.detail;
     emit_call(p->m, &call);
 }
@@ -125,23 +126,23 @@ static bool may_tell_unsent(struct mcp_probe *p) {
 }
 
 /* Counts the call and makes its records; p->last says what became of it. */
-static void tell(struct mcp_call *c, const struct mcp_seen *seen) {
+static void tell(struct mcp_call *c) {
     struct mcp_probe *p = c->probe;
-    const struct mcp_xfer *x = &c->xfer;
-    int64_t start = seen->sent ? x->sent_mono : x->began_mono;
+    const struct peer_times *t = &c->call.times;
+    bool sent = c->call.seen.sent;
+    int64_t start = sent ? t->sent_mono : t->began_mono;
     struct mcp_block_call b = {.probe = p->c->name,
                                .tool = p->c->tool,
                                .target = p->c->target,
                                .number = c->number,
                                .start_mono = start,
-                               .start_wall =
-                                   seen->sent ? x->sent_wall : when_wall_ns() - (when_mono_ns() - start),
-                               .duration_us = us_between(start, mcp_xfer_end_mono(x)),
+                               .start_wall = sent ? t->sent_wall : when_wall_ns() - (when_mono_ns() - start),
+                               .duration_us = us_between(start, t->end_mono),
                                .outcome = p->last.outcome,
-                               .connection = x->connection,
-                               .flags = flags_of(c, seen)};
+                               .connection = c->call.connection,
+                               .flags = flags_of(c)};
     bool row = p->last.outcome != PILOTGATE__OUTCOME__OUTCOME_COMPLETED;
-    if (seen->sent) {
+    if (sent) {
         p->resolved++;
         row = !add_to_block(p->m, &b) || row; /* a call is never without any record */
     } else {
@@ -149,34 +150,29 @@ static void tell(struct mcp_call *c, const struct mcp_seen *seen) {
         row = row && may_tell_unsent(p);
     }
     if (row)
-        tell_row(c, seen, &b);
+        tell_row(c, &b);
 }
 
-static void settle(struct mcp_call *c, bool aborted) {
+/* out of the call is filled. */
+static void settle(struct mcp_call *c) {
     struct mcp_probe *p = c->probe;
-    struct mcp_seen seen;
-    mcp_xfer_seen(&c->xfer, &seen);
-    seen.had_session = c->had_session;
-    seen.aborted = aborted;
-    judge(c, &seen);
-    p->last.outcome = mcp_outcome(&seen, p->last.detail);
-    p->last.status = seen.status;
-    p->last.rpc_code = seen.answer == MCP_ANSWER_ERROR ? seen.rpc_code : 0;
-    seen.rpc_code = p->last.rpc_code;
-    tell(c, &seen);
+    struct mcp_seen *seen = &c->call.seen;
+    judge(c);
+    p->last.outcome = mcp_outcome(seen, p->last.detail);
+    p->last.status = seen->status;
+    p->last.rpc_code = seen->answer == MCP_ANSWER_ERROR ? seen->rpc_code : 0;
+    tell(c);
     bool completed = p->last.outcome == PILOTGATE__OUTCOME__OUTCOME_COMPLETED;
     if (completed) {
-        p->takes = mcp_xfer_end_mono(&c->xfer) - c->xfer.sent_mono;
+        p->takes = c->call.times.end_mono - c->call.times.sent_mono;
         tell_first(c);
     }
-    if (p->last.outcome == PILOTGATE__OUTCOME__OUTCOME_SESSION_LOST)
-        mcp_session_lost(p->target, c->generation, &p->last);
-    mcp_probe_ended(p, seen.sent, completed, when_mono_ns());
+    mcp_probe_ended(p, seen->sent, completed, when_mono_ns());
     drop_call(p->m, c);
 }
 
-static void on_call(struct mcp_xfer *x) {
-    settle((struct mcp_call *)((char *)x - offsetof(struct mcp_call, xfer)), false);
+static void on_call(struct peer_call *call) {
+    settle((struct mcp_call *)((char *)call - offsetof(struct mcp_call, call)));
 }
 
 static void begin_failed(struct mcp_probe *p, const char *text) {
@@ -193,18 +189,14 @@ bool mcp_call_begin(struct mcp_probe *p, bool fresh, bool drill, int64_t timeout
         begin_failed(p, "out of memory");
         return false;
     }
-    *c = (struct mcp_call){.probe = p,
-                           .number = ++m->last_number,
-                           .generation = p->target->generation,
-                           .had_session = p->target->session[0],
-                           .drill = drill};
-    (void)snprintf(c->nonce, sizeof c->nonce, "%s-%llu", m->boot, (unsigned long long)c->number);
-    char *body = mcp_rpc_tools_call(c->nonce, p->c->tool, p->arguments, c->nonce);
-    struct mcp_request r = mcp_target_request(p->target, body, c->nonce);
-    r.nonce = c->nonce;
-    r.fresh = fresh;
-    r.timeout_ns = timeout_ns;
-    int code = body ? mcp_xfer_begin(&c->xfer, &m->transport, &r, on_call, &e) : err_oom(&e);
+    *c = (struct mcp_call){.probe = p, .number = ++m->last_number, .drill = drill};
+    c->call =
+        (struct peer_call){.tool = p->c->tool, .fresh = fresh, .timeout_ns = timeout_ns, .done = on_call};
+    (void)snprintf(c->call.id, sizeof c->call.id, "%s-%llu", m->boot, (unsigned long long)c->number);
+    json_t *arguments = mcp_rpc_filled(p->arguments, c->call.id);
+    c->call.arguments = arguments;
+    int code = arguments ? peer_call_begin(p->target->peer, &c->call, &e) : err_oom(&e);
+    json_decref(arguments);
     if (code < 0) {
         begin_failed(p, e.text);
         free(c);
@@ -235,6 +227,9 @@ void mcp_call_unsent(struct mcp_probe *p, const struct mcp_failure *why) {
 }
 
 void mcp_calls_abort(struct mcp *m) {
-    while (m->calls_first)
-        settle(m->calls_first, true);
+    while (m->calls_first) {
+        peer_call_look(&m->calls_first->call);
+        m->calls_first->call.seen.aborted = true;
+        settle(m->calls_first);
+    }
 }

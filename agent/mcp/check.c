@@ -76,21 +76,21 @@ static void say_failure(struct check *k, const struct mcp_failure *f, const char
 static bool check_session(struct check *k, struct mcp_target *t) {
     char what[WIRE_NAME_MAX + 64];
     (void)snprintf(what, sizeof what, "target %s: initialize", t->c->name);
-    mcp_session_turn(t, when_mono_ns());
-    while (!t->tried)
+    peer_turn(t->peer, when_mono_ns());
+    while (!peer_tried(t->peer))
         mcp_turn(k->m, STEP_NS);
-    if (t->state != MCP_SESSION_UP) {
-        say_failure(k, &t->failure, what);
+    if (peer_state(t->peer) != PEER_UP) {
+        say_failure(k, peer_failure(t->peer), what);
         return false;
     }
-    say(k, true, "", "%s, revision %s, %s", what, t->revision,
-        t->session[0] ? "with a session" : "without sessions");
+    say(k, true, "", "%s, revision %s, %s", what, peer_revision(t->peer),
+        peer_has_session(t->peer) ? "with a session" : "without sessions");
     return true;
 }
 
 static void check_tools(struct check *k, struct mcp_target *t) {
     mcp_catalogue_start(t);
-    while (mcp_xfer_running(&t->poll))
+    while (peer_list_running(&t->poll))
         mcp_turn(k->m, STEP_NS);
     if (t->watch.failures)
         say(k, false, "look at the logs of the gateway", "target %s: tools/list: %s", t->c->name,
@@ -112,7 +112,7 @@ static bool lists_tool(const struct mcp_target *t, const char *tool) {
 static void check_probe(struct check *k, struct mcp_probe *p) {
     char what[2 * WIRE_NAME_MAX + 64];
     char took[WHEN_TEXT_MAX];
-    if (p->target->state != MCP_SESSION_UP)
+    if (peer_state(p->target->peer) != PEER_UP)
         return; /* said already */
     if (p->target->names && !lists_tool(p->target, p->c->tool)) {
         say(k, true, NULL, "probe %s: waits until target %s lists tool %s, which it does not yet", p->c->name,

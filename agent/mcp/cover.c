@@ -54,13 +54,14 @@ static size_t fill_open(const struct mcp_probe *p, int64_t now, Pilotgate__Cover
     size_t n = 0;
     uint64_t last = 0;
     for (const struct mcp_call *c = p->m->calls_first; c; c = c->next) {
-        if (c->probe != p || !c->xfer.sent_mono)
+        int64_t sent = peer_call_sent(&c->call);
+        if (c->probe != p || !sent)
             continue;
         if (n == 0)
             out->first_open = last = c->number;
         if (n < WIRE_BLOCK_CALLS_MAX) {
             out->open_number_delta[n] = c->number - last;
-            out->open_start_us[n] = (c->xfer.sent_mono - now) / 1000;
+            out->open_start_us[n] = (sent - now) / 1000;
             out->n_open_number_delta = out->n_open_start_us = n + 1;
         }
         last = c->number;

@@ -73,7 +73,7 @@ void mcp_document_start(struct mcp_document *d) {
                             .url = d->c->url,
                             .bearer = &d->bearer,
                             .ca_file = d->c->ca_file,
-                            .timeout_ns = MCP_CONTROL_TIMEOUT_NS,
+                            .timeout_ns = MCP_DOCUMENT_TIMEOUT_NS,
                             .fresh = true};
     if (mcp_xfer_begin(&d->poll, &d->m->transport, &r, on_document, &e) < 0)
         fail_text(d, PILOTGATE__OUTCOME__OUTCOME_ABORTED, e.text);

@@ -21,36 +21,6 @@
 
 /* ------------------------------------------------------------------ shared helpers */
 
-void mcp_next_id(struct mcp *m, char id[MCP_ID_MAX]) {
-    (void)snprintf(id, MCP_ID_MAX, "%s-s%llu", m->boot, (unsigned long long)++m->last_id);
-}
-
-struct mcp_request mcp_target_request(struct mcp_target *t, char *body, const char *id) {
-    return (struct mcp_request){.method = MCP_POST,
-                                .url = t->c->url,
-                                .body = body,
-                                .headers = &t->c->headers,
-                                .bearer = &t->bearer,
-                                .ca_file = t->c->ca_file,
-                                .session = t->session,
-                                .revision = t->revision,
-                                .id = id,
-                                .timeout_ns = MCP_CONTROL_TIMEOUT_NS,
-                                .fresh = true};
-}
-
-struct mcp_failure mcp_result_of(struct mcp_xfer *x, bool had_session) {
-    struct mcp_seen seen;
-    struct mcp_failure f = {0};
-    mcp_xfer_seen(x, &seen);
-    seen.had_session = had_session;
-    seen.expected = seen.answer == MCP_ANSWER_RESULT;
-    f.outcome = mcp_outcome(&seen, f.detail);
-    f.status = seen.status;
-    f.rpc_code = seen.answer == MCP_ANSWER_ERROR ? seen.rpc_code : 0;
-    return f;
-}
-
 void mcp_failure_text(const struct mcp_failure *f, char out[MCP_REASON_MAX]) {
     (void)snprintf(out, MCP_REASON_MAX, "%s: %s", wire_outcome_name((int)f->outcome), f->detail);
 }
@@ -65,30 +35,35 @@ int64_t mcp_poll_due(const struct mcp *m, int64_t interval, int64_t began) {
 
 /* ------------------------------------------------------------------ parts */
 
-static int check_header(const char *line, struct err *e, const char *target) {
-    const char *colon = strchr(line, ':');
-    bool ok = colon && colon > line;
-    for (const char *p = line; ok && *p; p++)
-        ok = (unsigned char)*p >= 0x20 && *p != 0x7f && (*p != ' ' || p > colon);
-    if (ok)
-        return 0;
-    return err_set(e, -EINVAL, "target %s: a header must look like \"Name: value\" on one line", target);
+/* What the configuration says of a target, as options of its peer. */
+static struct peer_options options_of(const struct mcp *m, const struct config_target *c) {
+    static const enum peer_kind kinds[] = {[CONFIG_TARGET_MCP] = PEER_MCP,
+                                           [CONFIG_TARGET_ARCADE] = PEER_ARCADE,
+                                           [CONFIG_TARGET_WORKER] = PEER_WORKER};
+    static const enum peer_era eras[] = {
+        [CONFIG_ERA_AUTO] = PEER_AUTO, [CONFIG_ERA_LEGACY] = PEER_LEGACY, [CONFIG_ERA_MODERN] = PEER_MODERN};
+    return (struct peer_options){.kind = kinds[c->kind],
+                                 .era = eras[c->era],
+                                 .url = c->url,
+                                 .id_prefix = m->boot,
+                                 .headers = &c->headers,
+                                 .header_files = &c->header_files,
+                                 .bearer_file = c->bearer_file,
+                                 .ca_file = c->ca_file,
+                                 .client_cert_file = c->client_cert_file,
+                                 .client_key_file = c->client_key_file,
+                                 .secret_file = c->secret_file,
+                                 .user_id = c->user_id,
+                                 .http2 = c->http == CONFIG_HTTP_2,
+                                 .notices = c->notices};
 }
 
 static int open_target(struct mcp *m, struct mcp_target *t, const struct config_target *c, struct err *e) {
-    *t = (struct mcp_target){.m = m, .c = c, .bearer = {.path = c->bearer_file}};
+    struct peer_options o = options_of(m, c);
+    *t = (struct mcp_target){.m = m, .c = c};
     t->watch = (struct mcp_watch){.kind = "ToolCatalogue", .name = c->name, .control = c->control};
-    if (c->era == CONFIG_ERA_MODERN)
-        return err_set(
-            e, -EINVAL,
-            "target %s: era modern (2026-07-28) is not spoken by this version; set era to legacy or auto",
-            c->name);
-    for (size_t i = 0; i < c->headers.n; i++) {
-        int r = check_header(c->headers.items[i], e, c->name);
-        if (r < 0)
-            return r;
-    }
-    return 0;
+    int r = peer_open(&t->peer, &m->transport, &o, NULL, e);
+    return r < 0 ? err_prefix(e, r, "target %s", c->name) : 0;
 }
 
 static struct mcp_target *find_target(struct mcp *m, const char *name) {
@@ -172,10 +147,9 @@ int mcp_open(const struct config *c, const struct norm_key *key, const uint8_t b
 static void close_targets(struct mcp *m) {
     for (size_t i = 0; m->targets && i < m->c->targets.n; i++) {
         struct mcp_target *t = &m->targets[i];
-        mcp_xfer_clear(&t->handshake);
-        mcp_catalogue_reset(t);
+        peer_list_clear(&t->poll);
         json_decref(t->names);
-        mcp_bearer_free(&t->bearer);
+        peer_close(&t->peer);
     }
     free(m->targets);
 }
@@ -216,7 +190,7 @@ void mcp_close(struct mcp **ref) {
 
 static void start_due(struct mcp *m, int64_t now) {
     for (size_t i = 0; i < m->c->targets.n; i++) {
-        mcp_session_turn(&m->targets[i], now);
+        peer_turn(m->targets[i].peer, now);
         mcp_catalogue_turn(&m->targets[i], now);
     }
     for (size_t i = 0; i < m->c->documents.n; i++)
@@ -233,9 +207,8 @@ static int64_t next_due(const struct mcp *m) {
     int64_t next = m->second_at;
     for (size_t i = 0; i < m->c->targets.n; i++) {
         const struct mcp_target *t = &m->targets[i];
-        if (t->state == MCP_SESSION_DOWN)
-            next = earlier(next, t->retry_at);
-        if (t->tried && !mcp_xfer_running(&t->poll))
+        next = earlier(next, peer_next(t->peer));
+        if (peer_tried(t->peer) && !peer_list_running(&t->poll))
             next = earlier(next, mcp_poll_due(m, t->c->catalogue_interval, t->poll_began));
     }
     for (size_t i = 0; i < m->c->documents.n; i++)
@@ -266,9 +239,9 @@ void mcp_turn(struct mcp *m, int64_t wait_ns) {
     mcp_transport_wait(&m->transport, earlier(wait, wait_ns));
 }
 
-static bool handshaking(const struct mcp *m) {
+static bool parting(const struct mcp *m) {
     for (size_t i = 0; i < m->c->targets.n; i++)
-        if (mcp_xfer_running(&m->targets[i].handshake))
+        if (!peer_parted(m->targets[i].peer))
             return true;
     return false;
 }
@@ -276,12 +249,10 @@ static bool handshaking(const struct mcp *m) {
 void mcp_goodbye(struct mcp *m) {
     int64_t until = when_mono_ns() + GOODBYE_NS;
     for (size_t i = 0; i < m->c->targets.n; i++) {
-        struct mcp_target *t = &m->targets[i];
-        mcp_catalogue_reset(t);
-        mcp_xfer_clear(&t->handshake);
-        mcp_session_delete(t);
+        peer_list_clear(&m->targets[i].poll);
+        peer_goodbye(m->targets[i].peer);
     }
-    while (handshaking(m) && when_mono_ns() < until)
+    while (parting(m) && when_mono_ns() < until)
         mcp_turn(m, DRAIN_NS);
 }
 

@@ -1,9 +1,9 @@
 /* mcp_priv: what the files of the prober share: its state, owned by the one thread that drives it.
  *
  *   mcp.c        life, thread loop, what other threads may touch
- *   session.c    a target's session          prober.c     the schedule of probes
- *   catalogue.c  a target's tools/list       call.c       one call, from sent to record
- *   document.c   configuration documents     cover.c      coverage records
+ *   prober.c     the schedule of probes      catalogue.c  a target's tools
+ *   call.c       one call and its records    document.c   configuration documents
+ *   cover.c      coverage records            check.c      `pilotgate-agent check`
  */
 #pragma once
 
@@ -12,48 +12,22 @@
 
 #include "mcp/blocks.h"
 #include "mcp/mcp.h"
-#include "mcp/transport.h"
+#include "mcp/peer.h"
 #include "mcp/watch.h"
 
-#define MCP_RETRY_NS 500000000LL            /* between attempts to get a session */
-#define MCP_CONTROL_TIMEOUT_NS 5000000000LL /* of initialize, tools/list and documents */
-#define MCP_LOADED_POLL_NS 250000000LL      /* between polls while the load is raised */
-#define MCP_TOOLS_MAX 4096
-#define MCP_PAGES_MAX 64
-
-/* How an exchange that was no call ended, when it failed. */
-struct mcp_failure {
-    Pilotgate__Outcome outcome;
-    long status;
-    int64_t rpc_code;
-    char detail[MCP_DETAIL_MAX];
-};
-
-enum mcp_session_state { MCP_SESSION_DOWN, MCP_SESSION_INITIALIZING, MCP_SESSION_CONFIRMING, MCP_SESSION_UP };
+#define MCP_DOCUMENT_TIMEOUT_NS 5000000000LL
+#define MCP_LOADED_POLL_NS 250000000LL /* between polls while the load is raised */
 
 struct mcp_target {
     struct mcp *m;
     const struct config_target *c;
-    struct mcp_bearer bearer;
-    /* session.c */
-    enum mcp_session_state state;
-    struct mcp_xfer handshake;
-    char session[MCP_SESSION_MAX + 1]; /* "": the server keeps none */
-    char revision[16];
-    uint64_t generation;        /* of the session: a call of an older one cannot lose this one */
-    int64_t retry_at;           /* while DOWN */
-    bool tried;                 /* the first attempt has ended */
-    struct mcp_failure failure; /* why there is no session */
+    struct peer *peer;
     /* catalogue.c */
     struct mcp_watch watch;
-    struct mcp_xfer poll;
-    json_t *tools; /* gathered by the running poll */
-    json_t *names; /* of the tools, sorted, as of the last poll that succeeded; NULL: none */
-    int pages;
-    int64_t poll_wall;        /* when its first request was sent */
-    int64_t poll_began;       /* monotonic; 0: never */
-    uint64_t poll_generation; /* of the session that the poll uses */
-    bool listed;              /* FIRST_TOOL_LISTED was emitted */
+    struct peer_list poll;
+    json_t *names;      /* of the tools, sorted, as of the last poll that succeeded; NULL: none */
+    int64_t poll_began; /* monotonic; 0: never */
+    bool listed;        /* FIRST_TOOL_LISTED was emitted */
 };
 
 struct mcp_probe {
@@ -83,11 +57,8 @@ struct mcp_call {
     struct mcp_call *prev, *next;
     struct mcp_probe *probe;
     uint64_t number;
-    uint64_t generation;
-    bool had_session;
     bool drill;
-    char nonce[MCP_ID_MAX];
-    struct mcp_xfer xfer;
+    struct peer_call call; /* its id is the nonce */
 };
 
 struct mcp_document {
@@ -111,7 +82,6 @@ struct mcp {
     struct mcp_call *calls_first, *calls_last;
     size_t calls_open;
     uint64_t last_number; /* of calls */
-    uint64_t last_id;     /* of other requests */
     struct mcp_block block;
     int64_t second_at; /* next block and coverage */
     bool scheduling;   /* false: ending, or a check */
@@ -130,27 +100,14 @@ void mcp_close(struct mcp **m);
 void mcp_turn(struct mcp *m, int64_t wait_ns);
 /* Ends the sessions with their servers, within two seconds. */
 void mcp_goodbye(struct mcp *m);
-/* A new JSON-RPC id for anything but a call. */
-void mcp_next_id(struct mcp *m, char id[MCP_ID_MAX]);
-/* A request to the target's endpoint with its headers, credentials and session. */
-struct mcp_request mcp_target_request(struct mcp_target *t, char *body, const char *id);
-/* What an exchange that was to give a result came to; COMPLETED when it did. */
-struct mcp_failure mcp_result_of(struct mcp_xfer *x, bool had_session);
 /* "refused: Couldn't connect to server": a failure in one line of at most MCP_REASON_MAX. */
 void mcp_failure_text(const struct mcp_failure *f, char out[MCP_REASON_MAX]);
 /* When a poll that began then is due again; never for interval 0, sooner while the load is raised. */
 int64_t mcp_poll_due(const struct mcp *m, int64_t interval, int64_t began);
 
-/* session.c */
-void mcp_session_turn(struct mcp_target *t, int64_t now);
-/* A request of this generation was told that its session is unknown. */
-void mcp_session_lost(struct mcp_target *t, uint64_t generation, const struct mcp_failure *why);
-void mcp_session_delete(struct mcp_target *t);
-
 /* catalogue.c, document.c */
 void mcp_catalogue_turn(struct mcp_target *t, int64_t now);
 void mcp_catalogue_start(struct mcp_target *t);
-void mcp_catalogue_reset(struct mcp_target *t);
 void mcp_document_turn(struct mcp_document *d, int64_t now);
 void mcp_document_start(struct mcp_document *d);
 

@@ -59,7 +59,7 @@ static bool tool_is_absent(const struct mcp_probe *p) {
     size_t i;
     json_t *name;
     if (!t->names)
-        return t->c->catalogue_interval > 0 && (t->poll_began == 0 || mcp_xfer_running(&t->poll));
+        return t->c->catalogue_interval > 0 && (t->poll_began == 0 || peer_list_running(&t->poll));
     json_array_foreach(t->names, i, name) {
         if (strcmp(json_string_value(name), p->c->tool) == 0)
             return false;
@@ -85,8 +85,8 @@ static bool takes_fresh(struct mcp_probe *p) {
 /* One call that is due now. False: it is counted as unsent. */
 static bool start(struct mcp_probe *p, bool drill) {
     p->scheduled++;
-    if (p->target->state != MCP_SESSION_UP) {
-        mcp_call_unsent(p, &p->target->failure);
+    if (peer_state(p->target->peer) != PEER_UP) {
+        mcp_call_unsent(p, peer_failure(p->target->peer));
         return false;
     }
     if (p->m->calls_open >= (size_t)p->m->c->max_in_flight) {
@@ -131,14 +131,14 @@ static void run_slots(struct mcp_probe *p, int64_t now) {
         bool drill = p->m->loaded && (int64_t)p->open >= p->c->in_flight;
         if (!start(p, drill)) {
             p->slots--;
-            p->ramp_at = now + (p->target->state == MCP_SESSION_UP ? PAUSE_UNSENT_NS : MCP_RETRY_NS);
+            p->ramp_at = now + (peer_state(p->target->peer) == PEER_UP ? PAUSE_UNSENT_NS : PEER_RETRY_NS);
             return;
         }
     }
 }
 
 void mcp_probe_turn(struct mcp_probe *p, int64_t now) {
-    if (!p->m->scheduling || !p->target->tried)
+    if (!p->m->scheduling || !peer_tried(p->target->peer))
         return;
     if (!p->begun) {
         p->begun = true;
@@ -156,7 +156,7 @@ void mcp_probe_turn(struct mcp_probe *p, int64_t now) {
 
 int64_t mcp_probe_next(const struct mcp_probe *p) {
     int64_t next = INT64_MAX;
-    if (!p->m->scheduling || !p->target->tried)
+    if (!p->m->scheduling || !peer_tried(p->target->peer))
         return next;
     if (!p->begun)
         return 0;

@@ -203,6 +203,19 @@ static int add_headers(struct mcp_xfer *x, const struct mcp_request *r, struct e
     return code ? err_oom(e) : 0;
 }
 
+/* Host, SNI and certificate stay those of the url. */
+static int set_address(struct mcp_xfer *x, const struct mcp_request *r) {
+    struct buf entry = BUF_INIT(1024);
+    if (!r->connect_to)
+        return 0;
+    if (buf_addf(&entry, "::%s", r->connect_to) == 0)
+        x->connect_to = curl_slist_append(NULL, entry.data);
+    buf_free(&entry);
+    if (!x->connect_to)
+        return -ENOMEM;
+    return curl_easy_setopt(x->easy, CURLOPT_CONNECT_TO, x->connect_to) == CURLE_OK ? 0 : -ENOMEM;
+}
+
 static void set_method(struct mcp_xfer *x, const struct mcp_request *r) {
     if (r->method == MCP_DELETE)
         (void)curl_easy_setopt(x->easy, CURLOPT_CUSTOMREQUEST, "DELETE");
@@ -260,7 +273,7 @@ int mcp_xfer_setup(struct mcp_xfer *x, const struct mcp_request *r, struct err *
     int code = add_headers(x, r, e);
     if (code < 0)
         return code;
-    if (curl_easy_setopt(x->easy, CURLOPT_URL, r->url) != CURLE_OK)
+    if (curl_easy_setopt(x->easy, CURLOPT_URL, r->url) != CURLE_OK || set_address(x, r) < 0)
         return err_oom(e);
     if (r->ca_file && curl_easy_setopt(x->easy, CURLOPT_CAINFO, r->ca_file) != CURLE_OK)
         return err_oom(e);

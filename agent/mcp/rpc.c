@@ -66,14 +66,12 @@ bool mcp_rpc_has_nonce(const json_t *value) {
     return false;
 }
 
-static json_t *filled(const json_t *value, const char *nonce);
-
 static json_t *filled_object(const json_t *value, const char *nonce) {
     json_t *copy = json_object();
     const char *key;
     json_t *item;
     json_object_foreach((json_t *)value, key, item) {
-        if (json_object_set_new(copy, key, filled(item, nonce)) < 0) {
+        if (json_object_set_new(copy, key, mcp_rpc_filled(item, nonce)) < 0) {
             json_decref(copy);
             return NULL;
         }
@@ -86,7 +84,7 @@ static json_t *filled_array(const json_t *value, const char *nonce) {
     json_t *item;
     size_t i;
     json_array_foreach(value, i, item) {
-        if (json_array_append_new(copy, filled(item, nonce)) < 0) {
+        if (json_array_append_new(copy, mcp_rpc_filled(item, nonce)) < 0) {
             json_decref(copy);
             return NULL;
         }
@@ -94,8 +92,7 @@ static json_t *filled_array(const json_t *value, const char *nonce) {
     return copy;
 }
 
-/* A copy with the nonce filled in; a new reference, NULL when out of memory. */
-static json_t *filled(const json_t *value, const char *nonce) {
+json_t *mcp_rpc_filled(const json_t *value, const char *nonce) {
     if (json_is_object(value))
         return filled_object(value, nonce);
     if (json_is_array(value))
@@ -108,10 +105,13 @@ static json_t *filled(const json_t *value, const char *nonce) {
     return string;
 }
 
-char *mcp_rpc_tools_call(const char *id, const char *tool, const json_t *arguments, const char *nonce) {
-    json_t *own = arguments ? filled(arguments, nonce) : json_object();
-    if (!own)
-        return NULL;
+char *mcp_rpc_request(const char *id, const char *method, const json_t *params) {
+    return to_text(
+        json_pack("{s:s,s:s,s:s,s:O*}", "jsonrpc", "2.0", "id", id, "method", method, "params", params));
+}
+
+char *mcp_rpc_tools_call(const char *id, const char *tool, const json_t *arguments) {
+    json_t *own = arguments ? json_incref((json_t *)arguments) : json_object();
     return to_text(json_pack("{s:s,s:s,s:s,s:{s:s,s:o}}", "jsonrpc", "2.0", "id", id, "method", "tools/call",
                              "params", "name", tool, "arguments", own));
 }

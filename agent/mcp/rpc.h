@@ -12,12 +12,14 @@
 /* malloc'ed texts, NULL when out of memory. ids are strings. cursor: NULL for the first page. */
 char *mcp_rpc_initialize(const char *id);
 char *mcp_rpc_initialized(void);
+char *mcp_rpc_request(const char *id, const char *method, const json_t *params); /* NULL: no params */
 char *mcp_rpc_tools_list(const char *id, const char *cursor);
-/* "{nonce}" in any string of the arguments becomes the nonce. */
-char *mcp_rpc_tools_call(const char *id, const char *tool, const json_t *arguments, const char *nonce);
+char *mcp_rpc_tools_call(const char *id, const char *tool, const json_t *arguments); /* NULL: none */
 
 /* The text with every "{nonce}" replaced; malloc'ed. */
 char *mcp_rpc_fill(const char *text, const char *nonce);
+/* A copy with "{nonce}" replaced in every string; a new reference, NULL when out of memory. */
+json_t *mcp_rpc_filled(const json_t *value, const char *nonce);
 bool mcp_rpc_has_nonce(const json_t *value);
 
 /* True for a revision of the legacy era that has the Streamable HTTP transport. */

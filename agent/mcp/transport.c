@@ -214,6 +214,7 @@ void mcp_xfer_clear(struct mcp_xfer *x) {
         curl_easy_cleanup(x->easy);
     }
     curl_slist_free_all(x->headers);
+    curl_slist_free_all(x->connect_to);
     mcp_sse_free(&x->sse);
     buf_free(&x->answer);
     json_decref(x->message);

@@ -54,6 +54,7 @@ enum mcp_method { MCP_POST, MCP_GET, MCP_DELETE };
 struct mcp_request {
     enum mcp_method method;
     const char *url;
+    const char *connect_to;             /* "ADDRESS:PORT" in place of the url's host; NULL: as the url says */
     char *body;                         /* owned by the exchange from mcp_xfer_begin on, also on failure */
     const struct conf_strings *headers; /* NULL: none */
     struct mcp_bearer *bearer;          /* NULL: none */
@@ -72,7 +73,7 @@ struct mcp_xfer {
     struct mcp_transport *transport;
     void (*done)(struct mcp_xfer *x); /* not NULL while the exchange runs */
     CURL *easy;
-    struct curl_slist *headers;
+    struct curl_slist *headers, *connect_to;
     char *body;
     size_t body_len;
     char id[MCP_ID_MAX];

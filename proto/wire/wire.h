@@ -17,13 +17,13 @@
 #define WIRE_RECORD_MAX (256u << 10) /* bytes of one packed record */
 #define WIRE_BATCH_RECORDS_MAX 1024  /* records of one batch */
 #define WIRE_BLOCK_CALLS_MAX 4096    /* calls of one block */
-#define WIRE_BLOCK_PROBES_MAX 64   /* entries of a block's table, probes of a configuration */
-#define WIRE_PATHS_MAX 256         /* probes and paths of one coverage record */
-#define WIRE_NAME_MAX 253           /* cluster, namespace, node, probe and object names */
-#define WIRE_STREAMS_MAX 64         /* streams in one Hello */
-#define WIRE_NORMAL_MAX (64u << 10) /* bytes of an object's normal form; longer ones are cut */
-#define WIRE_TEXT_MAX 1024          /* bytes of any other text: reason, detail, subject ... */
-#define WIRE_SOURCES_MAX 256        /* sources of one coverage record */
+#define WIRE_BLOCK_PROBES_MAX 64     /* entries of a block's table, probes of a configuration */
+#define WIRE_PATHS_MAX 256           /* probes and paths of one coverage record */
+#define WIRE_NAME_MAX 253            /* cluster, namespace, node, probe and object names */
+#define WIRE_STREAMS_MAX 64          /* streams in one Hello */
+#define WIRE_NORMAL_MAX (64u << 10)  /* bytes of an object's normal form; longer ones are cut */
+#define WIRE_TEXT_MAX 1024           /* bytes of any other text: reason, detail, subject ... */
+#define WIRE_SOURCES_MAX 256         /* sources of one coverage record */
 #define WIRE_SEQ_MAX (1ull << 62)
 #define WIRE_NS_MAX (1ll << 62)                /* *_ns: two of them add up without overflow */
 #define WIRE_US_MAX (20ll * 366 * 86400000000) /* *_us: 20 years */

@@ -161,7 +161,8 @@ static void test_call_text(void **state) {
     json_t *arguments =
         json_loads("{\"a\":\"x{nonce}y{nonce}\",\"b\":[1,{\"c\":\"{nonce}\"}],\"{nonce}\":2}", 0, NULL);
     assert_true(mcp_rpc_has_nonce(arguments));
-    char *text = mcp_rpc_tools_call("n-1", "hold", arguments, "n-1");
+    json_t *filled = mcp_rpc_filled(arguments, "n-1");
+    char *text = mcp_rpc_tools_call("n-1", "hold", filled);
     json_t *m = json_loads(text, 0, NULL);
     assert_string_equal(js_str(m, "params.arguments.a", ""), "xn-1yn-1");
     assert_string_equal(js_str(m, "params.arguments.b.1.c", ""), "n-1");
@@ -170,6 +171,7 @@ static void test_call_text(void **state) {
     assert_string_equal(js_str(m, "method", ""), "tools/call");
     assert_string_equal(js_str(arguments, "a", ""), "x{nonce}y{nonce}");
     json_decref(m);
+    json_decref(filled);
     json_decref(arguments);
     free(text);
     arguments = json_loads("{\"nonce\":\"nonce\"}", 0, NULL);

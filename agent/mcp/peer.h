@@ -1,0 +1,158 @@
+/* peer: one server as a client sees it, at one path: the era that it speaks, its session, its tools, calls
+ * to them, its notices of changes, and what it asks of us. Knows nothing of probes, records or files of
+ * configuration; two programs use it, the prober and the driver of the conformance suite.
+ *
+ *                due            modern error, result           initialize's result         2xx
+ *   DOWN ---------------> DETECTING ----> UP    INITIALIZING -------------------> CONFIRMING -----> UP
+ *    ^  era known: at once    |  anything else        ^              |                 |            |
+ *    |  INITIALIZING or UP    +-----------------------+              | failed          | failed     |
+ *    +---------------------------------------------------------------+-----------------+            |
+ *    +----------------------------------------------------------------------------------------------+
+ *        session lost, or an answer that only a server of the other era gives: opened again at once
+ *
+ * A peer that is DOWN for another reason tries again after PEER_RETRY_NS. Nothing that was sent is ever sent
+ * again by itself: a call that fails is told as what it came to. The exceptions are steps that the protocol
+ * itself asks of a client, and each is visible in what the call tells: taking up a broken event stream
+ * (`resumed`), and answering input_required when there is a `request` callback (`rounds`).
+ *
+ * One thread, that of the transport: callbacks come from mcp_transport_turn and peer_turn, never from within
+ * peer_call_begin or peer_list_begin. They may begin and clear calls and lists, not close the peer.
+ * Protocol: MCP specification 2026-07-28 ("modern"); 2025-11-25, 2025-06-18, 2025-03-26 ("legacy"). */
+#pragma once
+
+#include "mcp/transport.h"
+
+#define PEER_RETRY_NS 500000000LL            /* between attempts to open the server */
+#define PEER_CONTROL_TIMEOUT_NS 5000000000LL /* of everything but calls */
+#define PEER_TOOLS_MAX 4096                  /* of one catalogue, in at most ... */
+#define PEER_PAGES_MAX 64                    /* ... pages */
+#define PEER_ROUNDS_MAX 8                    /* of input_required in one call */
+
+enum peer_kind { PEER_MCP, PEER_ARCADE, PEER_WORKER };
+enum peer_era { PEER_AUTO, PEER_LEGACY, PEER_MODERN };
+enum peer_state { PEER_DOWN, PEER_DETECTING, PEER_INITIALIZING, PEER_CONFIRMING, PEER_UP };
+
+/* Everything borrowed here outlives the peer. NULL and 0 mean: none, or the default. */
+struct peer_options {
+    enum peer_kind kind;
+    enum peer_era era;
+    const char *url;
+    const char
+        *connect_to;       /* "ADDRESS:PORT" (IPv6 in brackets) that is connected to in place of url's host */
+    const char *revision;  /* that is offered first; default: the newest of the era */
+    const char *id_prefix; /* of JSON-RPC ids that are not a call's */
+    const struct conf_strings *headers;      /* "Name: value" */
+    const struct conf_strings *header_files; /* "Name: path" */
+    const char *bearer_file, *ca_file, *client_cert_file, *client_key_file;
+    const char *secret_file; /* kind worker: signs its JWT */
+    const char *user_id;     /* kind arcade */
+    bool http2;
+    bool notices;               /* listen for changes of the catalogue */
+    const json_t *capabilities; /* of ours, as declared to the server; default: none */
+};
+
+struct peer; /* opaque */
+
+/* All may be NULL. */
+struct peer_events {
+    void *ctx;
+    void (*changed)(void *ctx, struct peer *p);   /* peer_state, peer_failure or peer_revision */
+    void (*catalogue)(void *ctx, struct peer *p); /* the server says that its tools have changed */
+    /* The server asks: the result, a new reference; NULL: we cannot (-32601, or the call's end). `ping` is
+     * answered without asking. */
+    json_t *(*request)(void *ctx, struct peer *p, const char *method, const json_t *params);
+};
+
+/* How something that was no call ended, when it failed. */
+struct mcp_failure {
+    Pilotgate__Outcome outcome;
+    long status;
+    int64_t rpc_code;
+    char detail[MCP_DETAIL_MAX];
+};
+
+/* Options are checked: -EINVAL with what to do. The transport must outlive the peer. */
+int peer_open(struct peer **ret, struct mcp_transport *t, const struct peer_options *o,
+              const struct peer_events *events, struct err *e) MUST_CHECK;
+/* Every call and list must be cleared before. NULL-safe. */
+void peer_close(struct peer **p);
+/* Starts what is due; call it before each mcp_transport_turn. */
+void peer_turn(struct peer *p, int64_t now);
+/* When peer_turn has something to do next, by itself; INT64_MAX: nothing. */
+int64_t peer_next(const struct peer *p);
+
+enum peer_state peer_state(const struct peer *p);
+/* True once the first attempt to open it has ended, either way. */
+bool peer_tried(const struct peer *p);
+/* Why it is not UP. */
+const struct mcp_failure *peer_failure(const struct peer *p);
+/* The revision agreed on, "" while not UP or for kinds without. */
+const char *peer_revision(const struct peer *p);
+bool peer_has_session(const struct peer *p);
+
+/* Ends notices and the session with the server, and opens nothing any more; turn the transport until it
+ * has parted, as long as you like to wait. */
+void peer_goodbye(struct peer *p);
+bool peer_parted(const struct peer *p);
+
+struct peer_times {
+    int64_t began_mono, sent_mono, sent_wall, first_byte_mono, end_mono; /* 0: did not come to it */
+};
+
+/* One call. Zeroed is idle; fill `in`, then begin; clear after done, or earlier to give it up. */
+struct peer_call {
+    /* in */
+    const char *tool;        /* borrowed until begun, as is ... */
+    const json_t *arguments; /* ... this object; NULL: none */
+    const char *method;      /* instead of tool: any request, with arguments as its params */
+    char id[MCP_ID_MAX];     /* JSON-RPC id, and the header that joins with server logs */
+    bool fresh;              /* on a connection of its own */
+    int64_t timeout_ns;      /* hard maximum over everything, whatever progress the server reports */
+    void (*done)(struct peer_call *c);
+    /* out, in done; the caller adds what it expected, and asks mcp_outcome */
+    struct mcp_seen seen;
+    const json_t *result; /* NULL, or the result; of every kind in the form of MCP's CallToolResult */
+    struct peer_times times;
+    uint64_t bytes_sent;
+    uint32_t connection;
+    int rounds; /* requests sent for it, but for resuming; 1 without input_required */
+    /* private */
+    struct peer *peer;
+    struct peer_call *prev, *next;
+    uint64_t generation; /* of the session it uses: it cannot lose a newer one */
+    bool had_session;
+    struct mcp_xfer xfer;
+};
+
+/* -ENOTCONN: not UP. On failure it is idle and done is not called. */
+int peer_call_begin(struct peer *p, struct peer_call *c, struct err *e) MUST_CHECK;
+static inline bool peer_call_running(const struct peer_call *c) {
+    return c->peer && mcp_xfer_running(&c->xfer);
+}
+/* When the call was in flight from; 0: not yet. */
+int64_t peer_call_sent(const struct peer_call *c);
+/* Fills `out` of a running call with what was seen so far, to give it up. */
+void peer_call_look(struct peer_call *c);
+void peer_call_clear(struct peer_call *c);
+
+/* The whole catalogue, page by page, each on a connection of its own: an old one may still be served by the
+ * configuration that was in force when it was made. Zeroed is idle. */
+struct peer_list {
+    void (*done)(struct peer_list *l); /* in */
+    /* out, in done */
+    struct mcp_failure failure; /* outcome COMPLETED: it did not fail */
+    json_t *tools;              /* array of objects with a name, as the server gave them; owned */
+    int64_t asked_wall;         /* when the first request was sent */
+    /* private */
+    struct peer *peer;
+    uint64_t generation;
+    int pages;
+    struct mcp_xfer xfer;
+};
+
+/* -ENOTCONN: not UP. On failure it is idle and done is not called. */
+int peer_list_begin(struct peer *p, struct peer_list *l, struct err *e) MUST_CHECK;
+static inline bool peer_list_running(const struct peer_list *l) {
+    return l->peer;
+}
+void peer_list_clear(struct peer_list *l);

@@ -46,6 +46,15 @@ static void add_headers(const struct exchange *x, struct MHD_Response *response)
         MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
 }
 
+/* Now that the answer goes out, its body. In the thread that owns the log. */
+static void finish(struct exchange *x) {
+    const char *nonce = x->run.call.nonce;
+    struct reply_end end = {.now_ns = when_wall_ns()};
+    end.started_ns = x->reply.executes ? x->run.started_ns : end.now_ns;
+    end.executions = *nonce ? execlog_executions(x->http->config.log, nonce) : 0;
+    reply_finish(&x->reply, &end);
+}
+
 /* The stream's text: first the comment, and after the wait the event with the answer. */
 static ssize_t read_stream(void *cls, uint64_t pos, char *out, size_t max) {
     struct exchange *x = cls;
@@ -57,7 +66,8 @@ static ssize_t read_stream(void *cls, uint64_t pos, char *out, size_t max) {
             return MHD_CONTENT_READER_END_OF_STREAM;
         if (must_wait(x))
             return http_wait(x) ? 0 : MHD_CONTENT_READER_END_WITH_ERROR;
-        if (buf_addf(&x->event, "event: message\ndata: %s\n\n", x->reply.body))
+        finish(x);
+        if (!x->reply.body || buf_addf(&x->event, "event: message\ndata: %s\n\n", x->reply.body))
             return MHD_CONTENT_READER_END_WITH_ERROR;
         x->handed = true;
     }
@@ -83,7 +93,7 @@ static struct MHD_Response *stream_response(struct exchange *x) {
 
 static struct MHD_Response *plain_response(struct exchange *x) {
     struct reply *r = &x->reply;
-    reply_finish(r, x->run.started_ns, when_wall_ns());
+    finish(x);
     size_t len = r->body ? strlen(r->body) : 0;
     struct MHD_Response *response =
         MHD_create_response_from_buffer(len, len ? r->body : (void *)"", MHD_RESPMEM_PERSISTENT);
@@ -95,7 +105,7 @@ static struct MHD_Response *plain_response(struct exchange *x) {
 
 enum MHD_Result http_answer(struct exchange *x) {
     struct reply *r = &x->reply;
-    bool stream = r->stream && r->executes && r->body;
+    bool stream = r->stream && r->executes;
     if (!stream && must_wait(x))
         return http_wait(x) ? MHD_YES : MHD_NO;
     struct MHD_Response *response = stream ? stream_response(x) : plain_response(x);

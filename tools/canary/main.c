@@ -32,7 +32,10 @@ static const struct conf_key keys[] = {
     {.name = "tools",
      .type = CONF_STRING,
      .offset = AT(tools),
-     .doc = "Tools to offer, separated by commas: echo, hold, whoami, sum. All when not given."},
+     .doc =
+         "Tools to offer, separated by commas: echo, hold, whoami, sum. These four when not given. The MCP "
+         "conformance suite calls test_simple_text and test_error_handling, which are offered only when "
+         "named."},
     {.name = "tools-file",
      .type = CONF_STRING,
      .offset = AT(tools_file),

@@ -53,9 +53,12 @@ bool mcp_speaks_legacy(const char *version) {
 }
 
 /* Steals payload: "result" or "error" of a response to id (NULL: null). */
-static void respond(const struct mcp_call *c, int status, const char *key, json_t *payload) {
+static json_t *response(const struct mcp_call *c, const char *key, json_t *payload) {
     json_t *id = c->id ? json_incref((json_t *)c->id) : json_null();
-    json_t *message = json_pack("{s:s,s:o,s:o}", "jsonrpc", "2.0", "id", id, key, payload);
+    return json_pack("{s:s,s:o,s:o}", "jsonrpc", "2.0", "id", id, key, payload);
+}
+
+static void respond(const struct mcp_call *c, int status, json_t *message) {
     reply_set(c->reply, status, message ? json_dumps(message, JSON_COMPACT) : NULL);
     json_decref(message);
 }
@@ -65,7 +68,7 @@ void mcp_fail_data(const struct mcp_call *c, int status, enum mcp_error code, co
     json_t *error = json_pack("{s:i,s:s}", "code", (int)code, "message", text);
     if (data)
         json_object_set_new(error, "data", data);
-    respond(c, status, "error", error);
+    respond(c, status, response(c, "error", error));
 }
 
 void mcp_fail(const struct mcp_call *c, int status, enum mcp_error code, const char *text) {
@@ -77,13 +80,17 @@ void mcp_fail_version(const struct mcp_call *c, const char *requested) {
     mcp_fail_data(c, 400, MCP_UNSUPPORTED_VERSION, "unsupported protocol version", data);
 }
 
-void mcp_result(const struct mcp_call *c, json_t *result) {
+json_t *mcp_response(const struct mcp_call *c, json_t *result) {
     if (c->modern) {
         json_object_set_new(result, "resultType", json_string("complete"));
         json_object_set_new(result, "_meta",
                             json_pack("{s:o}", "io.modelcontextprotocol/serverInfo", mcp_server_info()));
     }
-    respond(c, 200, "result", result);
+    return response(c, "result", result);
+}
+
+void mcp_result(const struct mcp_call *c, json_t *result) {
+    respond(c, 200, mcp_response(c, result));
 }
 
 /* True when the Accept header admits the type, by name or wildcard. Parameters are not looked at. */

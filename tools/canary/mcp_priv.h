@@ -36,7 +36,8 @@ struct mcp_call {
 void mcp_fail(const struct mcp_call *c, int status, enum mcp_error code, const char *text);
 void mcp_fail_data(const struct mcp_call *c, int status, enum mcp_error code, const char *text, json_t *data);
 
-/* Steals result; a modern one gets resultType and the server's identity. */
+/* Steals result; a modern one gets resultType and the server's identity. The message, or NULL. */
+json_t *mcp_response(const struct mcp_call *c, json_t *result);
 void mcp_result(const struct mcp_call *c, json_t *result);
 
 json_t *mcp_server_info(void); /* {name, version} */

@@ -2,7 +2,9 @@
 #include "canary/mcp_priv.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <sodium.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,7 +14,7 @@
 
 /* What is offered to this request: a gateway may narrow it by the tools header. */
 static unsigned offered(const struct mcp_call *c) {
-    unsigned mask = tools_offered(c->m->config.tools, c->q->mono_ns), limit = TOOL_ALL;
+    unsigned mask = tools_offered(c->m->config.tools, c->q->mono_ns), limit = TOOL_ANY;
     if (c->q->tools && tools_parse(c->q->tools, ',', false, &limit, NULL))
         limit = 0;
     return mask & limit;
@@ -73,6 +75,20 @@ static json_t *content(const char *text, bool failed) {
     return result;
 }
 
+/* The count as structured content, and as text beside it (server/tools, Structured Content: SHOULD): some
+ * gateways pass on only text. */
+static void complete(json_t *message, const struct reply_end *end) {
+    json_t *result = json_object_get(message, "result");
+    char text[32];
+    if (!end->executions)
+        return;
+    snprintf(text, sizeof text, "{\"executions\":%" PRIu32 "}", end->executions);
+    json_array_append_new(json_object_get(result, "content"),
+                          json_pack("{s:s,s:s}", "type", "text", "text", text));
+    json_object_set_new(result, "structuredContent",
+                        json_pack("{s:I}", "executions", (json_int_t)end->executions));
+}
+
 void mcp_tools_call(const struct mcp_call *c) {
     const char *name = js_str(c->message, "params.name", NULL);
     const json_t *arguments = js_at(c->message, "params.arguments");
@@ -89,10 +105,11 @@ void mcp_tools_call(const struct mcp_call *c) {
     struct err e;
     char *text;
     int rc = tool_prepare((enum tool)t, arguments, c->m->config.who, &r->call, &text, &e);
-    mcp_result(c, content(rc ? e.text : text, rc != 0));
+    json_t *message = mcp_response(c, content(rc ? e.text : text, rc != 0));
+    reply_later(r, 200, message, complete);
     if (rc)
         return;
     free(text);
-    r->executes = r->status == 200;
+    r->executes = message != NULL;
     r->stream = r->call.stream_set ? r->call.stream : c->m->config.stream;
 }

@@ -114,7 +114,7 @@ int tools_open(const char *list, const char *file, void (*warn)(const char *text
     struct tools *t = calloc(1, sizeof *t);
     if (!t)
         return err_oom(e);
-    t->mask = TOOL_ALL;
+    t->mask = TOOL_DEFAULT;
     t->warn = warn;
     int rc = list ? tools_parse(list, ',', true, &t->mask, e) : 0;
     if (!rc && file && !(t->file = strdup(file)))

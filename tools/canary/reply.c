@@ -4,8 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/when.h"
-
 void reply_set(struct reply *r, int status, char *body) {
     free(r->body);
     r->status = body ? status : 500;
@@ -18,19 +16,24 @@ void reply_message(struct reply *r, int status, const char *text) {
     json_decref(o);
 }
 
-void reply_finish(struct reply *r, int64_t started_ns, int64_t now_ns) {
-    if (!r->stamp)
+void reply_later(struct reply *r, int status, json_t *message,
+                 void (*complete)(json_t *message, const struct reply_end *end)) {
+    r->status = message ? status : 500;
+    r->message = message;
+    r->complete = complete;
+}
+
+void reply_finish(struct reply *r, const struct reply_end *end) {
+    if (!r->message)
         return;
-    char at[WHEN_TEXT_MAX];
-    json_object_set_new(r->stamp, "finished_at", json_string(when_format(now_ns, 6, at)));
-    json_object_set_new(r->stamp, "duration", json_real((double)(now_ns - started_ns) / 1e6));
-    reply_set(r, r->status, json_dumps(r->stamp, JSON_COMPACT));
-    json_decref(r->stamp);
-    r->stamp = NULL;
+    r->complete(r->message, end);
+    reply_set(r, r->status, json_dumps(r->message, JSON_COMPACT));
+    json_decref(r->message);
+    r->message = NULL;
 }
 
 void reply_free(struct reply *r) {
     free(r->body);
-    json_decref(r->stamp);
+    json_decref(r->message);
     memset(r, 0, sizeof *r);
 }

@@ -51,6 +51,14 @@ static const struct definition definitions[TOOL_COUNT] = {
                   "Sum",
                   "Answers with a + b.",
                   {{"a", "number", "First number", true}, {"b", "number", "Second number", true}, NONCE}},
+    [TOOL_SUITE_TEXT] = {"test_simple_text",
+                         "TestSimpleText",
+                         "Answers with a text: for the MCP conformance suite.",
+                         {NONCE}},
+    [TOOL_SUITE_ERROR] = {"test_error_handling",
+                          "TestErrorHandling",
+                          "Always fails: for the MCP conformance suite.",
+                          {NONCE}},
 };
 
 void tool_identify(struct tool_identity *ret) {
@@ -161,6 +169,10 @@ static int answer(enum tool t, const json_t *arguments, const struct tool_identi
                         who->pid, who->start);
     case TOOL_SUM:
         return answer_sum(arguments, text, e);
+    case TOOL_SUITE_TEXT:
+        return buf_adds(text, "This is a simple text response for testing.");
+    case TOOL_SUITE_ERROR:
+        return err_set(e, -EINVAL, "This tool intentionally returns an error for testing");
     }
     return -EINVAL;
 }

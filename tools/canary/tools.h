@@ -11,9 +11,11 @@
 
 #include "base/err.h"
 
-enum tool { TOOL_ECHO, TOOL_HOLD, TOOL_WHOAMI, TOOL_SUM };
-#define TOOL_COUNT (TOOL_SUM + 1)
-#define TOOL_ALL ((1u << TOOL_COUNT) - 1)
+/* The last two have the names that the MCP conformance suite calls; they are offered only when named. */
+enum tool { TOOL_ECHO, TOOL_HOLD, TOOL_WHOAMI, TOOL_SUM, TOOL_SUITE_TEXT, TOOL_SUITE_ERROR };
+#define TOOL_COUNT (TOOL_SUITE_ERROR + 1)
+#define TOOL_ANY ((1u << TOOL_COUNT) - 1)
+#define TOOL_DEFAULT ((1u << TOOL_SUITE_TEXT) - 1)
 
 #define TOOL_NONCE_MAX 129    /* bytes, with the NUL */
 #define TOOL_TEXT_MAX 16384   /* bytes of echo's text */
@@ -59,8 +61,8 @@ int tools_parse(const char *text, char sep, bool strict, unsigned *ret, struct e
 
 struct tools; /* what is offered now; opaque */
 
-/* list: comma-separated names, NULL for all. file: one name a line, '#' begins a comment; NULL for none;
- * it replaces the list and is read again when it has changed. warn hears once of each bad change, after
+/* list: comma-separated names, NULL for TOOL_DEFAULT. file: one name a line, '#' begins a comment; NULL for
+ * none; it replaces the list and is read again when it has changed. warn hears once of each bad change, after
  * which the former tools stay; it may be NULL. */
 int tools_open(const char *list, const char *file, void (*warn)(const char *text), struct tools **ret,
                struct err *e) MUST_CHECK;

@@ -147,7 +147,7 @@ static bool authorized(const struct worker *w, const struct worker_request *q, s
 }
 
 static unsigned offered(const struct worker *w, const struct worker_request *q) {
-    unsigned mask = tools_offered(w->tools, q->mono_ns), limit = TOOL_ALL;
+    unsigned mask = tools_offered(w->tools, q->mono_ns), limit = TOOL_ANY;
     if (q->tools && tools_parse(q->tools, ',', false, &limit, NULL))
         limit = 0;
     return mask & limit;
@@ -196,21 +196,28 @@ static int find_tool(const struct worker *w, const struct worker_request *q, con
     return t;
 }
 
+static void complete(json_t *answer, const struct reply_end *end) {
+    char at[WHEN_TEXT_MAX];
+    json_object_set_new(answer, "finished_at", json_string(when_format(end->now_ns, 6, at)));
+    json_object_set_new(answer, "duration", json_real((double)(end->now_ns - end->started_ns) / 1e6));
+    if (end->executions)
+        json_object_set_new(answer, "executions", json_integer(end->executions));
+}
+
 static void run(const struct worker *w, enum tool t, const json_t *message, struct reply *r) {
     struct err e;
     char *text = NULL;
     const json_t *inputs = json_object_get(message, "inputs");
     const char *id = js_str(message, "execution_id", "");
     int rc = tool_prepare(t, json_is_null(inputs) ? NULL : inputs, w->who, &r->call, &text, &e);
-    r->status = 200;
     r->executes = !rc;
-    r->stamp = rc ? json_pack("{s:s,s:b,s:{s:{s:s,s:s,s:b,s:i}}}", "execution_id", id, "success", 0, "output",
-                              "error", "message", e.text, "kind", "TOOL_RUNTIME_BAD_INPUT_VALUE", "can_retry",
-                              0, "status_code", 400)
-                  : json_pack("{s:s,s:b,s:{s:s}}", "execution_id", id, "success", 1, "output", "value", text);
+    json_t *answer =
+        rc ? json_pack("{s:s,s:b,s:{s:{s:s,s:s,s:b,s:i}}}", "execution_id", id, "success", 0, "output",
+                       "error", "message", e.text, "kind", "TOOL_RUNTIME_BAD_INPUT_VALUE", "can_retry", 0,
+                       "status_code", 400)
+           : json_pack("{s:s,s:b,s:{s:s}}", "execution_id", id, "success", 1, "output", "value", text);
     free(text);
-    if (!r->stamp)
-        reply_set(r, 500, NULL);
+    reply_later(r, 200, answer, complete);
 }
 
 static void invoke(const struct worker *w, const struct worker_request *q, struct reply *r) {

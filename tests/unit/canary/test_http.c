@@ -157,6 +157,22 @@ static void waits_and_answers(void **state) {
     assert_int_equal(executions(f, "?nonce=j2", "executions"), 0);
 }
 
+/* A repeated call is told by both answers, also by that of the execution that began first. */
+static void executions_are_told(void **state) {
+    struct fixture *f = *state;
+    char text[4096];
+    int first = call_hold(f, 1, "r1", false);
+    WAIT_FOR(executions(f, "", "started") == 1);
+    int again = call_hold(f, 0, "r1", true), other = call_hold(f, 0, "r2", false);
+    assert_true(read_until(again, text, sizeof text, "\"structuredContent\":{\"executions\":2}"));
+    assert_true(read_until(other, text, sizeof text, "\"structuredContent\":{\"executions\":1}"));
+    assert_true(read_until(first, text, sizeof text, "\"structuredContent\":{\"executions\":2}"));
+    assert_non_null(strstr(text, "held 1 s r1"));
+    close(first);
+    close(again);
+    close(other);
+}
+
 static void notices_who_left(void **state) {
     struct fixture *f = *state;
     char text[4096];
@@ -223,8 +239,12 @@ static void ends_what_does_not_drain(void **state) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void) {
-    const struct CMUnitTest tests[] = {
-        TEST(paths),  TEST(waits_and_answers),       TEST(notices_who_left), TEST(a_large_body_is_refused),
-        TEST(drains), TEST(ends_what_does_not_drain)};
+    const struct CMUnitTest tests[] = {TEST(paths),
+                                       TEST(waits_and_answers),
+                                       TEST(executions_are_told),
+                                       TEST(notices_who_left),
+                                       TEST(a_large_body_is_refused),
+                                       TEST(drains),
+                                       TEST(ends_what_does_not_drain)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

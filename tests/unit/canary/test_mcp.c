@@ -9,12 +9,15 @@
     "\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\"," \
     "\"io.modelcontextprotocol/clientCapabilities\":{}}"
 
+#define CALL "{\"jsonrpc\":\"2.0\",\"id\":5,\"method\":\"tools/call\",\"params\":{\"name\":\"%s\"}}"
+
 static const struct tool_identity who = {.host = "h", .start = "0123456789abcdef", .pid = 7};
 
 struct fixture {
     struct tools *tools;
     struct mcp *mcp;
     struct reply reply;
+    uint32_t executions; /* what is known of them when the answer goes out */
     json_t *body;
     char session[REPLY_SESSION_MAX];
 };
@@ -30,6 +33,7 @@ static void send_request(struct fixture *f, struct mcp_request q, const char *bo
     q.body = body;
     q.len = strlen(body);
     mcp_handle(f->mcp, &q, &f->reply);
+    reply_finish(&f->reply, &(struct reply_end){.executions = f->executions});
     if (f->reply.body)
         f->body = parse(f->reply.body);
 }
@@ -205,6 +209,48 @@ static void calls(void **state) {
     }
 }
 
+static void executions_are_told(void **state) {
+    struct fixture *f = *state;
+    const char *hold =
+        "{\"jsonrpc\":\"2.0\",\"id\":5,\"method\":\"tools/call\",\"params\":{\"name\":\"hold\","
+        "\"arguments\":{\"seconds\":3,\"nonce\":\"n1\"}}}";
+    open_session(f, "2025-11-25", "2025-11-25");
+    in_session(f, hold);
+    assert_null(js_at(f->body, "result.structuredContent"));
+    assert_int_equal(json_array_size(js_at(f->body, "result.content")), 1);
+    f->executions = 2;
+    in_session(f, hold);
+    assert_int_equal(js_int(f->body, "result.structuredContent.executions", 0), 2);
+    assert_string_equal(js_str(f->body, "result.content.0.text", ""), "held 3 s n1");
+    assert_string_equal(js_str(f->body, "result.content.1.text", ""), "{\"executions\":2}");
+    assert_null(js_at(f->body, "result.content.2"));
+}
+
+static void suite_tools(void **state) {
+    struct fixture *f = *state;
+    struct err e;
+    char body[256];
+    open_session(f, "2025-11-25", "2025-11-25");
+    snprintf(body, sizeof body, CALL, "test_simple_text");
+    in_session(f, body);
+    expect(f, 200, -32602);
+    tools_close(&f->tools);
+    assert_int_equal(tools_open("echo,test_simple_text,test_error_handling", NULL, NULL, &f->tools, &e), 0);
+    mcp_free(&f->mcp);
+    struct mcp_config config = {.tools = f->tools, .who = &who};
+    assert_int_equal(mcp_new(&config, &f->mcp), 0);
+    open_session(f, "2025-11-25", "2025-11-25");
+    in_session(f, body);
+    expect(f, 200, 0);
+    assert_non_null(strstr(js_str(f->body, "result.content.0.text", ""), "simple text"));
+    assert_true(f->reply.executes);
+    snprintf(body, sizeof body, CALL, "test_error_handling");
+    in_session(f, body);
+    expect(f, 200, 0);
+    assert_true(js_bool(f->body, "result.isError", false));
+    assert_false(f->reply.executes);
+}
+
 static void header_limits_tools(void **state) {
     struct fixture *f = *state;
     const char *list = "{\"jsonrpc\":\"2.0\",\"id\":5,\"method\":\"tools/list\"}";
@@ -212,7 +258,7 @@ static void header_limits_tools(void **state) {
                        "\"arguments\":{\"a\":1,\"b\":2}}}";
     open_session(f, "2025-11-25", "2025-11-25");
     in_session(f, list);
-    assert_int_equal(json_array_size(js_at(f->body, "result.tools")), TOOL_COUNT);
+    assert_int_equal(json_array_size(js_at(f->body, "result.tools")), 4);
     send_request(f, (struct mcp_request){.session = f->session, .tools = "echo,other,hold"}, list);
     assert_int_equal(json_array_size(js_at(f->body, "result.tools")), 2);
     send_request(f, (struct mcp_request){.session = f->session, .tools = ""}, list);
@@ -335,6 +381,8 @@ int main(void) {
                                        TEST(transport),
                                        TEST(malformed),
                                        TEST(calls),
+                                       TEST(executions_are_told),
+                                       TEST(suite_tools),
                                        TEST(header_limits_tools),
                                        cmocka_unit_test_setup_teardown(pages, set_up_pages_of_3, tear_down),
                                        TEST(modern_answers),

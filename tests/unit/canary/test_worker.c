@@ -145,7 +145,8 @@ static void request(struct worker *w, const char *method, const char *path, bool
     reply_free(&reply);
     json_decref(body);
     worker_handle(w, &q, &reply);
-    reply_finish(&reply, NOW, NOW + 1500 * WHEN_MS);
+    uint32_t executions = reply.executes && *reply.call.nonce ? 2 : 0;
+    reply_finish(&reply, &(struct reply_end){NOW, NOW + 1500 * WHEN_MS, executions});
     body = parse(reply.body);
 }
 
@@ -160,7 +161,7 @@ static void paths(void **state) {
     assert_int_equal(reply.status, 401);
     request(worker, "GET", "/tools", true, "");
     assert_int_equal(reply.status, 200);
-    assert_int_equal(json_array_size(body), TOOL_COUNT);
+    assert_int_equal(json_array_size(body), 4);
     assert_string_equal(js_str(body, "1.fully_qualified_name", ""), "Canary.Hold");
     request(worker, "POST", "/tools", true, "");
     assert_int_equal(reply.status, 405);
@@ -181,12 +182,14 @@ static void invokes(void **state) {
     assert_string_equal(js_str(body, "execution_id", ""), "e1");
     assert_string_equal(js_str(body, "output.value", ""), "held 1.5 s n1");
     assert_int_equal(js_int(body, "duration", 0), 1500);
+    assert_int_equal(js_int(body, "executions", 0), 2);
     assert_string_equal(js_str(body, "finished_at", ""), "2027-01-15T08:00:01.500000Z");
     request(worker, "POST", "/tools/invoke", true,
             "{\"tool\":{\"name\":\"Hold\",\"toolkit\":\"Canary\"},\"inputs\":null}");
     assert_int_equal(reply.status, 200);
     assert_false(reply.executes);
     assert_false(js_bool(body, "success", true));
+    assert_null(js_at(body, "executions"));
     assert_string_equal(js_str(body, "output.error.kind", ""), "TOOL_RUNTIME_BAD_INPUT_VALUE");
     static const struct {
         const char *text;

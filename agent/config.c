@@ -1,5 +1,6 @@
-/* config: see config.h. The tables first, then the checks across keys. */
-#include "config.h"
+/* config: see config.h. The tables first, then the checks across keys; those of probes are in
+ * config_probes.c. */
+#include "config_priv.h"
 
 #include <curl/curl.h>
 #include <errno.h>
@@ -8,7 +9,6 @@
 #include <strings.h>
 #include <unistd.h>
 
-#include "base/js.h"
 #include "base/when.h"
 #include "wire/wire.h"
 
@@ -64,8 +64,10 @@ static const struct conf_key target_keys[] = {
      .doc = "Listen for the server's notices of a changed tool catalogue, beside reading it."},
     {"replicas", CONF_STRING, AT(replicas),
      .doc =
-         "Service whose pods are called one by one as well, by their addresses: NAME or NAME:PORT. Needs the "
-         "Kubernetes API and `list`, `watch` on endpoints."},
+         "Service of the stage whose pods are called one by one as well, by their addresses: NAME, or "
+         "NAME:PORT "
+         "with the pods' port by number or by the Service's name for it. Scheme, host and path stay those of "
+         "`url`. Needs the Kubernetes API and `list`, `watch` on endpoints of that name."},
     {"custom_server", CONF_BOOL, AT(custom_server), .fallback = "false",
      .doc = "Calls to this target reach the custom server that is deployed in the stage: the first completed "
             "one "
@@ -93,7 +95,9 @@ static const struct conf_key probe_keys[] = {
      .doc = "The same while a drill raises the load; 0: the probe takes no part in drills."},
     {"replica_in_flight", CONF_INT, AT(replica_in_flight), .fallback = "0", .max = WIRE_BLOCK_CALLS_MAX,
      .doc = "Calls that are kept open to each replica of the target by its address; the target needs "
-            "`replicas`."},
+            "`replicas`. Where there are too many replicas for `max_in_flight`, each gets an equal share of "
+            "what "
+            "the calls by URL leave."},
     {"replica_drill_in_flight", CONF_INT, AT(replica_drill_in_flight), .fallback = "0",
      .max = WIRE_BLOCK_CALLS_MAX, .doc = "The same while a drill raises the load."},
     {"timeout", CONF_DURATION, AT(timeout), .fallback = "60s", .min = 10 * WHEN_MS, .max = 86400 * WHEN_S,
@@ -382,66 +386,6 @@ static int check_documents(const struct config *c, struct err *e) {
     return r;
 }
 
-static bool has_target(const struct config *c, const char *name) {
-    const struct config_target *t = c->targets.items;
-    for (size_t i = 0; i < c->targets.n; i++)
-        if (strcmp(t[i].name, name) == 0)
-            return true;
-    return false;
-}
-
-/* What is asked and what must come back. */
-static int check_answer(const struct config_probe *p, struct err *e) {
-    json_t *arguments = NULL;
-    int r = js_parse(p->arguments, strlen(p->arguments), CONF_FILE_MAX, &arguments, e);
-    if (r < 0)
-        return err_prefix(e, r, "probe '%s': arguments", p->name);
-    bool object = json_is_object(arguments);
-    json_decref(arguments);
-    if (!object)
-        return err_set(e, -EINVAL, "probe '%s': arguments must be a section of keys and values", p->name);
-    if (!*p->expect)
-        return err_set(e, -EINVAL, "probe '%s': expect is empty: no answer could be told from a wrong one",
-                       p->name);
-    if (strstr(p->expect, "{nonce}") && !strstr(p->arguments, "{nonce}"))
-        return err_set(e, -EINVAL,
-                       "probe '%s': expects {nonce}, but no argument holds {nonce}: name one that the "
-                       "tool gives back, or another expect",
-                       p->name);
-    return 0;
-}
-
-static int check_probe(const struct config *c, const struct config_probe *p, struct err *e) {
-    if (!has_target(c, p->target))
-        return err_set(e, -EINVAL, "probe '%s': target '%.100s' is not among targets", p->name, p->target);
-    if (!*p->tool || strlen(p->tool) > WIRE_NAME_MAX)
-        return err_set(e, -EINVAL, "probe '%s': tool must have 1 to %d characters", p->name, WIRE_NAME_MAX);
-    if (p->interval == 0 && p->in_flight == 0 && p->drill_in_flight == 0)
-        return err_set(e, -EINVAL, "probe '%s' never calls: set interval, in_flight or drill_in_flight",
-                       p->name);
-    if (p->interval > 0 && p->interval < 10 * WHEN_MS)
-        return err_set(e, -EINVAL, "probe '%s': interval is below 10ms", p->name);
-    if (p->limit > p->timeout)
-        return err_set(e, -EINVAL, "probe '%s': limit is over timeout: no answer could be late", p->name);
-    return check_answer(p, e);
-}
-
-static int check_probes(const struct config *c, struct err *e) {
-    const struct config_probe *p = c->probes.items;
-    int64_t sum = 0;
-    int r = check_names("probes", &c->probes, sizeof *p, e);
-    for (size_t i = 0; r == 0 && i < c->probes.n; i++) {
-        r = check_probe(c, &p[i], e);
-        sum += p[i].in_flight > p[i].drill_in_flight ? p[i].in_flight : p[i].drill_in_flight;
-    }
-    if (r == 0 && sum > c->max_in_flight)
-        return err_set(e, -EINVAL,
-                       "the probes keep up to %lld calls open, over max_in_flight %lld: raise it, or "
-                       "lower in_flight",
-                       (long long)sum, (long long)c->max_in_flight);
-    return r;
-}
-
 /* ---------------------------------------------------------------- the contract */
 
 static int check(struct config *c, struct err *e) {
@@ -453,7 +397,11 @@ static int check(struct config *c, struct err *e) {
     if (r == 0)
         r = check_targets(c, e);
     if (r == 0)
-        r = check_probes(c, e);
+        r = config_check_replicas(c, e);
+    if (r == 0)
+        r = check_names("probes", &c->probes, sizeof(struct config_probe), e);
+    if (r == 0)
+        r = config_check_probes(c, e);
     if (r == 0)
         r = check_documents(c, e);
     return r;

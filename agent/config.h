@@ -5,6 +5,8 @@
 
 #include "base/conf.h"
 
+#define CONFIG_SERVICES_MAX 16 /* different `replicas` among the targets */
+
 enum config_target_kind { CONFIG_TARGET_MCP, CONFIG_TARGET_ARCADE, CONFIG_TARGET_WORKER };
 enum config_era { CONFIG_ERA_AUTO, CONFIG_ERA_LEGACY, CONFIG_ERA_MODERN };
 enum config_http { CONFIG_HTTP_1, CONFIG_HTTP_2 };

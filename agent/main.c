@@ -76,7 +76,7 @@ static int start(struct agent *a, struct err *e) {
         kube_identity(c, a->identity.ns_uid, a->identity.cluster_identity);
     r = journal_start(c, a->boot, &a->identity, NULL, &a->journal, e);
     if (r == 0 && c->kube.enabled)
-        r = kube_start(c, &a->key, &a->emit, &a->kube, e);
+        r = kube_start(c, &a->key, &a->emit, NULL, &a->kube, e);
     if (r == 0)
         r = mcp_start(c, &a->key, a->boot, &a->emit, &a->mcp, e);
     if (r == 0)

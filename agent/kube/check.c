@@ -47,7 +47,8 @@ static bool try_server(struct check *k) {
     return status == 200 || status == 403;
 }
 
-static void try_kind(struct check *k, const struct kube_kind *kind) {
+/* True when it can be read; the answer is in k->body then. */
+static bool try_kind(struct check *k, const struct kube_kind *kind) {
     char what[512];
     char advice[KUBE_REASON_MAX];
     struct err e;
@@ -60,7 +61,7 @@ static void try_kind(struct check *k, const struct kube_kind *kind) {
     free(path);
     if (r < 0) {
         say(k, false, what, e.text);
-        return;
+        return false;
     }
     if (status == 403)
         kube_kind_advice(kind, ns, advice);
@@ -69,6 +70,37 @@ static void try_kind(struct check *k, const struct kube_kind *kind) {
                        status == 404 && kind->poll ? ": create the namespace or correct stage.namespace"
                                                    : "");
     say(k, status == 200, what, advice);
+    return status == 200;
+}
+
+/* Whether the Service is there, has pods, and its port is clear. */
+static void try_service(struct check *k, const struct kube_kind *kind) {
+    struct replica list[REPLICAS_MAX];
+    struct replicas r = {.n = 0};
+    char what[512];
+    char reason[KUBE_REASON_MAX];
+    json_t *doc = NULL;
+    struct err e;
+    if (!try_kind(k, kind))
+        return;
+    int code = js_parse(buf_str(&k->body), k->body.len, ANSWER_MAX, &doc, &e);
+    const json_t *first = json_array_get(js_at(doc, "items"), 0);
+    bool clear = code == 0 && first && kube_replicas_read(kind->replicas, first, list, &r, reason);
+    if (!clear && first == NULL)
+        (void)snprintf(reason, sizeof reason, "there is no such Service here: correct replicas");
+    else if (clear && r.n == 0)
+        (void)snprintf(reason, sizeof reason, "it has no pods: look at its selector, and at its PORT");
+    (void)snprintf(what, sizeof what, "replicas of Service %.300s: %zu", kind->replicas, r.n + r.left_out);
+    say(k, clear && r.n > 0, what, reason);
+    json_decref(doc);
+}
+
+static void try_services(struct check *k) {
+    struct kube_service *services = calloc(CONFIG_SERVICES_MAX, sizeof *services);
+    size_t n = services ? kube_services_find(k->config, services) : 0;
+    for (size_t i = 0; i < n; i++)
+        try_service(k, &services[i].kind);
+    free(services);
 }
 
 int kube_check(const struct config *c, check_say *fn, void *ctx) {
@@ -84,10 +116,12 @@ int kube_check(const struct config *c, check_say *fn, void *ctx) {
         say(&k, false, "Kubernetes configuration", e.text);
         return k.failures;
     }
-    if (try_server(&k))
+    if (try_server(&k)) {
         for (const struct kube_kind *kind = kube_kinds; kind->source; kind++)
             if ((kind->node_scoped || c->kube.stage_scoped) && (!kind->needs_secrets || c->kube.secrets))
-                try_kind(&k, kind);
+                (void)try_kind(&k, kind);
+        try_services(&k);
+    }
     buf_free(&k.body);
     kube_http_close(&k.http);
     return k.failures;

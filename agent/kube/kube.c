@@ -13,7 +13,7 @@
 #include "base/when.h"
 #include "kube/kube_priv.h"
 
-#define SOURCES_MAX 16
+#define SOURCES_MAX (16 + CONFIG_SERVICES_MAX)
 
 struct kube {
     struct kube_http http;
@@ -22,6 +22,7 @@ struct kube {
     CURLM *multi;
     struct kube_source sources[SOURCES_MAX];
     size_t n;
+    struct kube_service services[CONFIG_SERVICES_MAX];
     pthread_t thread;
     bool running; /* the thread was started */
     atomic_bool stop;
@@ -122,6 +123,13 @@ static void add_sources(struct kube *k, const struct config *c) {
     }
 }
 
+static void add_services(struct kube *k, const struct config *c) {
+    size_t n = k->scope.replicas ? kube_services_find(c, k->services) : 0;
+    for (size_t i = 0; i < n && k->n < SOURCES_MAX; i++)
+        kube_source_init(&k->sources[k->n++], &k->services[i].kind, &k->scope, &k->http, k->multi,
+                         c->stage.node);
+}
+
 static int check_config(const struct config *c, struct err *e) {
     if (c->kube.lease && *c->kube.lease)
         return err_set(
@@ -146,6 +154,7 @@ static int open_all(struct kube *k, const struct config *c, struct err *e) {
         return err_oom(e);
     (void)curl_multi_setopt(k->multi, CURLMOPT_MAXCONNECTS, (long)SOURCES_MAX);
     add_sources(k, c);
+    add_services(k, c);
     r = pthread_create(&k->thread, NULL, work, k);
     if (r != 0)
         return err_set(e, -r, "cannot start the kube thread: %s", strerror(r));
@@ -153,8 +162,8 @@ static int open_all(struct kube *k, const struct config *c, struct err *e) {
     return 0;
 }
 
-int kube_start(const struct config *c, const struct norm_key *key, const struct emit *emit, struct kube **ret,
-               struct err *e) {
+int kube_start(const struct config *c, const struct norm_key *key, const struct emit *emit,
+               const struct replicas_to *replicas, struct kube **ret, struct err *e) {
     int r = check_config(c, e);
     if (r < 0)
         return r;
@@ -164,7 +173,8 @@ int kube_start(const struct config *c, const struct norm_key *key, const struct 
     k->scope = (struct kube_scope){.own_release = c->kube.own_release ? c->kube.own_release : "",
                                    .namespace_name = c->stage.namespace_name,
                                    .key = key,
-                                   .emit = emit};
+                                   .emit = emit,
+                                   .replicas = replicas};
     k->stage_scoped = c->kube.stage_scoped;
     r = open_all(k, c, e);
     if (r < 0)

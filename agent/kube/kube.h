@@ -6,6 +6,9 @@
  * takes (uid, resourceVersion) once): the Namespace (polled), Helm release Secrets, Deployments,
  * StatefulSets, DaemonSets, Services, ConfigMaps, Secrets' digests when allowed.
  *
+ * For every target with `replicas` (every agent): the Endpoints of that Service, told by a callback, not by
+ * records. core/v1 Endpoints, as every API server from 1.20 on serves it.
+ *
  * What cannot be read is emitted once as an Object with OP_UNREADABLE and a reason that says which verb on
  * which resource to allow; everything else goes on, and reading is tried again every 30 s.
  *
@@ -26,9 +29,11 @@
 
 struct kube; /* opaque; one thread of its own between start and stop */
 
-/* Starts the thread. config, key and emit must outlive it. */
-int kube_start(const struct config *c, const struct norm_key *key, const struct emit *emit, struct kube **ret,
-               struct err *e) MUST_CHECK;
+/* Starts the thread. config, key, emit and replicas must outlive it. replicas (NULL: nobody asks) is called
+ * from the thread, with each change of a Service's addresses, and with the reason when they cannot be read.
+ */
+int kube_start(const struct config *c, const struct norm_key *key, const struct emit *emit,
+               const struct replicas_to *replicas, struct kube **ret, struct err *e) MUST_CHECK;
 /* Asks the thread to end, waits for it, frees. NULL-safe. */
 void kube_stop(struct kube **k);
 

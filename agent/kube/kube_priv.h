@@ -8,6 +8,7 @@
  *                  |
  *                  v
  *   pods.c workloads.c objects.c releases.c (release.c decodes)   one handler a kind -> tell.c -> emit
+ *   replicas.c   the addresses of a Service -> the callback of kube_start
  *
  * Everything runs in the source's one thread, or in the caller's for check.c.
  */
@@ -137,6 +138,7 @@ struct kube_scope {
     const char *namespace_name;
     const struct norm_key *key;
     const struct emit *emit;
+    const struct replicas_to *replicas; /* NULL: nobody asks */
 };
 
 /* One look at one object: how and when it reached us. */
@@ -172,9 +174,10 @@ struct kube_kind {
     const char *group;    /* first steps of the path: "/api/v1", "/apis/apps/v1" */
     const char *selector; /* fieldSelector, "%s" is the node; NULL: none */
     bool node_scoped;
-    bool poll;          /* one object, read every 10 s, instead of list and watch */
-    bool needs_secrets; /* only when kube.secrets */
-    int page;           /* items of a list page */
+    bool poll;            /* one object, read every 10 s, instead of list and watch */
+    bool needs_secrets;   /* only when kube.secrets */
+    int page;             /* items of a list page */
+    const char *replicas; /* of replicas.c: "SERVICE[:PORT]"; nothing of this kind becomes a record */
     kube_see_fn *see;
     kube_gone_fn *gone;
 };
@@ -236,6 +239,27 @@ void kube_tell_unreadable(const struct kube_scope *sc, const char *kind, const c
 /* pods.c, workloads.c, objects.c, releases.c; each keeps what it said already in x->extra. */
 kube_see_fn kube_pod_see, kube_workload_see, kube_object_see, kube_namespace_see, kube_release_see;
 kube_gone_fn kube_pod_gone, kube_object_gone, kube_release_gone;
+
+/* ---------------------------------------------------------------- replicas.c: addresses of a Service */
+
+/* What is watched for one `replicas` of the configuration: a kind of its own. */
+struct kube_service {
+    struct kube_kind kind;
+    char source[KUBE_NAME_MAX + 32]; /* "endpoints/NAME" */
+    char selector[KUBE_NAME_MAX + 32];
+};
+
+/* One for each different `replicas` among the targets; returns how many, at most CONFIG_SERVICES_MAX. */
+size_t kube_services_find(const struct config *c, struct kube_service ret[CONFIG_SERVICES_MAX]);
+
+/* What an Endpoints object says of the wanted "SERVICE[:PORT]". list holds REPLICAS_MAX. True with n,
+ * left_out and list; false with the reason in `reason`. Pure. */
+bool kube_replicas_read(const char *wanted, const json_t *endpoints, struct replica *list,
+                        struct replicas *ret, char reason[KUBE_REASON_MAX]);
+/* Says that the replicas cannot be read. */
+void kube_replicas_unknown(const struct kube_scope *sc, const struct kube_kind *kind, const char *reason);
+/* Says that there is no such Service. */
+void kube_replicas_absent(const struct kube_scope *sc, const struct kube_kind *kind);
 
 /* ---------------------------------------------------------------- release.c: Helm's release Secrets */
 

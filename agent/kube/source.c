@@ -64,7 +64,10 @@ static void tell_unreadable(struct kube_source *s) {
     if (strcmp(s->told, s->reason) == 0)
         return;
     (void)snprintf(s->told, sizeof s->told, "%s", s->reason);
-    kube_tell_unreadable(s->view.scope, s->kind->object, "*", s->reason);
+    if (s->kind->replicas)
+        kube_replicas_unknown(s->view.scope, s->kind, s->reason);
+    else
+        kube_tell_unreadable(s->view.scope, s->kind->object, "*", s->reason);
 }
 
 /* An API server that has just started denies for a moment what it allows: what was readable before is
@@ -297,6 +300,8 @@ static int take_items(struct kube_source *s, const json_t *items, struct err *e)
 static void complete(struct kube_source *s) {
     struct kube_sight sight = {.recv_wall = s->byte_wall, .previous_wall = s->previous_wall, .listed = true};
     kube_view_end(&s->view, &sight);
+    if (s->kind->replicas && s->view.known.n == 0)
+        kube_replicas_absent(s->view.scope, s->kind);
     s->previous_wall = s->list_wall;
     s->covered_wall = s->list_wall;
     (void)malloc_trim(0); /* a list is large and rare */

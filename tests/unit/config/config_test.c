@@ -191,6 +191,37 @@ static void targets(void **state) {
 #undef T
 }
 
+static void replicas(void **state) {
+    (void)state;
+#define K STAGE "kube: {api: 'https://10.0.0.1'}\n"
+#define T(text) K "targets: [{name: gw, url: 'http://h/', replicas: " text "}]\n"
+#define P(keys) "probes: [{name: p, target: gw, tool: t, expect: x, " keys "}]\n"
+    static const char *const wrong[] = {"'-gw'", "'Gw'",  "'gw:'",      "'gw:0'", "'gw:65536'", "'gw:http 1'",
+                                        "'a b'", "':80'", "'gw.other'", "'gw/x'", "'gw:80:80'"};
+    expect_taken(T("gw") P("replica_in_flight: 2"));
+    expect_taken(T("'gw:8080'") P("replica_drill_in_flight: 2"));
+    expect_taken(T("'gw:http-1'") P("interval: 1s"));
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        char yaml[256];
+        (void)snprintf(yaml, sizeof yaml, K "targets: [{name: gw, url: 'http://h/', replicas: %s}]\n",
+                       wrong[i]);
+        expect_error(yaml, "NAME or NAME:PORT");
+    }
+    expect_error(PROBE("replica_in_flight: 2, expect: x"), "needs `replicas` of target 'gw'");
+    expect_error(PROBE("in_flight: 2, replica_drill_in_flight: 2, expect: x"),
+                 "needs `replicas` of target 'gw'");
+    expect_error(OUTSIDE "targets: [{name: gw, url: 'http://h/', replicas: gw}]\n", "set kube.enabled true");
+    char many[4096] = K "targets:\n";
+    for (int i = 0; i <= CONFIG_SERVICES_MAX; i++) {
+        size_t n = strlen(many);
+        (void)snprintf(many + n, sizeof many - n, "  - {name: t%d, url: 'http://h/', replicas: s%d}\n", i, i);
+    }
+    expect_error(many, "more than 16 different");
+#undef P
+#undef T
+#undef K
+}
+
 static void probes(void **state) {
     (void)state;
     expect_taken(PROBE("interval: 100ms, expect: pong"));
@@ -204,6 +235,10 @@ static void probes(void **state) {
     expect_error(PROBE("in_flight: -1, expect: x"), "out of range: 0 to 4096");
     expect_error(PROBE("in_flight: 1001, expect: x"), "over max_in_flight 1000");
     expect_taken(PROBE("in_flight: 1001, expect: x") "max_in_flight: 1001\n");
+    expect_error(PROBE("interval: 10ms, expect: x") "max_rate: 99\n",
+                 "begin 100 calls a second, over max_rate 99");
+    expect_taken(PROBE("interval: 10ms, expect: x") "max_rate: 100\n");
+    expect_taken(PROBE("interval: 10ms, expect: x") "max_rate: 0\n");
     expect_error(TARGET
                  "probes: [{name: p, target: gw, tool: t, in_flight: 600, expect: x},\n"
                  "         {name: q, target: gw, tool: t, in_flight: 1, drill_in_flight: 401, expect: x}]\n",
@@ -241,6 +276,7 @@ int main(void) {
         cmocka_unit_test_setup(collector_and_stage, leave_cluster),
         cmocka_unit_test_setup(kube, leave_cluster),
         cmocka_unit_test_setup(targets, leave_cluster),
+        cmocka_unit_test_setup(replicas, leave_cluster),
         cmocka_unit_test_setup(probes, leave_cluster),
         cmocka_unit_test(reference_is_current),
     };

@@ -24,6 +24,8 @@ struct fake {
     struct MHD_Daemon *daemon;
     const struct fake_step *steps;
     size_t n;
+    bool by_url;
+    bool used[REQUESTS_MAX];
     pthread_mutex_t lock;
     pthread_cond_t changed;
     bool stopping;
@@ -67,6 +69,16 @@ static enum MHD_Result add_argument(void *ctx, enum MHD_ValueKind kind, const ch
     return MHD_YES;
 }
 
+/* The first step, not yet used, that the request is meant for; the last when there is none. */
+static const struct fake_step *find_step(struct fake *f, const char *url) {
+    for (size_t i = 0; i < f->n; i++)
+        if (!f->used[i] && strstr(url, f->steps[i].expect)) {
+            f->used[i] = true;
+            return &f->steps[i];
+        }
+    return &f->steps[f->n - 1];
+}
+
 static const struct fake_step *note(struct fake *f, struct MHD_Connection *c, const char *path) {
     pthread_mutex_lock(&f->lock);
     size_t i = f->n_requests < REQUESTS_MAX ? f->n_requests : REQUESTS_MAX - 1;
@@ -77,6 +89,8 @@ static const struct fake_step *note(struct fake *f, struct MHD_Connection *c, co
     (void)MHD_get_connection_values(c, MHD_GET_ARGUMENT_KIND, add_argument, r->url);
     snprintf(r->authorization, sizeof r->authorization, "%s", authorization ? authorization : "");
     r->mono_ns = when_mono_ns();
+    if (f->by_url)
+        step = find_step(f, r->url);
     r->expected = strstr(r->url, step->expect) != NULL;
     f->n_requests = i + 1;
     pthread_cond_broadcast(&f->changed);
@@ -160,6 +174,10 @@ struct fake *fake_start(const struct fake_step *steps, size_t n, bool tls) {
     snprintf(f->url, sizeof f->url, "http%s://127.0.0.1:%u", tls ? "s" : "",
              (unsigned)MHD_get_daemon_info(f->daemon, MHD_DAEMON_INFO_BIND_PORT)->port);
     return f;
+}
+
+void fake_by_url(struct fake *f) {
+    f->by_url = true;
 }
 
 void fake_stop(struct fake **fp) {

@@ -25,6 +25,9 @@ struct fake;
 
 /* The last step answers every further request. Fails the test when it cannot start. */
 struct fake *fake_start(const struct fake_step *steps, size_t n, bool tls);
+/* Before the first request: each request takes the first unused step whose text is in it, so that several
+ * sources can ask at once. */
+void fake_by_url(struct fake *f);
 void fake_stop(struct fake **f);
 
 const char *fake_url(const struct fake *f);

@@ -1,5 +1,6 @@
 /* Tests of the source over HTTPS, for faults: 410, 403, 401, 429, cut lines, rubbish, a wrong CA. Only the
- * pods of the node are watched, so that the script of answers is one sequence. */
+ * pods of the node are watched, so that the script of answers is one sequence; and a Service's Endpoints
+ * beside them, where the test is of those. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -31,8 +32,35 @@ static struct fake *fake;
 static struct config config;
 static struct kube *kube;
 
+/* What the callback was told of replicas, as text, one line a call. */
+static struct told {
+    struct replicas_to to;
+    char text[4096];
+} told;
+
+static void hear_replicas(void *ctx, const struct replicas *r) {
+    struct told *t = ctx;
+    (void)pthread_mutex_lock(&caught.lock);
+    size_t n = strlen(t->text);
+    n += (size_t)snprintf(t->text + n, sizeof t->text - n, "%s%s%s", r->service, r->reason ? " " : "",
+                          r->reason ? r->reason : "");
+    for (size_t i = 0; i < r->n && n < sizeof t->text; i++)
+        n += (size_t)snprintf(t->text + n, sizeof t->text - n, " %s=%s:%u%s", r->list[i].pod, r->list[i].ip,
+                              (unsigned)r->list[i].port, r->list[i].ready ? "" : "-");
+    if (n < sizeof t->text)
+        (void)snprintf(t->text + n, sizeof t->text - n, "\n");
+    (void)pthread_cond_broadcast(&caught.more);
+    (void)pthread_mutex_unlock(&caught.lock);
+}
+
+static bool was_told(struct caught *c, const void *words) {
+    (void)c;
+    return strstr(told.text, words);
+}
+
 static void begin(const struct fake_step *steps, size_t n, bool tls) {
     caught_init(&caught);
+    told = (struct told){.to = {hear_replicas, &told}};
     fake = fake_start(steps, n, tls);
     config = (struct config){.kube = {.enabled = true,
                                       .api = (char *)fake_url(fake),
@@ -43,7 +71,7 @@ static void begin(const struct fake_step *steps, size_t n, bool tls) {
 
 static void run(void) {
     struct err e;
-    assert_int_equal(kube_start(&config, &key, &caught.emit, &kube, &e), 0);
+    assert_int_equal(kube_start(&config, &key, &caught.emit, &told.to, &kube, &e), 0);
 }
 
 #define BEGIN(steps) begin(steps, sizeof(steps) / sizeof *(steps), true)
@@ -297,7 +325,7 @@ static void test_plain_http_carries_no_token(void **state) {
 
 static void refused(const char *words) {
     struct err e;
-    assert_true(kube_start(&config, &key, &caught.emit, &kube, &e) < 0);
+    assert_true(kube_start(&config, &key, &caught.emit, NULL, &kube, &e) < 0);
     assert_non_null(strstr(e.text, words));
     assert_null(kube);
 }
@@ -315,6 +343,51 @@ static void test_start_refuses_what_it_cannot_do(void **state) {
     config.kube.api = (char *)"ftp://127.0.0.1";
     refused("kube.api");
     assert_int_equal(fake_requests(fake), 0);
+}
+
+#define ENDPOINTS(rv, subsets)                                                                    \
+    "{\"metadata\":{\"name\":\"gw\",\"uid\":\"e1\",\"resourceVersion\":\"" rv "\"},\"subsets\":[" \
+    "{\"ports\":[{\"name\":\"http\",\"port\":8080}]," subsets "}]}"
+#define ADDRESS(pod, ip) "{\"ip\":\"" ip "\",\"targetRef\":{\"kind\":\"Pod\",\"name\":\"" pod "\"}}"
+
+static void watch_service(struct config_target *target) {
+    *target = (struct config_target){.name = (char *)"gateway", .replicas = (char *)"gw:http"};
+    config.targets = (struct conf_list){target, 1};
+    fake_by_url(fake);
+}
+
+static void test_replicas_of_a_service(void **state) {
+    (void)state;
+    static const struct fake_step steps[] = {
+        {.expect = "/pods?fieldSelector=spec.nodeName=n1&limit", .status = 200, .body = LIST("1", "", "")},
+        {.expect = "/pods?", .status = 200, .body = "", .end = FAKE_HOLD},
+        {.expect = "/endpoints?fieldSelector=metadata.name=gw&limit", .status = 403, .body = "{}"},
+        {.expect = "/endpoints?fieldSelector=metadata.name=gw&limit", .status = 403, .body = "{}"},
+        {.expect = "/endpoints?", .status = 200, .body = LIST("3", "", "")},
+        {.expect = "/endpoints?fieldSelector=metadata.name=gw&watch=1",
+         .status = 200,
+         .body = EVENT("ADDED", ENDPOINTS("4", "\"addresses\":[" ADDRESS("gw-a", "10.0.0.1") "]")) EVENT(
+             "MODIFIED",
+             ENDPOINTS("5", "\"addresses\":[" ADDRESS("gw-b", "fd00::2") "],\"notReadyAddresses\":[" ADDRESS(
+                                "gw-a", "10.0.0.1") "]")) EVENT("DELETED", ENDPOINTS("6", "\"x\":1")),
+         .end = FAKE_HOLD},
+        {.expect = "", .status = 500, .body = ""},
+    };
+    static const char wanted[] =
+        "gw:http RBAC: allow list, watch on endpoints in namespace mcp for this service account\n"
+        "gw:http namespace mcp has no Service gw:http: correct replicas\n"
+        "gw:http gw-a=10.0.0.1:8080\n"
+        "gw:http gw-a=10.0.0.1:8080- gw-b=fd00::2:8080\n"
+        "gw:http\n";
+    struct config_target target;
+    BEGIN(steps);
+    watch_service(&target);
+    run();
+    assert_true(caught_wait(&caught, was_told, "gw-b=fd00::2:8080\ngw:http\n"));
+    assert_string_equal(told.text, wanted);
+    assert_int_equal(caught_objects(&caught, "Endpoints", 0), 0); /* they are no evidence of a change */
+    const Pilotgate__Coverage__Source *s = caught_source(&caught, "endpoints/gw:http");
+    assert_non_null(s);
 }
 
 struct said {
@@ -347,6 +420,29 @@ static void test_check_names_what_to_allow(void **state) {
     assert_non_null(strstr(said.advice, "allow list, watch on secrets in namespace mcp"));
     assert_non_null(strstr(said.advice, "or set kube.secrets: false"));
     assert_non_null(strstr(said.advice, "create the namespace"));
+}
+
+static void test_check_tries_the_replicas(void **state) {
+    (void)state;
+    static const struct fake_step steps[] = {
+        {.expect = "/version", .status = 200, .body = "{}"},
+        {.expect = "/pods?", .status = 200, .body = LIST("1", "", "")},
+        {.expect = "/endpoints?",
+         .status = 200,
+         .body = LIST("1", "", ENDPOINTS("4", "\"addresses\":[" ADDRESS("gw-a", "10.0.0.1") "]"))},
+        {.expect = "/version", .status = 200, .body = "{}"},
+        {.expect = "/pods?", .status = 200, .body = LIST("1", "", "")},
+        {.expect = "/endpoints?", .status = 200, .body = LIST("1", "", "")},
+        {.expect = "", .status = 500, .body = ""},
+    };
+    struct said said = {.ok = 0};
+    struct config_target target;
+    BEGIN(steps);
+    watch_service(&target);
+    assert_int_equal(kube_check(&config, remember, &said), 0);
+    assert_int_equal(said.ok, 4);
+    assert_int_equal(kube_check(&config, remember, &said), 1);
+    assert_string_equal(said.advice, "there is no such Service here: correct replicas");
 }
 
 static void test_identity(void **state) {
@@ -384,6 +480,8 @@ int main(void) {
         TEST(test_plain_http_carries_no_token),
         TEST(test_start_refuses_what_it_cannot_do),
         TEST(test_check_names_what_to_allow),
+        TEST(test_replicas_of_a_service),
+        TEST(test_check_tries_the_replicas),
         TEST(test_identity),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -28,7 +28,8 @@ struct agent {
     struct journal *journal;
     struct emit emit; /* for the sources: to the journal, with a word to the user where it is due */
     struct kube *kube;
-    struct mcp *mcp; /* under mcp_lock: the journal's thread calls on_load */
+    struct replicas_to replicas; /* from kube to mcp */
+    struct mcp *mcp; /* under mcp_lock: the journal's thread calls on_load, kube's on_replicas */
     pthread_mutex_t mcp_lock;
 };
 
@@ -44,6 +45,19 @@ static void on_load(void *ctx, int64_t ttl_ns) {
     (void)pthread_mutex_lock(&a->mcp_lock);
     if (a->mcp)
         mcp_set_load(a->mcp, ttl_ns);
+    (void)pthread_mutex_unlock(&a->mcp_lock);
+}
+
+/* A reason is said once, and again when it is another one; _Thread_local as below. */
+static void on_replicas(void *ctx, const struct replicas *r) {
+    static _Thread_local char said[WIRE_TEXT_MAX + 1];
+    struct agent *a = ctx;
+    if (r->reason && strcmp(said, r->reason) != 0)
+        log_warn("replicas of Service %s are not called: %s", r->service, r->reason);
+    (void)snprintf(said, sizeof said, "%s", r->reason ? r->reason : "");
+    (void)pthread_mutex_lock(&a->mcp_lock);
+    if (a->mcp)
+        mcp_set_replicas(a->mcp, r);
     (void)pthread_mutex_unlock(&a->mcp_lock);
 }
 
@@ -75,10 +89,11 @@ static int start(struct agent *a, struct err *e) {
     if (c->kube.enabled)
         kube_identity(c, a->identity.ns_uid, a->identity.cluster_identity);
     r = journal_start(c, a->boot, &a->identity, NULL, &a->journal, e);
-    if (r == 0 && c->kube.enabled)
-        r = kube_start(c, &a->key, &a->emit, NULL, &a->kube, e);
     if (r == 0)
         r = mcp_start(c, &a->key, a->boot, &a->emit, &a->mcp, e);
+    a->replicas = (struct replicas_to){on_replicas, a};
+    if (r == 0 && c->kube.enabled) /* after mcp, which must hear of the first replicas */
+        r = kube_start(c, &a->key, &a->emit, &a->replicas, &a->kube, e);
     if (r == 0)
         journal_set_hooks(a->journal, &(struct journal_hooks){.load = on_load, .ctx = a});
     return r;

@@ -29,16 +29,18 @@ static int grow(struct mcp_block *b) {
     return 0;
 }
 
-/* Index of the probe's name in the table, added when new; -ENOSPC when the table is full. */
+/* Index of probe and path in the table, added when new; -ENOSPC when the table is full. */
 static int probe_index(struct mcp_block *b, const struct mcp_block_call *c) {
     for (size_t i = 0; i < b->n_probes; i++)
-        if (strcmp(b->probes[i], c->probe) == 0)
+        if (strcmp(b->probes[i], c->probe) == 0 && strcmp(b->paths[i], c->path) == 0)
             return (int)i;
     if (b->n_probes == WIRE_BLOCK_PROBES_MAX)
         return -ENOSPC;
     b->probes[b->n_probes] = (char *)c->probe;
     b->tools[b->n_probes] = (char *)c->tool;
     b->targets[b->n_probes] = (char *)c->target;
+    b->paths[b->n_probes] = (char *)c->path;
+    b->by_replica = b->by_replica || *c->path;
     return (int)b->n_probes++;
 }
 
@@ -81,6 +83,8 @@ void mcp_block_emit(struct mcp_block *b, const struct emit *to) {
     block.tools = b->tools;
     block.targets = b->targets;
     block.n_probes = block.n_tools = block.n_targets = b->n_probes;
+    block.paths = b->paths;
+    block.n_paths = b->by_replica ? b->n_probes : 0; /* none: all took the URL */
     block.number_delta = b->number_delta;
     block.start_us = b->start_us;
     block.duration_us = b->duration_us;
@@ -95,6 +99,7 @@ void mcp_block_emit(struct mcp_block *b, const struct emit *to) {
     record.calls = &block;
     emit_record(to, &record);
     b->n = b->n_probes = 0;
+    b->by_replica = false;
 }
 
 void mcp_block_free(struct mcp_block *b) {

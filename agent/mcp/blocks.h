@@ -1,6 +1,7 @@
 /* blocks: gathers resolved calls as columns and emits them as CallBlock records. Not thread-safe. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -9,9 +10,11 @@
 struct mcp_block {
     int64_t base_wall, base_mono; /* start of the first call */
     uint64_t first_number, last_number;
-    char *probes[WIRE_BLOCK_PROBES_MAX]; /* borrowed names; tool and target belong to the probe */
+    char *probes[WIRE_BLOCK_PROBES_MAX]; /* borrowed names; one entry for each probe and path */
     char *tools[WIRE_BLOCK_PROBES_MAX];
     char *targets[WIRE_BLOCK_PROBES_MAX];
+    char *paths[WIRE_BLOCK_PROBES_MAX];
+    bool by_replica; /* some path is not the URL */
     size_t n_probes;
     size_t n, cap;
     /* columns; one allocation each, cap entries */
@@ -21,7 +24,7 @@ struct mcp_block {
 };
 
 struct mcp_block_call {
-    const char *probe, *tool, *target; /* must outlive the block */
+    const char *probe, *tool, *target, *path; /* must outlive the block */
     uint64_t number;
     int64_t start_wall, start_mono;
     uint64_t duration_us;

@@ -46,17 +46,27 @@ static uint32_t flags_of(const struct mcp_call *c) {
     uint32_t flags = 0;
     if (seen->reused)
         flags |= PILOTGATE__CALL_FLAG__CALL_FLAG_REUSED;
-    if (c->probe->target->c->control)
+    if (c->probe->path->target->c->control)
         flags |= PILOTGATE__CALL_FLAG__CALL_FLAG_CONTROL;
     if (!seen->sent)
         flags |= PILOTGATE__CALL_FLAG__CALL_FLAG_UNSENT;
     if (c->drill)
         flags |= PILOTGATE__CALL_FLAG__CALL_FLAG_DRILL;
+    if (c->executions > 1)
+        flags |= PILOTGATE__CALL_FLAG__CALL_FLAG_REPEATED;
     return flags;
 }
 
 static uint64_t us_between(int64_t from, int64_t to) {
     return from && to > from ? (uint64_t)(to - from) / 1000 : 0;
+}
+
+/* How often the tool server says that it executed this call; only an answer with our nonce says it of us. */
+static uint32_t executions_of(const struct mcp_call *c) {
+    const json_t *n = js_at(c->call.result, "structuredContent.executions");
+    if (!json_is_integer(n) || json_integer_value(n) < 0 || !mcp_rpc_contains(c->call.result, c->call.id))
+        return 0;
+    return json_integer_value(n) < UINT32_MAX ? (uint32_t)json_integer_value(n) : UINT32_MAX;
 }
 
 /* What the probe expected of the result. */
@@ -71,6 +81,7 @@ static void judge(struct mcp_call *c) {
     seen->is_error =
         is_error && !json_is_false(is_error) && !json_is_null(is_error); /* "true" is no success */
     seen->expected = !c->probe->expect || (expect && mcp_rpc_contains(result, expect));
+    c->executions = executions_of(c);
     seen->late = limit > 0 && c->call.times.end_mono - c->call.times.sent_mono > limit;
     free(expect);
 }
@@ -79,16 +90,16 @@ static void tell_first(struct mcp_call *c) {
     char subject[WIRE_NAME_MAX + 16];
     char owner[WIRE_NAME_MAX + 16];
     struct mcp_probe *p = c->probe;
-    if (p->completed_once || p->target->c->control)
+    if (p->completed_once || p->path->target->c->control || *p->path->name)
         return;
     p->completed_once = true;
     (void)snprintf(subject, sizeof subject, "Probe/%s", p->c->name);
-    (void)snprintf(owner, sizeof owner, "Target/%s", p->target->c->name);
+    (void)snprintf(owner, sizeof owner, "Target/%s", p->path->target->c->name);
     Pilotgate__Phase phase = PILOTGATE__PHASE__INIT;
     phase.kind = PILOTGATE__PHASE__KIND__KIND_FIRST_CALL;
     phase.subject = subject;
     phase.owner = owner;
-    if (p->target->c->custom_server)
+    if (p->path->target->c->custom_server)
         phase.reason = (char *)"custom-server";
     phase.t_wall_ns = c->call.times.sent_wall + (c->call.times.end_mono - c->call.times.sent_mono);
     mcp_emit_phase(p->m, &phase);
@@ -114,6 +125,8 @@ static void tell_row(struct mcp_call *c, const struct mcp_block_call *b) {
     call.bytes_sent = c->call.bytes_sent;
     call.bytes_received = c->call.seen.received;
     call.detail = p->last.detail;
+    call.path = p->path->name;
+    call.executions = c->executions;
     emit_call(p->m, &call);
 }
 
@@ -134,6 +147,7 @@ static void tell(struct mcp_call *c) {
     struct mcp_block_call b = {.probe = p->c->name,
                                .tool = p->c->tool,
                                .target = p->c->target,
+                               .path = p->path->name,
                                .number = c->number,
                                .start_mono = start,
                                .start_wall = sent ? t->sent_wall : when_wall_ns() - (when_mono_ns() - start),
@@ -141,7 +155,7 @@ static void tell(struct mcp_call *c) {
                                .outcome = p->last.outcome,
                                .connection = c->call.connection,
                                .flags = flags_of(c)};
-    bool row = p->last.outcome != PILOTGATE__OUTCOME__OUTCOME_COMPLETED;
+    bool row = p->last.outcome != PILOTGATE__OUTCOME__OUTCOME_COMPLETED || c->executions > 1;
     if (sent) {
         p->resolved++;
         row = !add_to_block(p->m, &b) || row; /* a call is never without any record */
@@ -192,10 +206,11 @@ bool mcp_call_begin(struct mcp_probe *p, bool fresh, bool drill, int64_t timeout
     *c = (struct mcp_call){.probe = p, .number = ++m->last_number, .drill = drill};
     c->call =
         (struct peer_call){.tool = p->c->tool, .fresh = fresh, .timeout_ns = timeout_ns, .done = on_call};
+    c->call.reuse_only = p->path->state != MCP_PATH_OPEN;
     (void)snprintf(c->call.id, sizeof c->call.id, "%s-%llu", m->boot, (unsigned long long)c->number);
     json_t *arguments = mcp_rpc_filled(p->arguments, c->call.id);
     c->call.arguments = arguments;
-    int code = arguments ? peer_call_begin(p->target->peer, &c->call, &e) : err_oom(&e);
+    int code = arguments ? peer_call_begin(p->path->peer, &c->call, &e) : err_oom(&e);
     json_decref(arguments);
     if (code < 0) {
         begin_failed(p, e.text);
@@ -219,10 +234,11 @@ void mcp_call_unsent(struct mcp_probe *p, const struct mcp_failure *why) {
     call.start_mono_ns = (uint64_t)when_mono_ns();
     call.outcome = why->outcome;
     call.flags = PILOTGATE__CALL_FLAG__CALL_FLAG_UNSENT |
-                 (p->target->c->control ? PILOTGATE__CALL_FLAG__CALL_FLAG_CONTROL : 0u);
+                 (p->path->target->c->control ? PILOTGATE__CALL_FLAG__CALL_FLAG_CONTROL : 0u);
     call.http_status = (uint32_t)why->status;
     call.rpc_code = (int32_t)why->rpc_code;
     call.detail = (char *)why->detail;
+    call.path = p->path->name;
     emit_call(p->m, &call);
 }
 

@@ -1,4 +1,5 @@
-/* catalogue: polls the tools of a target and says when they differ from before. */
+/* catalogue: polls the tools of a target on each of its paths, and says when they differ from before. A path
+ * to a replica that is not simply open is not polled: each poll takes connections of its own. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,10 +8,12 @@
 #include "base/when.h"
 #include "mcp/mcp_priv.h"
 
-static void fail(struct mcp_target *t, const struct mcp_failure *why) {
+#define REPLICAS_EASY 8 /* so many are polled as often as the URL */
+
+static void fail(struct mcp_path *t, const struct mcp_failure *why) {
     char reason[MCP_REASON_MAX];
     mcp_failure_text(why, reason);
-    mcp_watch_failed(&t->watch, reason, when_wall_ns(), t->m->emit);
+    mcp_watch_failed(&t->watch, reason, when_wall_ns(), t->target->m->emit);
 }
 
 /* What a change of a tool is judged by; a new reference or NULL. */
@@ -58,20 +61,20 @@ static char *names_text(json_t *names) {
     return text;
 }
 
-static void tell_first(struct mcp_target *t, size_t tools, int64_t now_wall) {
+static void tell_first(struct mcp_path *t, size_t tools, int64_t now_wall) {
     char subject[WIRE_NAME_MAX + 16];
-    if (t->listed || tools == 0)
+    if (t->listed || tools == 0 || *t->name)
         return;
     t->listed = true;
-    (void)snprintf(subject, sizeof subject, "Target/%s", t->c->name);
+    (void)snprintf(subject, sizeof subject, "Target/%s", t->target->c->name);
     Pilotgate__Phase phase = PILOTGATE__PHASE__INIT;
     phase.kind = PILOTGATE__PHASE__KIND__KIND_FIRST_TOOL_LISTED;
     phase.subject = subject;
     phase.t_wall_ns = now_wall;
-    mcp_emit_phase(t->m, &phase);
+    mcp_emit_phase(t->target->m, &phase);
 }
 
-static void complete(struct mcp_target *t) {
+static void complete(struct mcp_path *t) {
     struct mcp_watch_read read = {
         .start_wall = t->poll.asked_wall, .now_wall = when_wall_ns(), .now_mono = when_mono_ns()};
     char digest[NORM_HEX_MAX];
@@ -80,10 +83,10 @@ static void complete(struct mcp_target *t) {
     json_decref(t->names);
     t->names = tools ? names_of(tools) : NULL;
     char *names = names_text(t->names);
-    if (names && norm_digest(t->m->key, tools, &whole, digest) == 0) {
+    if (names && norm_digest(t->target->m->key, tools, &whole, digest) == 0) {
         read.normal = names;
         read.digest = digest;
-        mcp_watch_read(&t->watch, &read, t->m->emit);
+        mcp_watch_read(&t->watch, &read, t->target->m->emit);
         tell_first(t, json_array_size(tools), read.now_wall);
     }
     free(whole);
@@ -92,7 +95,7 @@ static void complete(struct mcp_target *t) {
 }
 
 static void on_list(struct peer_list *l) {
-    struct mcp_target *t = (struct mcp_target *)((char *)l - offsetof(struct mcp_target, poll));
+    struct mcp_path *t = (struct mcp_path *)((char *)l - offsetof(struct mcp_path, poll));
     if (l->failure.outcome == PILOTGATE__OUTCOME__OUTCOME_COMPLETED)
         complete(t);
     else
@@ -100,15 +103,30 @@ static void on_list(struct peer_list *l) {
     peer_list_clear(l);
 }
 
-void mcp_catalogue_turn(struct mcp_target *t, int64_t now) {
-    if (!peer_tried(t->peer) || peer_list_running(&t->poll) ||
-        now < mcp_poll_due(t->m, t->c->catalogue_interval, t->poll_began))
+/* Between two polls. Many replicas are polled less often, so that their number does not load the gateway. */
+static int64_t interval_of(const struct mcp_path *t) {
+    int64_t interval = t->target->c->catalogue_interval;
+    size_t replicas = t->target->replicas ? t->target->replicas->n : 0;
+    return *t->name && replicas > REPLICAS_EASY ? interval * (int64_t)replicas / REPLICAS_EASY : interval;
+}
+
+int64_t mcp_catalogue_next(const struct mcp_path *t) {
+    if (t->state != MCP_PATH_OPEN || !peer_tried(t->peer) || peer_list_running(&t->poll))
+        return INT64_MAX;
+    if (t->poll_now && t->target->c->catalogue_interval > 0)
+        return 0;
+    return mcp_poll_due(t->target->m, interval_of(t), t->poll_began);
+}
+
+void mcp_catalogue_turn(struct mcp_path *t, int64_t now) {
+    if (now < mcp_catalogue_next(t))
         return;
+    t->poll_now = false;
     t->poll_began = now;
     mcp_catalogue_start(t);
 }
 
-void mcp_catalogue_start(struct mcp_target *t) {
+void mcp_catalogue_start(struct mcp_path *t) {
     struct err e;
     t->poll.done = on_list;
     if (peer_state(t->peer) != PEER_UP) {

@@ -73,9 +73,9 @@ static void say_failure(struct check *k, const struct mcp_failure *f, const char
     say(k, false, advice_for(f), "%s: %s", what, text);
 }
 
-static bool check_session(struct check *k, struct mcp_target *t) {
+static bool check_session(struct check *k, struct mcp_path *t) {
     char what[WIRE_NAME_MAX + 64];
-    (void)snprintf(what, sizeof what, "target %s: initialize", t->c->name);
+    (void)snprintf(what, sizeof what, "target %s: initialize", t->target->c->name);
     peer_turn(t->peer, when_mono_ns());
     while (!peer_tried(t->peer))
         mcp_turn(k->m, STEP_NS);
@@ -88,18 +88,18 @@ static bool check_session(struct check *k, struct mcp_target *t) {
     return true;
 }
 
-static void check_tools(struct check *k, struct mcp_target *t) {
+static void check_tools(struct check *k, struct mcp_path *t) {
     mcp_catalogue_start(t);
     while (peer_list_running(&t->poll))
         mcp_turn(k->m, STEP_NS);
     if (t->watch.failures)
-        say(k, false, "look at the logs of the gateway", "target %s: tools/list: %s", t->c->name,
+        say(k, false, "look at the logs of the gateway", "target %s: tools/list: %s", t->target->c->name,
             t->watch.reason);
     else
-        say(k, true, "", "target %s: tools/list, %zu tools", t->c->name, json_array_size(t->names));
+        say(k, true, "", "target %s: tools/list, %zu tools", t->target->c->name, json_array_size(t->names));
 }
 
-static bool lists_tool(const struct mcp_target *t, const char *tool) {
+static bool lists_tool(const struct mcp_path *t, const char *tool) {
     size_t i;
     json_t *name;
     json_array_foreach(t->names, i, name) {
@@ -112,9 +112,9 @@ static bool lists_tool(const struct mcp_target *t, const char *tool) {
 static void check_probe(struct check *k, struct mcp_probe *p) {
     char what[2 * WIRE_NAME_MAX + 64];
     char took[WHEN_TEXT_MAX];
-    if (peer_state(p->target->peer) != PEER_UP)
+    if (peer_state(p->path->peer) != PEER_UP)
         return; /* said already */
-    if (p->target->names && !lists_tool(p->target, p->c->tool)) {
+    if (p->path->names && !lists_tool(p->path, p->c->tool)) {
         say(k, true, NULL, "probe %s: waits until target %s lists tool %s, which it does not yet", p->c->name,
             p->c->target, p->c->tool); /* no error: a change may be about to add it */
         return;
@@ -155,11 +155,12 @@ int mcp_check(const struct config *c, check_say *say_fn, void *ctx) {
         return k.failures;
     }
     k.m->scheduling = false;
-    for (size_t i = 0; i < c->targets.n; i++)
-        if (check_session(&k, &k.m->targets[i]))
-            check_tools(&k, &k.m->targets[i]);
-    for (size_t i = 0; i < c->probes.n; i++)
-        check_probe(&k, &k.m->probes[i]);
+    for (struct mcp_path *t = k.m->paths; t; t = t->next)
+        if (check_session(&k, t))
+            check_tools(&k, t);
+    for (struct mcp_path *t = k.m->paths; t; t = t->next)
+        for (size_t i = 0; i < t->n_probes; i++)
+            check_probe(&k, &t->probes[i]);
     for (size_t i = 0; i < c->documents.n; i++)
         check_document(&k, &k.m->documents[i]);
     mcp_goodbye(k.m);

@@ -7,6 +7,14 @@
  * of libcurl, and such a call is a reset. What kind of connection a call used is read from libcurl
  * (CURLINFO_NUM_CONNECTS), not from intent.
  *
+ * Paths: every probe of a target calls by its URL; with replica_in_flight it also keeps calls open to each
+ * replica by its address. Each path has its own session, schedule, counts and catalogue, so that every
+ * replica is witnessed. A replica is called from the moment it is first ready; one that is going keeps its
+ * connections and gets no new ones; MCP_PATH_GONE_NS after it has left the list it gets no calls.
+ *
+ * Quotas: what max_in_flight leaves beside the calls by URL is shared equally among the replicas; what
+ * max_rate does not allow is unsent.
+ *
  * Eras: legacy (sessions). Era "auto" means legacy as well; "modern" (2026-07-28) is refused by mcp_start.
  * One session a target is shared by its probes; calls that are due while there is none are unsent.
  *
@@ -35,6 +43,10 @@ void mcp_stop(struct mcp **m, int64_t grace_ns);
 /* Raises every probe with drill_in_flight to it for ttl_ns, or lowers at once (ttl_ns 0); polls
  * catalogues and documents four times a second meanwhile. Callable from any thread. */
 void mcp_set_load(struct mcp *m, int64_t ttl_ns);
+
+/* What is known of a Service's replicas, for every target that names it so. Bounded, checked, copied.
+ * Callable from any thread. */
+void mcp_set_replicas(struct mcp *m, const struct replicas *r);
 
 /* For `pilotgate-agent check`: each target, tool, probe (one call, 15 s at most) and document is tried.
  * Returns the number of failures. */

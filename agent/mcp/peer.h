@@ -107,6 +107,7 @@ struct peer_call {
     const char *method;      /* instead of tool: any request, with arguments as its params */
     char id[MCP_ID_MAX];     /* JSON-RPC id, and the header that joins with server logs */
     bool fresh;              /* on a connection of its own */
+    bool reuse_only;         /* on a kept connection or not at all */
     int64_t timeout_ns;      /* hard maximum over everything, whatever progress the server reports */
     void (*done)(struct peer_call *c);
     /* out, in done; the caller adds what it expected, and asks mcp_outcome */

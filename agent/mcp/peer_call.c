@@ -57,6 +57,7 @@ int peer_call_begin(struct peer *p, struct peer_call *c, struct err *e) {
     struct mcp_request r = peer_request(p, body, c->id);
     r.nonce = c->id;
     r.fresh = c->fresh;
+    r.reuse_only = c->reuse_only;
     r.timeout_ns = c->timeout_ns;
     int code = body ? mcp_xfer_begin(&c->xfer, p->transport, &r, on_answer, e) : err_oom(e);
     if (code == 0)

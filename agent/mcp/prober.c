@@ -1,4 +1,4 @@
-/* prober: when calls of a probe start. Two schedules, which a probe may have both:
+/* prober: when calls of a probe start, on one path. Two schedules, which a probe may have both:
  *
  *  - interval: a call at t0 + k * interval, whatever earlier calls do. A start that the agent missed by
  *    more than a second (and an interval) is counted as unsent, not made up for in a burst.
@@ -11,12 +11,15 @@
  * saying so, and a call that is sent in that very moment is lost although nothing in flight was dropped
  * (RFC 9112, 9.3.1). No client of flesh calls again within microseconds.
  *
+ * Quotas: a call that is due and over max_in_flight or max_rate is unsent, and told so once a second.
+ *
  * A probe whose tool is not in the target's catalogue waits until it is, so that a probe can be there
  * before the change that adds its tool.
  */
 #include "mcp/mcp_priv.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,9 +33,18 @@
 
 #define REST_NS (25 * WHEN_MS)
 
+#define RATE_BURST_NS (100 * WHEN_MS)        /* of max_rate that may be used at once */
+#define RATE_BURST_REPLICA_NS (50 * WHEN_MS) /* calls by URL come first */
+
+size_t mcp_probe_load(const struct mcp_probe *p, bool loaded) {
+    bool url = !*p->path->name;
+    int64_t quiet = url ? p->c->in_flight : p->c->replica_in_flight;
+    int64_t drill = url ? p->c->drill_in_flight : p->c->replica_drill_in_flight;
+    return (size_t)(loaded && drill > quiet ? drill : quiet);
+}
+
 int mcp_probe_open(struct mcp_probe *p) {
-    int64_t most = p->c->drill_in_flight > p->c->in_flight ? p->c->drill_in_flight : p->c->in_flight;
-    p->rest_cap = (size_t)most + 1;
+    p->rest_cap = mcp_probe_load(p, true) + 1;
     p->rests = calloc(p->rest_cap, sizeof *p->rests);
     return p->rests ? 0 : -ENOMEM;
 }
@@ -41,6 +53,39 @@ void mcp_probe_close(struct mcp_probe *p) {
     free(p->rests);
     p->rests = NULL;
 }
+
+/* ------------------------------------------------------------------ shares */
+
+/* Sum of what probes want, by URL or by replica. */
+static size_t sum_of(const struct mcp *m, bool url) {
+    size_t sum = 0;
+    for (const struct mcp_path *t = m->paths; t; t = t->next)
+        for (size_t i = 0; i < t->n_probes && !*t->name == url && mcp_path_may_call(t); i++)
+            sum += mcp_probe_load(&t->probes[i], m->loaded);
+    return sum;
+}
+
+/* What is left over is dealt out by rounding the running sum: shares differ by one at most. */
+void mcp_probes_share(struct mcp *m) {
+    size_t url = sum_of(m, true);
+    size_t asked = sum_of(m, false);
+    size_t room = (size_t)m->c->max_in_flight > url ? (size_t)m->c->max_in_flight - url : 0;
+    size_t before = 0;
+    m->cut = asked > room;
+    m->shared = true;
+    for (struct mcp_path *t = m->paths; t; t = t->next)
+        for (size_t i = 0; i < t->n_probes; i++) {
+            struct mcp_probe *p = &t->probes[i];
+            size_t load = mcp_path_may_call(t) ? mcp_probe_load(p, m->loaded) : 0;
+            p->want = load;
+            if (!m->cut || !*t->name)
+                continue;
+            p->want = (before + load) * room / asked - before * room / asked;
+            before += load;
+        }
+}
+
+/* ------------------------------------------------------------------ rests */
 
 static void begin_rest(struct mcp_probe *p, int64_t until) {
     if (p->resting == p->rest_cap)
@@ -53,28 +98,32 @@ static void end_rests(struct mcp_probe *p, int64_t now) {
         p->rest_at = (p->rest_at + 1) % p->rest_cap;
 }
 
+/* ------------------------------------------------------------------ starting */
+
 /* A catalogue that was never read hides nothing: the call's own failure is evidence then. */
 static bool tool_is_absent(const struct mcp_probe *p) {
-    const struct mcp_target *t = p->target;
+    const struct mcp_path *t = p->path;
+    bool polled = t->target->c->catalogue_interval > 0;
     size_t i;
     json_t *name;
     if (!t->names)
-        return t->c->catalogue_interval > 0 && (t->poll_began == 0 || peer_list_running(&t->poll));
+        return polled && (t->poll_began == 0 || peer_list_running(&t->poll));
     json_array_foreach(t->names, i, name) {
         if (strcmp(json_string_value(name), p->c->tool) == 0)
             return false;
     }
-    return t->c->catalogue_interval > 0;
+    return polled;
 }
 
 static size_t wanted(const struct mcp_probe *p) {
-    int64_t n = p->c->in_flight;
-    if (p->m->loaded && p->c->drill_in_flight > n)
-        n = p->c->drill_in_flight;
-    return p->m->scheduling && n > 0 ? (size_t)n : 0;
+    if (!p->m->scheduling)
+        return 0;
+    return p->path->state == MCP_PATH_GOING && p->slots < p->want ? p->slots : p->want;
 }
 
 static bool takes_fresh(struct mcp_probe *p) {
+    if (p->path->state != MCP_PATH_OPEN)
+        return false;
     if (p->c->connection == CONFIG_CONNECTION_BOTH)
         p->next_is_new = !p->next_is_new;
     else
@@ -82,32 +131,56 @@ static bool takes_fresh(struct mcp_probe *p) {
     return p->next_is_new;
 }
 
+static bool over_quota(struct mcp_probe *p, const char *text, int64_t quota) {
+    struct mcp_failure why = {.outcome = PILOTGATE__OUTCOME__OUTCOME_ABORTED};
+    (void)snprintf(why.detail, sizeof why.detail, "%s %lld of this agent is reached", text, (long long)quota);
+    mcp_call_unsent(p, &why);
+    return false;
+}
+
+/* max_rate as a bucket: calls use up time, and a little may be used in advance. */
+static bool may_by_rate(struct mcp_probe *p, int64_t now) {
+    struct mcp *m = p->m;
+    int64_t burst = *p->path->name ? RATE_BURST_REPLICA_NS : RATE_BURST_NS;
+    if (m->c->max_rate <= 0)
+        return true;
+    if (now < m->rate_at - burst)
+        return false;
+    m->rate_at = (m->rate_at > now ? m->rate_at : now) + WHEN_S / m->c->max_rate;
+    return true;
+}
+
 /* One call that is due now. False: it is counted as unsent. */
-static bool start(struct mcp_probe *p, bool drill) {
+static bool start(struct mcp_probe *p, bool drill, int64_t now) {
     p->scheduled++;
-    if (peer_state(p->target->peer) != PEER_UP) {
-        mcp_call_unsent(p, peer_failure(p->target->peer));
+    if (peer_state(p->path->peer) != PEER_UP) {
+        mcp_call_unsent(p, peer_failure(p->path->peer));
         return false;
     }
-    if (p->m->calls_open >= (size_t)p->m->c->max_in_flight) {
-        p->unsent++;
-        return false;
-    }
+    if (p->m->calls_open >= (size_t)p->m->c->max_in_flight)
+        return over_quota(p, "max_in_flight", p->m->c->max_in_flight);
+    if (!may_by_rate(p, now))
+        return over_quota(p, "max_rate", p->m->c->max_rate);
     return mcp_call_begin(p, takes_fresh(p), drill, p->c->timeout);
+}
+
+static void note_delay(struct mcp_probe *p, int64_t delay) {
+    if (delay > p->max_delay)
+        p->max_delay = delay;
 }
 
 static void run_interval(struct mcp_probe *p, int64_t now) {
     int64_t bound = p->c->interval > MISSED_NS ? p->c->interval : MISSED_NS;
     while (p->due <= now) {
-        int64_t delay = now - p->due;
+        int64_t due = p->due;
         p->due += p->c->interval;
-        if (delay > p->max_delay)
-            p->max_delay = delay;
-        if (delay > bound) {
+        if (now - due > bound) {
             p->scheduled++;
             p->unsent++;
+            note_delay(p, now - due);
         } else {
-            (void)start(p, false);
+            (void)start(p, false, now);
+            note_delay(p, when_mono_ns() - due); /* the begins of this turn delay one another */
         }
     }
 }
@@ -128,39 +201,46 @@ static void run_slots(struct mcp_probe *p, int64_t now) {
     }
     end_rests(p, now);
     while (p->open + p->resting < p->slots) {
-        bool drill = p->m->loaded && (int64_t)p->open >= p->c->in_flight;
-        if (!start(p, drill)) {
+        bool drill = p->m->loaded && p->open >= mcp_probe_load(p, false);
+        if (!start(p, drill, now)) {
             p->slots--;
-            p->ramp_at = now + (peer_state(p->target->peer) == PEER_UP ? PAUSE_UNSENT_NS : PEER_RETRY_NS);
+            p->ramp_at = now + (peer_state(p->path->peer) == PEER_UP ? PAUSE_UNSENT_NS : PEER_RETRY_NS);
             return;
         }
     }
 }
 
+/* The interval is kept by URL; a replica has calls in flight. */
+static bool has_interval(const struct mcp_probe *p) {
+    return p->c->interval > 0 && !*p->path->name;
+}
+
 void mcp_probe_turn(struct mcp_probe *p, int64_t now) {
-    if (!p->m->scheduling || !peer_tried(p->target->peer))
+    if (!p->m->scheduling || !peer_tried(p->path->peer))
         return;
     if (!p->begun) {
+        size_t i = (size_t)(p - p->path->probes); /* so that not all probes call at the same moments */
         p->begun = true;
-        p->due = p->ramp_at = now;
+        p->due = now + p->c->interval * (int64_t)i / (int64_t)p->path->n_probes;
+        p->ramp_at = now;
     }
     if (tool_is_absent(p)) {
         p->due = now + p->c->interval;
         p->slots = 0;
         return;
     }
-    if (p->c->interval > 0)
+    if (has_interval(p))
         run_interval(p, now);
     run_slots(p, now);
 }
 
 int64_t mcp_probe_next(const struct mcp_probe *p) {
     int64_t next = INT64_MAX;
-    if (!p->m->scheduling || !peer_tried(p->target->peer))
+    if (!p->m->scheduling || !peer_tried(p->path->peer))
         return next;
     if (!p->begun)
         return 0;
-    if (p->c->interval > 0)
+    if (has_interval(p))
         next = p->due;
     if (p->slots < wanted(p) && p->ramp_at < next)
         next = p->ramp_at;

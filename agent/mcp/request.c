@@ -16,7 +16,10 @@
 
 static curl_socket_t on_open(void *ctx, curlsocktype purpose, struct curl_sockaddr *a) {
     (void)purpose;
-    struct mcp_transport *t = ctx;
+    struct mcp_xfer *x = ctx;
+    struct mcp_transport *t = x->transport;
+    if (x->reuse_only)
+        return CURL_SOCKET_BAD;
     if (t->n_sockets == t->cap_sockets) {
         size_t cap = t->cap_sockets ? t->cap_sockets * 2 : 16;
         struct mcp_socket *p = realloc(t->sockets, cap * sizeof *p);
@@ -240,7 +243,7 @@ static void set_callbacks(struct mcp_xfer *x) {
     (void)curl_easy_setopt(h, CURLOPT_PREREQFUNCTION, before_request);
     (void)curl_easy_setopt(h, CURLOPT_PREREQDATA, x);
     (void)curl_easy_setopt(h, CURLOPT_OPENSOCKETFUNCTION, on_open);
-    (void)curl_easy_setopt(h, CURLOPT_OPENSOCKETDATA, x->transport);
+    (void)curl_easy_setopt(h, CURLOPT_OPENSOCKETDATA, x);
     (void)curl_easy_setopt(h, CURLOPT_CLOSESOCKETFUNCTION, on_close);
     (void)curl_easy_setopt(h, CURLOPT_CLOSESOCKETDATA, x->transport);
 }
@@ -268,6 +271,7 @@ static void set_limits(CURL *h, const struct mcp_request *r) {
 
 int mcp_xfer_setup(struct mcp_xfer *x, const struct mcp_request *r, struct err *e) {
     x->rpc = r->id;
+    x->reuse_only = r->reuse_only;
     if (r->id && strlen(r->id) < sizeof x->id)
         memcpy(x->id, r->id, strlen(r->id) + 1);
     int code = add_headers(x, r, e);

@@ -148,6 +148,10 @@ void mcp_transport_wait(struct mcp_transport *t, int64_t wait_ns) {
     (void)curl_multi_poll(t->multi, NULL, 0, (int)((wait_ns + WHEN_MS - 1) / WHEN_MS), NULL);
 }
 
+void mcp_transport_wake(struct mcp_transport *t) {
+    (void)curl_multi_wakeup(t->multi);
+}
+
 int mcp_xfer_begin(struct mcp_xfer *x, struct mcp_transport *t, struct mcp_request *r,
                    void (*done)(struct mcp_xfer *x), struct err *e) {
     *x = (struct mcp_xfer){.transport = t, .answer = BUF_INIT(MCP_ANSWER_MAX), .body = r->body};

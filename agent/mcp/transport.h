@@ -63,7 +63,8 @@ struct mcp_request {
     const char *nonce;                  /* NULL: not sent; copied */
     const char *id; /* JSON-RPC id whose answer is awaited; NULL: the body is kept as is */
     int64_t timeout_ns;
-    bool fresh; /* a connection of its own, closed afterwards */
+    bool fresh;      /* a connection of its own, closed afterwards */
+    bool reuse_only; /* on a kept connection or not at all: then it ends as refused and was not sent */
 };
 
 #define MCP_ID_MAX 40
@@ -77,7 +78,7 @@ struct mcp_xfer {
     char *body;
     size_t body_len;
     char id[MCP_ID_MAX];
-    bool rpc, reused, resend, overflow, is_sse;
+    bool rpc, reused, resend, overflow, is_sse, reuse_only;
     int requests; /* how often libcurl wanted to send the request */
     int64_t began_mono, sent_mono, sent_wall, first_byte_mono, answered_mono;
     uint32_t connection;
@@ -99,8 +100,10 @@ void mcp_transport_close(struct mcp_transport *t);
 
 /* Moves everything on and calls done of what ended. */
 void mcp_transport_turn(struct mcp_transport *t);
-/* Waits until something can move, at most wait_ns; curl_multi_wakeup ends it. */
+/* Waits until something can move, at most wait_ns. */
 void mcp_transport_wait(struct mcp_transport *t, int64_t wait_ns);
+/* Ends the wait, or the next one. From any thread. */
+void mcp_transport_wake(struct mcp_transport *t);
 
 /* Begins an exchange on an idle x. On failure x is idle and done is not called. */
 int mcp_xfer_begin(struct mcp_xfer *x, struct mcp_transport *t, struct mcp_request *r,

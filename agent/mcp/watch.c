@@ -10,6 +10,8 @@ static void emit_object(const struct mcp_watch *w, Pilotgate__Object *o, const s
     o->kind = (char *)w->kind;
     o->name = (char *)w->name;
     o->control = w->control;
+    if (w->path)
+        o->path = (char *)w->path;
     o->origin = PILOTGATE__ORIGIN__ORIGIN_PROBE;
     record.body_case = PILOTGATE__RECORD__BODY_OBJECT;
     record.object = o;

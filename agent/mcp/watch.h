@@ -12,7 +12,8 @@
 #define MCP_REASON_MAX 160
 
 struct mcp_watch {
-    const char *kind, *name; /* borrowed */
+    const char *kind, *name; /* borrowed, as is ... */
+    const char *path;        /* ... how it is read: NULL or "" by its URL, "Pod/NAME" from that replica */
     bool control;            /* read past the gateway */
     char digest[NORM_HEX_MAX];
     int64_t read_wall;    /* start of the last poll that succeeded; 0: none */

@@ -29,7 +29,7 @@ struct agent {
     struct emit emit; /* for the sources: to the journal, with a word to the user where it is due */
     struct kube *kube;
     struct replicas_to replicas; /* from kube to mcp */
-    struct mcp *mcp; /* under mcp_lock: the journal's thread calls on_load, kube's on_replicas */
+    struct mcp *mcp;             /* under mcp_lock: the journal's thread calls on_load, kube's on_replicas */
     pthread_mutex_t mcp_lock;
 };
 

@@ -142,11 +142,12 @@ static void make_answer(enum fault fault, const char *id, const char *nonce, cha
     else
         (void)snprintf(out, size,
                        "{\"jsonrpc\":\"2.0\",\"id\":\"%s\",\"result\":{\"content\":[{\"type\":\"text\","
-                       "\"text\":\"held %s\"}],\"isError\":%s}}",
+                       "\"text\":\"held %s\"}],\"isError\":%s%s}}",
                        fault == FAULT_WRONG_ID ? "other" : id, fault == FAULT_OTHER_NONCE ? "other" : nonce,
                        fault == FAULT_IS_ERROR        ? "true"
                        : fault == FAULT_IS_ERROR_TEXT ? "\"true\""
-                                                      : "false");
+                                                      : "false",
+                       fault == FAULT_TWICE ? ",\"structuredContent\":{\"executions\":2}" : "");
 }
 
 static enum MHD_Result answer_call(struct fault_server *s, struct MHD_Connection *c, const json_t *m,

@@ -30,6 +30,7 @@ enum fault {
     FAULT_EMPTY,  /* 202 to a call */
     FAULT_FORGET, /* the server has forgotten every session: 404 until the next initialize */
     FAULT_HUGE,   /* three MiB of an answer, and the connection stays open */
+    FAULT_TWICE,  /* the expected answer, which says that it was executed twice */
     FAULT_LATE,   /* the expected answer, after hold_ms */
 };
 

@@ -243,18 +243,22 @@ static void test_block_columns(void **state) {
     mcp_block_emit(&b, &to);
     assert_int_equal(k.n, 0);
     static const struct mcp_block_call calls[] = {
-        {"p", "hold", "gateway", 10, 5000000000, 1000000000, 7, 1, 3, 0},
-        {"q", "hold", "gateway", 9, 4999000000, 999000000, 12, 7, 0, 4},
-        {"p", "hold", "gateway", 12, 5001000000, 1001000000, 1, 1, 3, 1},
+        {"p", "hold", "gateway", "", 10, 5000000000, 1000000000, 7, 1, 3, 0},
+        {"q", "hold", "gateway", "", 9, 4999000000, 999000000, 12, 7, 0, 4},
+        {"p", "hold", "gateway", "Pod/gw-1", 12, 5001000000, 1001000000, 1, 1, 3, 1},
+        {"p", "hold", "gateway", "", 13, 5001000000, 1001000000, 1, 1, 3, 1},
     };
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 4; i++)
         assert_int_equal(mcp_block_add(&b, &calls[i]), 0);
     mcp_block_emit(&b, &to);
     const Pilotgate__CallBlock *got = k.last->calls;
     assert_int_equal(got->base_wall_ns, 5000000000);
     assert_int_equal(got->base_mono_ns, 1000000000);
     uint64_t number = got->first_number;
-    for (size_t i = 0; i < 3; i++) {
+    assert_int_equal(got->n_probes, 3);
+    assert_int_equal(got->n_paths, 3);
+    for (size_t i = 0; i < 4; i++) {
+        assert_string_equal(got->paths[got->probe[i]], calls[i].path);
         number += (uint64_t)got->number_delta[i];
         assert_int_equal(number, calls[i].number);
         assert_string_equal(got->probes[got->probe[i]], calls[i].probe);
@@ -277,7 +281,7 @@ static void test_block_full(void **state) {
     struct kept k = {0};
     struct emit to = {.fn = keep, .ctx = &k};
     struct mcp_block b = {0};
-    struct mcp_block_call c = {.probe = "p", .tool = "hold", .target = "gateway", .outcome = 1};
+    struct mcp_block_call c = {.probe = "p", .tool = "hold", .target = "gateway", .path = "", .outcome = 1};
     for (uint64_t i = 0; i < WIRE_BLOCK_CALLS_MAX; i++) {
         c.number = i + 1;
         assert_int_equal(mcp_block_add(&b, &c), 0);
@@ -285,6 +289,7 @@ static void test_block_full(void **state) {
     assert_int_equal(mcp_block_add(&b, &c), -ENOSPC);
     mcp_block_emit(&b, &to);
     assert_int_equal(k.last->calls->n_outcome, WIRE_BLOCK_CALLS_MAX);
+    assert_int_equal(k.last->calls->n_paths, 0); /* all took the URL */
     static char names[WIRE_BLOCK_PROBES_MAX + 1][8];
     int r = 0;
     for (int i = 0; i <= WIRE_BLOCK_PROBES_MAX; i++) {
@@ -319,8 +324,9 @@ static int op_after_failure(struct mcp_watch *w, struct kept *k, const char *rea
 static void test_watch(void **state) {
     (void)state;
     struct kept k = {0};
-    struct mcp_watch w = {.kind = "ToolCatalogue", .name = "gateway"};
+    struct mcp_watch w = {.kind = "ToolCatalogue", .name = "gateway", .path = "Pod/gw-1"};
     assert_int_equal(op_after_read(&w, &k, "aa", 100, 1), PILOTGATE__OBJECT__OP__OP_LISTED);
+    assert_string_equal(k.last->object->path, "Pod/gw-1");
     assert_int_equal(op_after_read(&w, &k, "aa", 200, 2), -1);
     assert_int_equal(op_after_read(&w, &k, "bb", 300, 3), PILOTGATE__OBJECT__OP__OP_MODIFIED);
     assert_int_equal(k.last->object->previous_wall_ns, 200);

@@ -28,8 +28,8 @@
 #include "config.h"
 #include "source.h"
 
-#define MCP_ANSWER_MAX (4u << 20)
-#define MCP_SSE_LINE_MAX (1u << 20)
+#define MCP_ANSWER_MAX (16u << 20)
+#define MCP_SSE_LINE_MAX (MCP_ANSWER_MAX + 1024) /* "data: " before an answer, a newline behind */
 
 struct mcp; /* opaque; one thread of its own between start and stop */
 

@@ -6,7 +6,8 @@
 #include "mcp/mcp.h"
 
 void mcp_sse_init(struct mcp_sse *s) {
-    *s = (struct mcp_sse){.line = BUF_INIT(MCP_SSE_LINE_MAX), .data = BUF_INIT(MCP_ANSWER_MAX)};
+    *s = (struct mcp_sse){
+        .line = BUF_INIT(MCP_SSE_LINE_MAX), .data = BUF_INIT(MCP_SSE_LINE_MAX), .retry_ms = -1};
 }
 
 void mcp_sse_free(struct mcp_sse *s) {
@@ -14,20 +15,55 @@ void mcp_sse_free(struct mcp_sse *s) {
     buf_free(&s->data);
 }
 
-/* The value after "data", or NULL when the line is another field or a comment. */
-static const char *data_value(const char *line) {
-    if (strncmp(line, "data", 4) != 0)
+/* The value when the line is that field, else NULL; of a line without a colon it is empty. */
+static const char *value_of(const char *line, const char *end, const char *field) {
+    size_t n = strlen(field);
+    if (strncmp(line, field, n) != 0)
         return NULL;
-    if (line[4] == 0)
-        return line + 4;
-    if (line[4] != ':')
+    if (line + n == end)
+        return end;
+    if (line[n] != ':')
         return NULL;
-    return line[5] == ' ' ? line + 6 : line + 5;
+    return line[n + 1] == ' ' ? line + n + 2 : line + n + 1;
+}
+
+/* An id that holds a NUL is ignored, so says the standard. */
+static void take_id(struct mcp_sse *s, const char *value, size_t len) {
+    if (memchr(value, 0, len))
+        return;
+    size_t keep = len > MCP_EVENT_ID_MAX ? 0 : len;
+    memcpy(s->next_id, value, keep);
+    s->next_id[keep] = 0;
+}
+
+/* Digits only; anything else is ignored. */
+static void take_retry(struct mcp_sse *s, const char *value, size_t len) {
+    int64_t ms = 0;
+    if (len == 0 || strspn(value, "0123456789") != len)
+        return;
+    for (; *value && ms < MCP_SSE_RETRY_MAX; value++)
+        ms = ms * 10 + (*value - '0');
+    s->retry_ms = ms < MCP_SSE_RETRY_MAX ? ms : MCP_SSE_RETRY_MAX;
+}
+
+/* A first line of data becomes the event's data where it lies: a large one is there only once. */
+static int take_data(struct mcp_sse *s, const char *value, size_t len) {
+    int r = 0;
+    if (s->data.len == 0) {
+        struct buf empty = s->data;
+        s->data = s->line;
+        s->line = empty;
+        buf_consume(&s->data, s->data.len - len);
+    } else {
+        r = buf_add(&s->data, value, len);
+    }
+    return r == 0 ? buf_add(&s->data, "\n", 1) : r;
 }
 
 /* An empty line ends an event. Every data line left a newline at its end; the last one is no content. */
 static int dispatch(struct mcp_sse *s, mcp_sse_event *fn, void *ctx) {
     int r = 0;
+    memcpy(s->id, s->next_id, sizeof s->id);
     if (s->data.len > 1) {
         s->data.data[--s->data.len] = 0;
         r = fn(ctx, s->data.data, s->data.len);
@@ -36,21 +72,24 @@ static int dispatch(struct mcp_sse *s, mcp_sse_event *fn, void *ctx) {
     return r;
 }
 
+static int take_field(struct mcp_sse *s, const char *line, const char *end) {
+    const char *value;
+    if ((value = value_of(line, end, "data")))
+        return take_data(s, value, (size_t)(end - value));
+    if ((value = value_of(line, end, "id")))
+        take_id(s, value, (size_t)(end - value));
+    else if ((value = value_of(line, end, "retry")))
+        take_retry(s, value, (size_t)(end - value));
+    return 0;
+}
+
 static int end_line(struct mcp_sse *s, mcp_sse_event *fn, void *ctx) {
     const char *line = buf_str(&s->line);
+    const char *end = line + s->line.len;
     if (!s->past_first && strncmp(line, "\xEF\xBB\xBF", 3) == 0)
         line += 3;
     s->past_first = true;
-    int r = 0;
-    const char *value = data_value(line);
-    if (!*line)
-        r = dispatch(s, fn, ctx);
-    else if (value) {
-        size_t rest = s->line.len - (size_t)(value - buf_str(&s->line));
-        r = buf_add(&s->data, value, rest);
-        if (r == 0)
-            r = buf_add(&s->data, "\n", 1);
-    }
+    int r = line == end ? dispatch(s, fn, ctx) : take_field(s, line, end);
     buf_clear(&s->line);
     return r;
 }

@@ -235,7 +235,8 @@ static const char *header(struct MHD_Connection *c, const char *name) {
 static unsigned check_headers(struct fault_server *s, struct MHD_Connection *c, const char *method) {
     char session[32] = "";
     bool ok = strcmp(header(c, "Accept"), "application/json, text/event-stream") == 0 &&
-              !*header(c, "Origin") && !*header(c, "Expect") && !*header(c, "Accept-Encoding") &&
+              !*header(c, "Origin") && !*header(c, "Expect") &&
+              strcmp(header(c, "Accept-Encoding"), "gzip, deflate") == 0 &&
               strcmp(header(c, "Content-Type"), "application/json") == 0;
     bool first = strcmp(method, "initialize") == 0;
     pthread_mutex_lock(&s->lock);

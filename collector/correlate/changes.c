@@ -14,20 +14,11 @@
 #include "base/when.h"
 #include "correlate/correlate_priv.h"
 
-#define CHANGE_LAG_NS (2 * WHEN_S) /* by which the watches of two kinds may differ */
-
-/* The moment that orders a sign: a revision comes before everything that it causes. */
-static int64_t order_of(const struct fact_sign *s) {
-    if (s->kind == FACT_SIGN_UNINSTALL && s->hi - s->lo > CHANGE_LAG_NS)
-        return s->hi - CHANGE_LAG_NS;
-    return s->kind == FACT_SIGN_RELEASE || s->kind == FACT_SIGN_UNINSTALL ? s->lo : s->hi;
-}
-
 static int by_order(const void *a, const void *b) {
     const struct fact_sign *x = a;
     const struct fact_sign *y = b;
-    if (order_of(x) != order_of(y))
-        return order_of(x) < order_of(y) ? -1 : 1;
+    if (x->order != y->order)
+        return x->order < y->order ? -1 : 1;
     if (x->ref.stream != y->ref.stream)
         return x->ref.stream < y->ref.stream ? -1 : 1;
     return x->ref.seq < y->ref.seq ? -1 : x->ref.seq > y->ref.seq;
@@ -55,7 +46,7 @@ static int drilled_between(const struct facts *f, int64_t after, int64_t until) 
 static int joins(const struct facts *f, const struct fact_change *c, const struct fact_sign *s,
                  const struct rubric *rubric) {
     return c && s->kind != FACT_SIGN_RELEASE && s->kind != FACT_SIGN_UNINSTALL &&
-           order_of(s) - c->last_hi <= rubric->rules.merge_gap_ns && !drilled_between(f, c->last_hi, s->hi);
+           s->order - c->last_hi <= rubric->rules.merge_gap_ns && !drilled_between(f, c->last_hi, s->hi);
 }
 
 static int add_to(struct fact_change *c, struct fact_sign *s, struct err *e) {
@@ -109,7 +100,7 @@ static void set_begin(struct fact_change *c) {
     int64_t release_lo = INT64_MIN;
     for (size_t i = 0; i < c->n_signs; i++)
         if (c->signs[i]->kind == FACT_SIGN_RELEASE || c->signs[i]->kind == FACT_SIGN_UNINSTALL)
-            release_lo = order_of(c->signs[i]);
+            release_lo = c->signs[i]->order;
     c->begin_lo = INT64_MAX;
     for (size_t i = 0; i < c->n_signs; i++) {
         int64_t lo = c->signs[i]->lo > release_lo ? c->signs[i]->lo : release_lo;
@@ -160,37 +151,6 @@ static void set_switch(struct fact_change *c) {
         return;
     c->switch_lo = max_lo <= min_hi ? max_lo : min_lo;
     c->switch_hi = max_lo <= min_hi ? min_hi : max_hi;
-}
-
-static int same_pod(const struct fact_phase *a, const struct fact_phase *b) {
-    return strcmp(a->p->subject, b->p->subject) == 0 && strcmp(a->p->uid, b->p->uid) == 0;
-}
-
-static const struct fact_phase *gone(const struct facts *f, const struct fact_phase *deleting) {
-    for (size_t i = 0; i < f->n_phases; i++)
-        if (f->phases[i].kind == PILOTGATE__PHASE__KIND__KIND_POD_GONE && same_pod(&f->phases[i], deleting))
-            return &f->phases[i];
-    return NULL;
-}
-
-/* Gateway pods that were ended inside the change widen the switch, and the window until they are gone. */
-static void include_pods(const struct facts *f, struct fact_change *c) {
-    int64_t until = c->last_hi + f->longest_call_ns;
-    for (size_t i = 0; f->gateway && i < f->n_phases; i++) {
-        const struct fact_phase *p = &f->phases[i];
-        if (p->kind != PILOTGATE__PHASE__KIND__KIND_POD_DELETING || strcmp(p->p->owner, f->gateway) != 0 ||
-            p->hi < c->begin_lo || p->lo > until)
-            continue;
-        const struct fact_phase *end = gone(f, p);
-        c->has_switch = true;
-        c->switch_lo = c->begin_lo;
-        if (p->hi > c->switch_hi)
-            c->switch_hi = p->hi;
-        if (!end)
-            c->ending_pod = p->p->subject;
-        else if (end->hi > c->last_hi)
-            c->last_hi = end->hi;
-    }
 }
 
 /* ---- tools that came or went */
@@ -245,6 +205,7 @@ static int missing_names(const json_t *from, const json_t *in, const char *targe
 
 static int same_source(const struct facts *f, const struct fact_sign *a, const struct fact_sign *b) {
     return a->kind == b->kind && strcmp(a->name, b->name) == 0 &&
+           strcmp(a->after->path, b->after->path) == 0 &&
            strcmp(f->ev->streams[a->ref.stream].node, f->ev->streams[b->ref.stream].node) == 0;
 }
 
@@ -309,7 +270,7 @@ static int set_effect(struct facts *f, struct fact_change *c, struct err *e) {
             return err_oom(e);
         if (!last || strcmp(first->old_digest, last->new_digest) == 0)
             continue;
-        c->effective = true;
+        c->effective |= !*first->after->path; /* a replica's own word is not the gateway's */
         if (first->kind == FACT_SIGN_CATALOGUE && compare_tools(f, c, first, last) < 0)
             return err_oom(e);
     }
@@ -327,18 +288,26 @@ static void link_drill(const struct facts *f, struct fact_change *c) {
     }
 }
 
+/* Once the beginning of each is known: its switches, window and effect. */
+static int settle(struct facts *f, struct fact_change *c, struct err *e) {
+    int64_t next = c + 1 < f->changes + f->n_changes ? c[1].begin_lo : INT64_MAX;
+    set_switch(c);
+    corr_include_pods(f, c, next);
+    c->window_to = c->last_hi + f->longest_call_ns + f->keep_alive_ns;
+    link_drill(f, c);
+    if (corr_switches(f, c) < 0)
+        return err_oom(e);
+    return set_effect(f, c, e);
+}
+
 int corr_changes(struct facts *f, const struct rubric *rubric, struct err *e) {
     int r = group(f, rubric, e);
     for (size_t i = 0; i < f->n_changes && r == 0; i++) {
-        struct fact_change *c = &f->changes[i];
-        link_revision(f, c);
-        set_begin(c);
-        name_change(f, c);
-        set_switch(c);
-        include_pods(f, c);
-        c->window_to = c->last_hi + f->longest_call_ns + f->keep_alive_ns;
-        link_drill(f, c);
-        r = set_effect(f, c, e);
+        link_revision(f, &f->changes[i]);
+        set_begin(&f->changes[i]);
+        name_change(f, &f->changes[i]);
     }
+    for (size_t i = 0; i < f->n_changes && r == 0; i++)
+        r = settle(f, &f->changes[i], e);
     return r;
 }

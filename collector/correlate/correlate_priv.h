@@ -16,16 +16,43 @@ void corr_interval(const struct evidence *ev, size_t stream, int64_t wall_ns, in
 
 int corr_in_stage(const struct facts *f, size_t stream);
 
-/* phases.c, signs.c, changes.c, coverage.c: parts of facts_build and facts_exposure, in that order */
+/* A set of pairs of numbers; zeroed when empty. */
+struct corr_key {
+    uint64_t a, b;
+    bool used;
+};
+struct corr_keys {
+    struct corr_key *slots; /* owned */
+    size_t n, cap;
+};
+int corr_keys_add(struct corr_keys *k, uint64_t a, uint64_t b) MUST_CHECK; /* 1: new; 0: was in it; -ENOMEM */
+bool corr_keys_has(const struct corr_keys *k, uint64_t a, uint64_t b);
+void corr_keys_free(struct corr_keys *k);
+
+/* The parts of facts_build, in that order. */
 int corr_phases(struct facts *f, struct err *e) MUST_CHECK;
 int corr_revisions(struct facts *f, struct err *e) MUST_CHECK;
 int corr_signs(struct facts *f, const struct rubric *rubric, struct err *e) MUST_CHECK;
+int corr_pods(struct facts *f, const struct rubric *rubric, struct err *e) MUST_CHECK;
 int corr_changes(struct facts *f, const struct rubric *rubric, struct err *e) MUST_CHECK;
+
+/* switches.c: parts of corr_changes. Pods that were told to end widen a change's switch and its window; then,
+ * once the window is known, the switch of each pod. until: when the next change begins. */
+void corr_include_pods(const struct facts *f, struct fact_change *c, int64_t until);
+int corr_switches(const struct facts *f, struct fact_change *c) MUST_CHECK;
+
+/* The parts of facts_exposure, in that order. */
 int corr_coverage(struct facts *f, struct fact_change *c, const struct rubric *rubric, int64_t now,
                   struct err *e) MUST_CHECK;
 
+/* Tells the state of an object: a confirmation repeats a digest without the text, and a failed read says
+ * nothing. */
+int corr_tells_state(const Pilotgate__Object *o);
+
 /* A tool catalogue or a document of the product's configuration. */
 int corr_is_product(const Pilotgate__Object *o);
+
+int corr_background(struct facts *f, struct err *e) MUST_CHECK;
 
 /* True when a coverage record tells of calls (the prober's half), not of Kubernetes sources. */
 int corr_is_call_coverage(const Pilotgate__Coverage *c);

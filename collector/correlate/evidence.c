@@ -108,5 +108,6 @@ void ev_free(struct evidence *ev) {
     json_decref(ev->pilot);
     json_decref(ev->marks);
     json_decref(ev->drills);
+    json_decref(ev->attestations);
     *ev = (struct evidence){0};
 }

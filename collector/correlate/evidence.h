@@ -52,7 +52,7 @@ struct evidence {
     struct ev_list watched;   /* coverage and call blocks: of the windows that were asked for, same order */
     uint64_t unknown_records; /* of families that this version does not know */
     json_t *pilot;            /* newest pilot document, NULL when there is none */
-    json_t *marks, *drills;   /* arrays of documents, each with "name" and "said_ns" added */
+    json_t *marks, *drills, *attestations; /* arrays of documents, each with "name" and "said_ns" added */
 };
 
 /* Orders a list by (stream, seq) and drops what is in it twice. */

@@ -113,6 +113,8 @@ int facts_build(const struct evidence *ev, const struct rubric *rubric, const js
     if (r == 0)
         r = corr_signs(&f, rubric, e);
     if (r == 0)
+        r = corr_pods(&f, rubric, e);
+    if (r == 0)
         r = corr_changes(&f, rubric, e);
     if (r < 0) {
         facts_free(&f);
@@ -133,6 +135,7 @@ void facts_free(struct facts *f) {
         free(c->added);
         free(c->removed);
         free(c->passing);
+        free(c->switches);
         free(c->lost);
         free(c->unwitnessed);
     }
@@ -142,6 +145,8 @@ void facts_free(struct facts *f) {
     free(f->signs);
     free(f->changes);
     free(f->unreadable);
+    free(f->pods);
+    free(f->scales);
     *f = (struct facts){0};
 }
 
@@ -201,8 +206,7 @@ static const struct found *newest_state(const struct found *group, const struct 
     return newest;
 }
 
-/* A confirmation repeats a digest without the text; a failed read says nothing about the state. */
-static int tells_state(const Pilotgate__Object *o) {
+int corr_tells_state(const Pilotgate__Object *o) {
     return o->op == PILOTGATE__OBJECT__OP__OP_LISTED || o->op == PILOTGATE__OBJECT__OP__OP_ADDED ||
            o->op == PILOTGATE__OBJECT__OP__OP_MODIFIED || o->op == PILOTGATE__OBJECT__OP__OP_DELETED;
 }
@@ -214,7 +218,7 @@ static int collect_states(const struct facts *f, int64_t t, struct found **ret, 
     for (size_t i = 0; i < f->ev->records.n; i++) {
         const struct ev_record *r = &f->ev->records.items[i];
         if (r->r->body_case != PILOTGATE__RECORD__BODY_OBJECT || !corr_in_stage(f, r->stream) ||
-            !tells_state(r->r->object) || r->r->object->own || corr_is_product(r->r->object))
+            !corr_tells_state(r->r->object) || r->r->object->own || corr_is_product(r->r->object))
             continue;
         int64_t lo;
         int64_t hi;

@@ -55,24 +55,25 @@ struct fact_sign {
     const char *old_digest, *new_digest;     /* "" when there was, or is, none */
     const Pilotgate__Object *before, *after; /* before is NULL for a new object */
     int64_t lo, hi;
+    int64_t order; /* the moment that orders signs: a revision comes before everything that it causes */
     struct fact_ref ref;
 };
 
-/* How the verdict reads one call that meets a change's window. */
+/* How the verdict reads one call that meets a change's window; reading.c decides. */
 enum fact_reading {
     FACT_READING_COMPLETED,
-    FACT_READING_INTERRUPTED,  /* an answer came, and it was not the expected one */
+    FACT_READING_INTERRUPTED,  /* another answer than the expected one, or that one late or by a detour */
     FACT_READING_DROPPED,      /* no answer came */
     FACT_READING_UNRESOLVED,   /* nobody saw its end */
-    FACT_READING_UNATTRIBUTED, /* lost while the control probe failed too, or by a rate limit */
-    FACT_READING_EXCLUDED,     /* to a tool that the change itself added or removed */
+    FACT_READING_UNATTRIBUTED, /* lost, and something else than the gateway may be at fault */
+    FACT_READING_EXCLUDED,     /* to a tool that a change added or removed, or to a replica told to end */
 };
 const char *fact_reading_name(enum fact_reading r);
 
 struct fact_lost_call {          /* a call that meets the window and did not complete */
     const Pilotgate__Call *call; /* NULL for an unresolved one */
     uint64_t number;
-    const char *probe;
+    const char *probe, *path;
     int64_t start, end; /* end 0: unknown */
     enum fact_reading reading;
     const char *why; /* static text */
@@ -91,6 +92,46 @@ struct fact_tool { /* of one target; borrowed */
 
 enum fact_kind { FACT_KIND_REUSED, FACT_KIND_NEW, FACT_KINDS };
 
+/* One pod of the gateway, over its whole life. Several may have one name after each other. */
+struct fact_pod {
+    const char *subject, *uid; /* "Pod/gateway-6d5f-x2", which is its path, too */
+    int64_t created_lo, created_hi;
+    int64_t told_lo, told_hi; /* it was told to end inside; told_hi 0: never */
+    int64_t gone_hi;          /* 0: not seen gone */
+};
+
+/* Replicas that the gateway's workload asks for, from `at` on. */
+struct fact_scale {
+    int64_t at;
+    int64_t replicas; /* 0: not known, or the workload is gone */
+    const Pilotgate__Object *o;
+    struct fact_ref ref;
+};
+
+enum fact_switch_kind {
+    FACT_SWITCH_GATEWAY,  /* the gateway as a whole, as its clients see it through the target's URL */
+    FACT_SWITCH_REPLACED, /* this pod ended, and another one came */
+    FACT_SWITCH_ENDED,    /* this pod ended, and none came for it */
+    FACT_SWITCH_RELOADED, /* this pod stayed, and took the new state over */
+    FACT_SWITCH_UNSEEN,   /* this pod stayed, and nobody saw when it took the new state over, if it did */
+    FACT_SWITCH_NEW       /* this pod came: nothing was in flight there */
+};
+
+/* One switch of a change, and the calls certainly in flight across it on its path. */
+struct fact_switch {
+    enum fact_switch_kind kind;
+    const char *path;           /* "": the target's URL; "Pod/NAME" */
+    const struct fact_pod *pod; /* NULL: the gateway as a whole */
+    bool known;                 /* [lo, hi] says when; not so of UNSEEN and NEW */
+    int64_t lo, hi;
+    uint64_t calls[FACT_KINDS]; /* completed ones */
+    uint64_t units[FACT_KINDS]; /* of them, those that are independent: one a connection */
+    uint64_t http2_units;       /* of them, those on an HTTP/2 connection */
+    uint64_t dropped, interrupted;
+    uint64_t reached; /* NEW: completed calls on its path, begun after it was made */
+    int64_t longest_ns;
+};
+
 struct fact_change {
     char id[96];              /* "shop.v2", or "t20261123T040506Z" when no revision goes with it */
     size_t revision;          /* index + 1 into revisions; 0: none */
@@ -103,8 +144,12 @@ struct fact_change {
     bool uninstall;         /* the product was taken away */
     const char *ending_pod; /* a gateway pod that was told to end, and has not been seen gone; NULL: none */
     bool has_switch;
-    int64_t switch_lo, switch_hi;      /* the old state was seen at lo, the new one at hi */
-    struct fact_tool *added, *removed; /* from the first state to the last; arrays owned */
+    int64_t switch_lo, switch_hi; /* the old state was seen at lo, the new one at hi */
+    struct fact_switch *switches; /* owned; the gateway's comes first, if has_switch */
+    size_t n_switches, cap_switches;
+    int64_t replicas_before, replicas_after; /* asked for by the gateway's workload; 0: not known */
+    unsigned pods_before, pods_after;        /* pods of it that were ready then, as far as agents saw */
+    struct fact_tool *added, *removed;       /* from the first state to the last; arrays owned */
     size_t n_added, n_removed;
     struct fact_tool *passing; /* there only in between: came and went within the change; owned */
     size_t n_passing;
@@ -112,14 +157,18 @@ struct fact_change {
     bool added_called;          /* every added tool gave an expected answer after the switch */
     const char *added_uncalled; /* the first added tool that no call proved */
 
-    /* exposure, filled by facts_exposure */
-    bool served_before;             /* a call through the gateway completed before it began */
-    uint64_t calls_in_window;       /* gateway calls that meet the window */
-    uint64_t in_flight[FACT_KINDS]; /* clean: certainly in flight across the switch, and completed */
-    int64_t longest_in_flight_ns;
-    struct fact_lost_call *lost; /* owned; every non-completed one that meets the window */
+    /* exposure, filled by facts_exposure; what is in flight across each switch stands in `switches` */
+    bool served_before;          /* a call through the gateway completed before it began */
+    uint64_t calls_in_window;    /* gateway calls that meet the window */
+    struct fact_lost_call *lost; /* owned; every one that meets the window and did not plainly complete */
     size_t n_lost, cap_lost;
     uint64_t dropped, interrupted, unresolved, unattributed, excluded, unknown_outcomes;
+    uint64_t repeated;        /* calls that the tool server executed more than once */
+    uint64_t executions_told; /* calls of which the tool server said how often it executed them */
+    uint64_t unsent;          /* calls that were due and could not be sent */
+    uint64_t queued;          /* at most so many waited at once for a connection or stream */
+    unsigned stalls;          /* seconds in which an agent's node stood still */
+    int64_t worst_stall_ns;
     uint64_t control_failures;
     struct fact_span *unwitnessed; /* owned */
     size_t n_unwitnessed, cap_unwitnessed;
@@ -127,6 +176,13 @@ struct fact_change {
     int64_t clock_error_ns; /* worst bound among the streams used; -1: one has none */
     uint64_t losses;        /* records that agents declared lost inside the window */
     const char *drill;      /* name of the drill in which it happened, or NULL */
+};
+
+/* What was lost outside the windows of all changes. */
+struct fact_background {
+    const char *unknown; /* why it cannot be said: static text; NULL: it can */
+    uint64_t n, lost;    /* calls that ended, and those of them that were dropped or interrupted */
+    int64_t from, to;    /* over which the streams with coverage tell of it */
 };
 
 struct fact_unreadable {              /* a source that the agent may not read */
@@ -150,6 +206,11 @@ struct facts {
     size_t n_signs, cap_signs;
     struct fact_change *changes; /* by begin */
     size_t n_changes, cap_changes;
+    struct fact_pod *pods; /* of the gateway, by creation */
+    size_t n_pods, cap_pods;
+    struct fact_scale *scales; /* of the gateway's workload, by `at` */
+    size_t n_scales, cap_scales;
+    struct fact_background background;  /* filled by facts_exposure */
     struct fact_unreadable *unreadable; /* still unreadable */
     size_t n_unreadable, cap_unreadable;
     uint64_t conflicts, lost_seqs;
@@ -177,17 +238,20 @@ int facts_snapshot(const struct facts *f, int64_t t, facts_object_fn *fn, void *
 /* What one node read of the product at a time: a tool catalogue, or a document of its configuration. */
 struct fact_product {
     const char *kind, *name, *node;
+    const char *path;   /* "": through the target's URL; "Pod/NAME": from that replica */
     const char *digest; /* of the last reading that succeeded; NULL: none did */
     bool unreadable;    /* the newest reading failed */
     int64_t read_hi;    /* when the last reading that a record tells of succeeded; 0: never */
     struct fact_ref ref;
 };
 typedef int facts_product_fn(void *ctx, const struct fact_product *p);
-/* Calls fn for each in (kind, name, node) order. */
+/* Calls fn for each in (kind, name, node, path) order: the target's URL comes before its replicas. */
 int facts_products(const struct facts *f, int64_t t, facts_product_fn *fn, void *ctx,
                    struct err *e) MUST_CHECK;
 /* Is this stream of the facts' stage? */
 bool facts_has_stream(const struct facts *f, size_t stream);
+/* True when this path is a pod of the gateway that certainly still served at t. */
+bool facts_path_lives(const struct facts *f, const char *path, int64_t t);
 /* True when an agent of this node told anything in [from, to]. */
 bool facts_node_alive(const struct facts *f, const char *node, int64_t from, int64_t to);
 

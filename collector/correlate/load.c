@@ -94,7 +94,8 @@ static int take_document(void *ctx, const char *name, const json_t *body, uint64
 static int load_documents(struct store *s, struct evidence *ev, struct err *e) {
     ev->marks = json_array();
     ev->drills = json_array();
-    if (!ev->marks || !ev->drills)
+    ev->attestations = json_array();
+    if (!ev->marks || !ev->drills || !ev->attestations)
         return err_oom(e);
     struct loading l = {.ev = ev, .e = e};
     int r = store_documents(s, ev->commit, "pilot", take_pilot, &l, e);
@@ -102,6 +103,9 @@ static int load_documents(struct store *s, struct evidence *ev, struct err *e) {
         r = store_documents(s, ev->commit, "mark", take_document, &(struct documents){ev->marks}, e);
     if (r == 0)
         r = store_documents(s, ev->commit, "drill", take_document, &(struct documents){ev->drills}, e);
+    if (r == 0)
+        r = store_documents(s, ev->commit, "attestation", take_document,
+                            &(struct documents){ev->attestations}, e);
     return r;
 }
 

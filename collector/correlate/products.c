@@ -21,7 +21,9 @@ static int compare_source(const struct reading *a, const struct reading *b) {
     int c = strcmp(a->o->kind, b->o->kind);
     if (c == 0)
         c = strcmp(a->o->name, b->o->name);
-    return c ? c : strcmp(a->node, b->node);
+    if (c == 0)
+        c = strcmp(a->node, b->node);
+    return c ? c : strcmp(a->o->path, b->o->path);
 }
 
 static int by_source(const void *a, const void *b) {
@@ -82,7 +84,8 @@ int facts_products(const struct facts *f, int64_t t, facts_product_fn *fn, void 
         return err_oom(e);
     int rc = 0;
     for (size_t i = 0, j; i < n && rc == 0; i = j) {
-        struct fact_product p = {.kind = all[i].o->kind, .name = all[i].o->name, .node = all[i].node};
+        struct fact_product p = {
+            .kind = all[i].o->kind, .name = all[i].o->name, .node = all[i].node, .path = all[i].o->path};
         for (j = i; j < n && compare_source(&all[i], &all[j]) == 0; j++)
             take(&p, &all[j]);
         rc = fn(ctx, &p);

@@ -106,9 +106,11 @@ static enum fact_sign_kind sign_kind(const Pilotgate__Object *o) {
 }
 
 static struct state *state_of(struct replay *p, const struct seen *s) {
-    char key[3 * WIRE_NAME_MAX + 16];
-    const char *node = corr_is_product(s->o) ? p->f->ev->streams[s->r->stream].node : "";
-    (void)snprintf(key, sizeof key, "%s\n%s\n%s", node, s->o->kind, s->o->name);
+    char key[5 * WIRE_NAME_MAX];
+    int product = corr_is_product(s->o);
+    const char *node = product ? p->f->ev->streams[s->r->stream].node : "";
+    (void)snprintf(key, sizeof key, "%s\n%s\n%.253s\n%.400s", node, s->o->kind, s->o->name,
+                   product ? s->o->path : "");
     json_t *at = json_object_get(p->index, key);
     if (at)
         return &p->states[json_integer_value(at)];
@@ -131,7 +133,16 @@ static int told_before(struct replay *p, const Pilotgate__Object *o) {
     return 0;
 }
 
-static int add_sign(struct facts *f, const struct seen *s, const struct state *old, struct err *e) {
+/* The moment that orders a sign; an uninstall's lies shortly before it was seen. */
+static int64_t order_of(enum fact_sign_kind kind, int64_t lo, int64_t hi, int64_t lag) {
+    if (kind == FACT_SIGN_UNINSTALL && hi - lo > lag)
+        return hi - lag;
+    return kind == FACT_SIGN_RELEASE || kind == FACT_SIGN_UNINSTALL ? lo : hi;
+}
+
+/* lag: by which the watches of two kinds may differ. */
+static int add_sign(struct facts *f, const struct seen *s, const struct state *old, int64_t lag,
+                    struct err *e) {
     struct fact_sign *sign = CORR_PUSH(f->signs, f->n_signs, f->cap_signs);
     if (!sign)
         return err_oom(e);
@@ -156,6 +167,7 @@ static int add_sign(struct facts *f, const struct seen *s, const struct state *o
         .after = s->o,
         .lo = lo < s->hi ? lo : s->hi,
         .hi = s->hi,
+        .order = order_of(kind, lo < s->hi ? lo : s->hi, s->hi, lag),
         .ref = {s->r->stream, s->r->seq},
     };
     f->n_signs++;
@@ -176,7 +188,7 @@ static int is_foreign(const struct facts *f, const Pilotgate__Object *o) {
 }
 
 static int set_unreadable(struct facts *f, const struct seen *s, struct err *e) {
-    if (is_foreign(f, s->o))
+    if (is_foreign(f, s->o) || *s->o->path) /* replicas come and go */
         return 0;
     for (size_t i = 0; i < f->n_unreadable; i++)
         if (strcmp(f->unreadable[i].kind, s->o->kind) == 0 && strcmp(f->unreadable[i].name, s->o->name) == 0)
@@ -236,7 +248,9 @@ static int is_sign(const struct replay *p, const struct seen *s, const struct st
     const Pilotgate__Object *o = s->o;
     if (sign_kind(o) == FACT_SIGN_RELEASE)
         return is_release_sign(p, s, old);
-    if (o->op == PILOTGATE__OBJECT__OP__OP_LISTED && !old->o)
+    if ((o->op == PILOTGATE__OBJECT__OP__OP_LISTED || *o->path) && !old->o)
+        return 0;
+    if (*o->path && o->op == PILOTGATE__OBJECT__OP__OP_DELETED) /* the replica went, not its catalogue */
         return 0;
     if (o->control || strcmp(o->kind, "Namespace") == 0)
         return 0;
@@ -264,7 +278,7 @@ static int replay_one(struct replay *p, const struct seen *s, const struct rubri
     }
     if (o->op == PILOTGATE__OBJECT__OP__OP_CONFIRMED && !st->o)
         return 0;
-    int rc = is_sign(p, s, st) ? add_sign(p->f, s, st, e) : 0;
+    int rc = is_sign(p, s, st) ? add_sign(p->f, s, st, rubric->rules.watch_lag_ns, e) : 0;
     if (sign_kind(o) == FACT_SIGN_RELEASE)
         p->release = s;
     *st = (struct state){o, s->hi};

@@ -25,6 +25,28 @@ json_t *gate_unjudgeable(const struct facts *f, int need_release);
 
 /* One change with its own verdict, exposure and lost calls. */
 json_t *gate_change(const struct corr *c, const struct facts *f, const struct fact_change *change);
+/* change_judge.c: its verdict, and the units that it rests on: of the gateway as a whole by kind, of replicas
+ * at their own addresses, and all of them. */
+void gate_judge_change(json_t *o, const struct corr *c, const struct facts *f, const struct fact_change *ch);
+const struct fact_switch *gate_whole(const struct fact_change *c); /* NULL: no switch is known */
+uint64_t gate_whole_units(const struct fact_change *c, enum fact_kind kind);
+uint64_t gate_replica_units(const struct fact_change *c);
+uint64_t gate_units(const struct fact_change *c);
+#define GATE_HIDDEN_RETRIES "hidden retries are not visible: no tool server says how often it executed a call"
+
+/* change_exposure.c: parts of the document; new references. */
+json_t *gate_measured_json(const struct corr *c, const struct facts *f, const struct fact_change *ch);
+json_t *gate_switches_json(const struct corr *c, const struct fact_change *ch);
+json_t *gate_replicas_json(const struct fact_change *ch);
+json_t *gate_background_json(const struct facts *f);
+
+/* supersede.c: marks those of `judged` (each with "id" and "verdict") that an attestation supersedes, and
+ * shows every attestation in o. unknown_too: also those that name nothing in `judged`. */
+void gate_supersede(json_t *o, const struct facts *f, const json_t *judged, bool unknown_too);
+bool gate_is_superseded(const json_t *judged);
+/* "" or "; 1 failed change superseded: shop.v3 by shop.v5, attested by Ann" */
+void gate_superseded_text(const json_t *judged, char *out, size_t size);
+
 /* False for installs and uninstalls, and for what came before the product was in service. */
 int gate_change_qualifies(const struct facts *f, const struct fact_change *change);
 

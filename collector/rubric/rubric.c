@@ -23,11 +23,15 @@ static const struct rule {
     {"max_drop_rate", RULE_REAL, offsetof(struct rubric_rules, max_drop_rate), 1e-7, 0.5},
     {"confidence", RULE_REAL, offsetof(struct rubric_rules, confidence), 0.5, 0.999999},
     {"min_in_flight_per_kind", RULE_COUNT, offsetof(struct rubric_rules, min_in_flight_per_kind), 1, 1e9},
+    {"min_in_flight_per_replica", RULE_COUNT, offsetof(struct rubric_rules, min_in_flight_per_replica), 1,
+     1e9},
     {"longest_call", RULE_DURATION, offsetof(struct rubric_rules, longest_call_ns), 0.1, 86400},
     {"keep_alive", RULE_DURATION, offsetof(struct rubric_rules, keep_alive_ns), 0, 86400},
     {"merge_gap", RULE_DURATION, offsetof(struct rubric_rules, merge_gap_ns), 0.1, 86400},
     {"coverage_gap", RULE_DURATION, offsetof(struct rubric_rules, coverage_gap_ns), 1, 3600},
     {"clock_error_max", RULE_DURATION, offsetof(struct rubric_rules, clock_error_max_ns), 0.001, 60},
+    {"stall_max", RULE_DURATION, offsetof(struct rubric_rules, stall_max_ns), 0.01, 60},
+    {"watch_lag", RULE_DURATION, offsetof(struct rubric_rules, watch_lag_ns), 0, 60},
     {"rollback_limit", RULE_DURATION, offsetof(struct rubric_rules, rollback_limit_ns), 1, 86400},
 };
 #define N_RULES (sizeof rules / sizeof *rules)

@@ -18,8 +18,9 @@ struct rubric_rules {
     int64_t deployment_limit_ns;
     double max_drop_rate; /* 0 < r < 1 */
     double confidence;    /* 0.5 <= c < 1 */
-    int64_t min_in_flight_per_kind;
+    int64_t min_in_flight_per_kind, min_in_flight_per_replica;
     int64_t longest_call_ns, keep_alive_ns, merge_gap_ns, coverage_gap_ns, clock_error_max_ns;
+    int64_t stall_max_ns, watch_lag_ns;
     int64_t rollback_limit_ns;
 };
 

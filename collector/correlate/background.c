@@ -1,0 +1,219 @@
+/* background: what coverage counts, where rows do not: how many calls ended, of which those outside the
+ * windows of all changes are what is normal here; how many could not be sent, or waited, inside each.
+ *
+ * Coverage is loaded around the windows only, and its totals count from the stream's beginning: what the last
+ * record says, less what was counted inside the windows, ended outside of them. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/when.h"
+#include "correlate/exposure_priv.h"
+#include "correlate/reading.h"
+
+struct tick { /* one coverage record of the prober */
+    int64_t t;
+    const struct ev_record *r;
+};
+
+struct span {
+    int64_t from, to;
+};
+
+struct totals {
+    uint64_t resolved, unsent, told;
+};
+
+struct books {
+    struct facts *f;
+    struct tick *ticks; /* by stream, then time */
+    size_t n_ticks, cap_ticks;
+    struct span *windows; /* joined where they overlap, by time */
+    size_t n_windows;
+    int64_t *until; /* of each stream: its last tick; 0: none */
+};
+
+static int by_place(const void *a, const void *b) {
+    const struct tick *x = a;
+    const struct tick *y = b;
+    if (x->r->stream != y->r->stream)
+        return x->r->stream < y->r->stream ? -1 : 1;
+    if (x->t != y->t)
+        return x->t < y->t ? -1 : 1;
+    return x->r->seq < y->r->seq ? -1 : x->r->seq > y->r->seq;
+}
+
+static int collect_ticks(struct books *b) {
+    for (size_t i = 0; i < b->f->ev->watched.n; i++) {
+        const struct ev_record *r = &b->f->ev->watched.items[i];
+        if (r->r->body_case != PILOTGATE__RECORD__BODY_COVERAGE || !corr_in_stage(b->f, r->stream) ||
+            !corr_is_call_coverage(r->r->coverage))
+            continue;
+        struct tick *slot = CORR_PUSH(b->ticks, b->n_ticks, b->cap_ticks);
+        if (!slot)
+            return -ENOMEM;
+        int64_t error;
+        *slot = (struct tick){facts_clock(b->f->ev, r->stream, r->r->wall_ns, &error), r};
+        b->n_ticks++;
+        if (slot->t > b->until[r->stream])
+            b->until[r->stream] = slot->t;
+    }
+    if (b->n_ticks)
+        qsort(b->ticks, b->n_ticks, sizeof *b->ticks, by_place);
+    return 0;
+}
+
+static int by_from(const void *a, const void *b) {
+    const struct span *x = a;
+    const struct span *y = b;
+    return x->from < y->from ? -1 : x->from > y->from;
+}
+
+static void join_windows(struct books *b) {
+    for (size_t i = 0; i < b->f->n_changes; i++)
+        b->windows[i] = (struct span){b->f->changes[i].begin_lo, b->f->changes[i].window_to};
+    if (b->f->n_changes)
+        qsort(b->windows, b->f->n_changes, sizeof *b->windows, by_from);
+    for (size_t i = 0; i < b->f->n_changes; i++) {
+        if (b->n_windows && b->windows[i].from <= b->windows[b->n_windows - 1].to) {
+            struct span *last = &b->windows[b->n_windows - 1];
+            last->to = b->windows[i].to > last->to ? b->windows[i].to : last->to;
+        } else {
+            b->windows[b->n_windows++] = b->windows[i];
+        }
+    }
+}
+
+static struct totals totals_of(const struct books *b, const struct tick *t) {
+    struct totals sum = {0};
+    const Pilotgate__Coverage *c = t ? t->r->r->coverage : NULL;
+    for (size_t i = 0; c && i < c->n_probes; i++) {
+        if (corr_is_control_probe(b->f, t->r->stream, c->probes[i]))
+            continue;
+        sum.resolved += c->probes[i]->resolved;
+        sum.unsent += c->probes[i]->unsent;
+        sum.told += c->probes[i]->executions_told;
+    }
+    return sum;
+}
+
+/* The ticks of one stream are [first, end). The last that is not after t; NULL: the stream began later. */
+static const struct tick *last_until(const struct tick *first, const struct tick *end, int64_t t) {
+    const struct tick *last = NULL;
+    for (; first < end && first->t <= t; first++)
+        last = first;
+    return last;
+}
+
+static const struct tick *first_since(const struct tick *first, const struct tick *end, int64_t t) {
+    while (first + 1 < end && first->t < t)
+        first++;
+    return first;
+}
+
+static uint64_t less(uint64_t a, uint64_t b) {
+    return a > b ? a - b : 0;
+}
+
+static struct totals inside(const struct books *b, const struct tick *first, const struct tick *end,
+                            struct span w) {
+    if (end[-1].t < w.from)
+        return (struct totals){0};
+    struct totals before = totals_of(b, last_until(first, end, w.from));
+    struct totals after = totals_of(b, first_since(first, end, w.to));
+    return (struct totals){less(after.resolved, before.resolved), less(after.unsent, before.unsent),
+                           less(after.told, before.told)};
+}
+
+static uint64_t queued_in(const struct tick *t) {
+    uint64_t sum = 0;
+    for (size_t i = 0; i < t->r->r->coverage->n_probes; i++)
+        sum += t->r->r->coverage->probes[i]->queued;
+    return sum;
+}
+
+static void count_stream(struct books *b, const struct tick *first, const struct tick *end) {
+    uint64_t outside = totals_of(b, end - 1).resolved;
+    for (size_t i = 0; i < b->n_windows; i++)
+        outside = less(outside, inside(b, first, end, b->windows[i]).resolved);
+    b->f->background.n += outside;
+    for (size_t i = 0; i < b->f->n_changes; i++) {
+        struct fact_change *c = &b->f->changes[i];
+        struct totals sum = inside(b, first, end, (struct span){c->begin_lo, c->window_to});
+        c->unsent += sum.unsent;
+        c->executions_told += sum.told;
+        for (const struct tick *t = first; t < end; t++) {
+            uint64_t queued = t->t >= c->begin_lo && t->t <= c->window_to ? queued_in(t) : 0;
+            c->queued = queued > c->queued ? queued : c->queued;
+        }
+    }
+}
+
+static void count_streams(struct books *b) {
+    for (size_t i = 0, j; i < b->n_ticks; i = j) {
+        for (j = i + 1; j < b->n_ticks && b->ticks[j].r->stream == b->ticks[i].r->stream; j++) {
+        }
+        count_stream(b, &b->ticks[i], b->ticks + j);
+        if (b->ticks[j - 1].t > b->f->background.to)
+            b->f->background.to = b->ticks[j - 1].t;
+    }
+}
+
+static bool meets_a_window(const struct books *b, int64_t from, int64_t to) {
+    for (size_t i = 0; i < b->n_windows; i++)
+        if (to >= b->windows[i].from && from <= b->windows[i].to)
+            return true;
+    return false;
+}
+
+static bool is_background(const struct books *b, const struct ev_record *r) {
+    const Pilotgate__Call *k = r->r->call;
+    const char *why;
+    int64_t error;
+    int64_t start = facts_clock(b->f->ev, r->stream, k->start_wall_ns, &error);
+    struct corr_case what = {.outcome = (uint32_t)k->outcome, .flags = k->flags};
+    enum fact_reading reading = corr_read(&what, &why);
+    return !(k->flags & PILOTGATE__CALL_FLAG__CALL_FLAG_CONTROL) && start <= b->until[r->stream] &&
+           (reading == FACT_READING_DROPPED || reading == FACT_READING_INTERRUPTED) &&
+           !meets_a_window(b, start, start + (int64_t)k->duration_us * 1000);
+}
+
+/* Lost calls, and the beginning of the streams whose totals were counted. */
+static void count_rows(struct books *b) {
+    struct fact_background *g = &b->f->background;
+    for (size_t i = 0; i < b->f->ev->records.n; i++) {
+        const struct ev_record *r = &b->f->ev->records.items[i];
+        if (b->until[r->stream] == 0)
+            continue;
+        int64_t error;
+        int64_t t = facts_clock(b->f->ev, r->stream, r->r->wall_ns, &error);
+        g->from = g->from == 0 || t < g->from ? t : g->from;
+        if (r->r->body_case == PILOTGATE__RECORD__BODY_LOSS)
+            g->unknown = "agents lost records";
+        else if (r->r->body_case == PILOTGATE__RECORD__BODY_CALL)
+            g->lost += is_background(b, r);
+    }
+    if (b->n_ticks == 0)
+        g->unknown = "no coverage of calls: no change was witnessed yet";
+    else if (!g->unknown && g->n == 0)
+        g->unknown = "no call is known to have ended outside the windows of the changes";
+    if (g->n < g->lost) /* what could not even be sent is lost, and not in the totals */
+        g->n = g->lost;
+}
+
+int corr_background(struct facts *f, struct err *e) {
+    struct books b = {.f = f,
+                      .windows = calloc(f->n_changes + 1, sizeof *b.windows),
+                      .until = calloc(f->ev->n_streams + 1, sizeof *b.until)};
+    int r = b.windows && b.until ? collect_ticks(&b) : -ENOMEM;
+    f->background = (struct fact_background){0};
+    if (r == 0) {
+        join_windows(&b);
+        count_streams(&b);
+        count_rows(&b);
+    }
+    free(b.ticks);
+    free(b.windows);
+    free(b.until);
+    return r < 0 ? err_oom(e) : 0;
+}

@@ -1,0 +1,112 @@
+/* rollback_clean: did a rollback complete cleanly? Deployed inside the limit, nothing dropped, nothing
+ * crashing, everything available again, and all of it witnessed. */
+#include <string.h>
+
+#include "base/when.h"
+#include "gates/rollback_priv.h"
+
+/* What fails in a pod that the rollback takes away is what it was rolled back for. */
+static int goes_away(const struct rollback *r, const struct fact_phase *failed) {
+    for (size_t i = 0; i < r->f->n_phases; i++) {
+        const struct fact_phase *p = &r->f->phases[i];
+        if ((p->kind == PILOTGATE__PHASE__KIND__KIND_POD_DELETING ||
+             p->kind == PILOTGATE__PHASE__KIND__KIND_POD_GONE) &&
+            p->lo <= r->change->window_to && strcmp(p->p->subject, failed->p->subject) == 0 &&
+            strcmp(p->p->uid, failed->p->uid) == 0)
+            return 1;
+    }
+    return 0;
+}
+
+static const struct fact_phase *crashed(const struct rollback *r) {
+    for (size_t i = 0; i < r->f->n_phases; i++) {
+        const struct fact_phase *p = &r->f->phases[i];
+        if (p->kind == PILOTGATE__PHASE__KIND__KIND_CONTAINER_FAILED && p->lo >= r->now->created_lo &&
+            p->lo <= r->change->window_to && !goes_away(r, p))
+            return p;
+    }
+    return NULL;
+}
+
+struct wanted {
+    const char *subject;
+    int exists;
+};
+
+static int match_subject(void *ctx, const Pilotgate__Object *o, struct fact_ref ref) {
+    struct wanted *w = ctx;
+    size_t n = strlen(o->kind);
+    (void)ref;
+    w->exists |= strncmp(w->subject, o->kind, n) == 0 && w->subject[n] == '/' &&
+                 strcmp(w->subject + n + 1, o->name) == 0;
+    return 0;
+}
+
+static int exists_after(const struct rollback *r, const char *subject) {
+    struct wanted w = {subject, 0};
+    return facts_snapshot(r->f, r->change->window_to, match_subject, &w, NULL) < 0 || w.exists;
+}
+
+static int available_again(const struct rollback *r, const struct fact_phase *down) {
+    for (const struct fact_phase *p = down + 1; p < r->f->phases + r->f->n_phases; p++)
+        if (p->kind == PILOTGATE__PHASE__KIND__KIND_WORKLOAD_AVAILABLE && p->lo <= r->change->window_to &&
+            strcmp(p->p->subject, down->p->subject) == 0)
+            return 1;
+    return 0;
+}
+
+/* A workload that is still there and whose last word inside the window was that it is not available. */
+static const struct fact_phase *unavailable(const struct rollback *r) {
+    for (size_t i = 0; i < r->f->n_phases; i++) {
+        const struct fact_phase *p = &r->f->phases[i];
+        if (p->kind == PILOTGATE__PHASE__KIND__KIND_WORKLOAD_UNAVAILABLE && p->lo <= r->change->window_to &&
+            !available_again(r, p) && exists_after(r, p->p->subject))
+            return p;
+    }
+    return NULL;
+}
+
+/* Nobody saw the end of it: its calls, or, without a watch, its release. */
+static int unwitnessed(const struct rollback *r) {
+    const struct fact_change *c = r->change;
+    return c->n_unwitnessed || c->unresolved || c->losses || c->unattributed || c->unknown_outcomes ||
+           c->clock_error_ns < 0 || c->clock_error_ns > r->c->rubric.rules.clock_error_max_ns;
+}
+
+/* True when a verdict was given: the rollback did not end cleanly, or not yet. */
+bool rollback_not_clean(json_t *o, const struct rollback *r) {
+    int64_t limit = r->c->rubric.rules.rollback_limit_ns;
+    char a[WHEN_TEXT_MAX];
+    const struct fact_phase *p;
+    if (strcmp(r->now->status, "failed") == 0)
+        gate_decide(o, GATE_FAIL, "Helm says that the rollback failed: %s", r->now->description);
+    else if (!r->now->deployed_hi && r->c->at_ns - r->now->created_lo <= limit)
+        gate_decide(o, GATE_PENDING, "the rollback has not completed yet");
+    else if (!r->now->deployed_hi && (r->change->n_unwitnessed || strcmp(r->now->status, "superseded") == 0))
+        gate_decide(o, GATE_INCONCLUSIVE, "nobody saw whether the rollback was deployed: roll back again");
+    else if (!r->now->deployed_hi || r->now->deployed_lo - r->now->created_hi > limit)
+        gate_decide(o, GATE_FAIL, "not deployed within %s", when_format_duration(limit, a));
+    else if (r->change->dropped + r->change->interrupted)
+        gate_decide(o, GATE_FAIL, "%llu calls dropped and %llu interrupted by the rollback",
+                    (unsigned long long)r->change->dropped, (unsigned long long)r->change->interrupted);
+    else if ((p = crashed(r)) != NULL)
+        gate_decide(o, GATE_FAIL, "%s failed after the rollback: %s", p->p->subject, p->p->reason);
+    else if (r->c->at_ns < r->change->window_to)
+        gate_decide(o, GATE_PENDING, "not settled: the window closes at %s",
+                    when_format(r->change->window_to, 0, a));
+    else if ((p = unavailable(r)) != NULL)
+        gate_decide(o, GATE_FAIL, "%s is not available after the rollback", p->p->subject);
+    else if (r->change->ending_pod && !r->change->n_unwitnessed)
+        gate_decide(o, GATE_PENDING, "not settled: %s was told to end and is not gone yet",
+                    r->change->ending_pod);
+    else if (r->change->calls_in_window == 0)
+        gate_decide(o, GATE_INCONCLUSIVE,
+                    "no call met the rollback, so nothing shows that none was dropped: `pilotgate drill "
+                    "rollback` raises the load");
+    else if (unwitnessed(r))
+        gate_decide(o, GATE_INCONCLUSIVE,
+                    "the calls of its window were not all witnessed: `pilotgate changes %s`", r->change->id);
+    else
+        return false;
+    return true;
+}

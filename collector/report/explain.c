@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/js.h"
-#include "report/report.h"
+#include "report/report_priv.h"
 
 #define EXPLAIN_LIST_MAX 40 /* lines of one list; the rest is counted and left to -o json */
 
@@ -20,6 +20,8 @@ static void measured(const struct report *r, const json_t *m, const char *indent
     const char *key;
     json_t *v;
     json_object_foreach((json_t *)m, key, v) {
+        if (json_is_object(v) || json_is_array(v))
+            continue;
         (void)fprintf(r->to, "%s%-22s ", indent, key);
         if (json_is_real(v))
             (void)fprintf(r->to, "%.6g\n", json_real_value(v));
@@ -28,6 +30,7 @@ static void measured(const struct report *r, const json_t *m, const char *indent
         else
             (void)fprintf(r->to, "%s\n", json_is_string(v) ? json_string_value(v) : "");
     }
+    report_background(r, m, indent);
 }
 
 static void strings(const struct report *r, const char *title, const json_t *list) {
@@ -77,10 +80,11 @@ static void lost_calls(const struct report *r, const json_t *list) {
     (void)fprintf(r->to, "  calls that meet the window and did not complete (%zu)\n", n);
     for (size_t i = 0; i < n && i < EXPLAIN_LIST_MAX; i++) {
         const json_t *l = json_array_get(list, i);
-        (void)fprintf(r->to, "    %-12s call %s  probe %s  start %s  after %.3f s  %s\n",
+        const char *path = js_str(l, "path", "");
+        (void)fprintf(r->to, "    %-12s call %s  probe %s%s%s  start %s  after %.3f s  %s\n",
                       js_str(l, "reading", ""), js_str(l, "call", "?"), js_str(l, "probe", ""),
-                      js_str(l, "start", ""), json_number_value(js_at(l, "seconds")),
-                      js_str(l, "outcome", ""));
+                      *path ? " at " : "", path, js_str(l, "start", ""),
+                      json_number_value(js_at(l, "seconds")), js_str(l, "outcome", ""));
         (void)fprintf(r->to, "                 %s; %s\n",
                       *js_str(l, "how_far", "") ? js_str(l, "how_far", "") : "how far it got is not known",
                       js_str(l, "why", ""));
@@ -122,9 +126,10 @@ static void change_line(const struct report *r, const json_t *c) {
 static void change_full(const struct report *r, const json_t *c) {
     change_line(r, c);
     change_signs(r, c);
-    if (*js_str(c, "switch_from", ""))
-        (void)fprintf(r->to, "  switch between %s and %s\n", js_str(c, "switch_from", ""),
-                      js_str(c, "switch_to", ""));
+    if (json_object_get(c, "superseded"))
+        (void)fprintf(r->to, "  superseded by %s, attested by %s\n", js_str(c, "superseded.by", ""),
+                      js_str(c, "superseded.who", ""));
+    report_switches(r, c);
     (void)fprintf(r->to, "  window from %s to %s\n", js_str(c, "begin", ""), js_str(c, "window_to", ""));
     measured(r, json_object_get(c, "measured"), "    ");
     strings(r, "tools added", json_object_get(c, "tools_added"));
@@ -177,6 +182,9 @@ static void rollbacks(const struct report *r, const json_t *list) {
                       json_number_value(js_at(o, "seconds")));
         report_verdict(r, js_str(o, "verdict", ""));
         (void)fprintf(r->to, "\n    %s\n", js_str(o, "reason", ""));
+        if (json_object_get(o, "superseded"))
+            (void)fprintf(r->to, "    superseded by %s, attested by %s\n", js_str(o, "superseded.by", ""),
+                          js_str(o, "superseded.who", ""));
         (void)fprintf(r->to, "    manifest %.12s  %.12s\n", js_str(o, "manifest_baseline", ""),
                       js_str(o, "manifest_after", ""));
         comparison(r, "live objects (baseline, after)", json_object_get(o, "objects"));
@@ -194,6 +202,7 @@ static void explain_stage(const struct report *r, const json_t *s) {
     (void)fputs("  ", r->to);
     report_wrapped(r, js_str(s, "reason", ""), 16);
     measured(r, json_object_get(s, "measured"), "    ");
+    report_supersedes(r, s);
     phases(r, s);
     size_t i;
     json_t *c;

@@ -198,7 +198,7 @@ def test_config_safety_of_the_good_gateway(pilot):
     assert measured["units"] >= measured["units_needed"] == 2995
     assert 0 < measured["rate_bound"] <= 0.001
     passed = [c for c in verdict["changes"] if c["verdict"] == "PASS"]
-    assert passed and sum(c["measured"]["in_flight"] for c in passed) == measured["units"]
+    assert passed and sum(c["measured"]["units"] for c in passed) == measured["units"]
     assert any(c["tools_added"] == ["sum"] for c in passed)
     for change in passed:
         assert {c["reading"] for c in change["lost"]} <= {"excluded"}  # calls to a tool that the change took away

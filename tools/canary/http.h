@@ -10,7 +10,8 @@
  *       │            └──hung up──► GONE ──────closed──► "gone"
  *       └── a tool that does not wait ──► ANSWERING
  *
- * An event stream begins (headers and a comment) before it waits.
+ * An event stream begins (headers and a comment) before it waits. A stream of notices waits again and again;
+ * a drain ends it.
  */
 #pragma once
 

@@ -77,12 +77,12 @@ static ssize_t read_stream(void *cls, uint64_t pos, char *out, size_t max) {
     return (ssize_t)n;
 }
 
-static struct MHD_Response *stream_response(struct exchange *x) {
+struct MHD_Response *http_event_stream(struct exchange *x, MHD_ContentReaderCallback read) {
     x->event = BUF_INIT(MCP_BODY_MAX);
     if (buf_adds(&x->event, ": pilotgate-canary\n\n"))
         return NULL;
     struct MHD_Response *response =
-        MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK, read_stream, x, NULL);
+        MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK, read, x, NULL);
     if (!response)
         return NULL;
     MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, "text/event-stream");
@@ -108,7 +108,9 @@ enum MHD_Result http_answer(struct exchange *x) {
     bool stream = r->stream && r->executes;
     if (!stream && must_wait(x))
         return http_wait(x) ? MHD_YES : MHD_NO;
-    struct MHD_Response *response = stream ? stream_response(x) : plain_response(x);
+    struct MHD_Response *response = r->listens ? http_notices(x)
+                                    : stream   ? http_event_stream(x, read_stream)
+                                               : plain_response(x);
     if (!response)
         return MHD_NO;
     add_headers(x, response);

@@ -36,6 +36,7 @@ struct exchange {
     struct execution run;
     size_t sent;      /* of an event stream's text */
     struct buf event; /* the event stream's text */
+    unsigned offered; /* of a stream of notices: what its client knows of */
 };
 
 /* The reply to a request that has arrived whole. */
@@ -44,6 +45,10 @@ void http_route(struct exchange *x, const char *method, const char *url);
 /* Suspends the connection until the call's time. Only from the two callbacks of libmicrohttpd that may
  * suspend. False, and not suspended, once the drain is over. */
 bool http_wait(struct exchange *x);
+
+/* A response whose text read gives; x->event holds its first line. NULL: out of memory. */
+struct MHD_Response *http_event_stream(struct exchange *x, MHD_ContentReaderCallback read);
+struct MHD_Response *http_notices(struct exchange *x);
 
 /* Queues the reply: an event stream at once, anything else when it is due. */
 enum MHD_Result http_answer(struct exchange *x);

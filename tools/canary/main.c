@@ -18,6 +18,7 @@ static const char *const answers[] = {"json", "sse", NULL};
 struct options {
     char *listen, *tools, *tools_file, *tools_header, *origins, *log, *worker_secret_file;
     int answer;
+    bool notices;
     int64_t page_size, connections, idle_timeout, drain;
 };
 
@@ -54,6 +55,13 @@ static const struct conf_key keys[] = {
      .doc =
          "How tool calls are answered: one JSON body or an event stream. hold's argument \"stream\" decides "
          "for one call."},
+    {.name = "notices",
+     .type = CONF_BOOL,
+     .offset = AT(notices),
+     .fallback = "false",
+     .doc = "Tell clients that listen (GET, subscriptions/listen) when tools have changed. Such a stream "
+            "stays open, "
+            "and may keep the former process of a gateway alive."},
     {.name = "page-size",
      .type = CONF_INT,
      .offset = AT(page_size),
@@ -132,6 +140,7 @@ static int open_parts(const struct options *o, struct parts *p, struct err *e) {
     struct mcp_config mcp = {.tools = p->tools,
                              .who = &p->who,
                              .page_size = (size_t)o->page_size,
+                             .notices = o->notices,
                              .stream = o->answer == ANSWER_SSE};
     if (mcp_new(&mcp, &p->mcp))
         return err_oom(e);

@@ -45,6 +45,11 @@ json_t *mcp_versions(void) {
     return list;
 }
 
+json_t *mcp_capabilities(const struct mcp *m) {
+    return m->config.notices ? json_pack("{s:{s:b}}", "tools", "listChanged", 1)
+                             : json_pack("{s:{}}", "tools");
+}
+
 bool mcp_speaks_legacy(const char *version) {
     for (size_t i = 0; i < LEGACY_VERSIONS; i++)
         if (!strcmp(version, legacy_versions[i]))
@@ -76,7 +81,9 @@ void mcp_fail(const struct mcp_call *c, int status, enum mcp_error code, const c
 }
 
 void mcp_fail_version(const struct mcp_call *c, const char *requested) {
-    json_t *data = json_pack("{s:o,s:s*}", "supported", mcp_versions(), "requested", requested);
+    json_t *data = json_pack("{s:o}", "supported", mcp_versions());
+    if (data) /* a header's text may be none that JSON can hold: then it is left out */
+        json_object_set_new(data, "requested", json_string(requested));
     mcp_fail_data(c, 400, MCP_UNSUPPORTED_VERSION, "unsupported protocol version", data);
 }
 
@@ -111,10 +118,13 @@ static bool is_json_type(const char *type) {
     return n == strlen("application/json") && !strncasecmp(type, "application/json", n);
 }
 
+bool mcp_accepts_events(const struct mcp_request *q) {
+    return q->accept && accepts(q->accept, "text/event-stream", "text/*");
+}
+
 static bool transport_ok(const struct mcp_call *c) {
     const struct mcp_request *q = c->q;
-    if (!q->accept || !accepts(q->accept, "application/json", "application/*") ||
-        !accepts(q->accept, "text/event-stream", "text/*")) {
+    if (!mcp_accepts_events(q) || !accepts(q->accept, "application/json", "application/*")) {
         mcp_fail(c, 406, MCP_INVALID_REQUEST, "Accept must list application/json and text/event-stream");
         return false;
     }
@@ -125,8 +135,7 @@ static bool transport_ok(const struct mcp_call *c) {
     return true;
 }
 
-/* True when the request names an open session; else the reply says what is wrong. */
-static bool session_ok(const struct mcp_call *c) {
+bool mcp_session_ok(const struct mcp_call *c) {
     if (!c->q->session) {
         mcp_fail(c, 400, MCP_INVALID_REQUEST, "Mcp-Session-Id is missing: send initialize first");
         return false;
@@ -153,16 +162,16 @@ static void initialize(const struct mcp_call *c) {
         reply_set(c->reply, 500, NULL);
         return;
     }
-    mcp_result(c, json_pack("{s:s,s:{s:{}},s:o}", "protocolVersion",
-                            mcp_speaks_legacy(wanted) ? wanted : MCP_LEGACY, "capabilities", "tools",
-                            "serverInfo", mcp_server_info()));
+    mcp_result(c,
+               json_pack("{s:s,s:o,s:o}", "protocolVersion", mcp_speaks_legacy(wanted) ? wanted : MCP_LEGACY,
+                         "capabilities", mcp_capabilities(c->m), "serverInfo", mcp_server_info()));
 }
 
 static void legacy(const struct mcp_call *c) {
     const char *method = c->method;
     if (method && c->id && !strcmp(method, "initialize"))
         initialize(c);
-    else if (!session_ok(c))
+    else if (!mcp_session_ok(c))
         return;
     else if (!method || !c->id) /* a response or a notification */
         c->reply->status = 202;
@@ -220,14 +229,18 @@ static void post(struct mcp_call *c) {
     json_decref(message);
 }
 
+/* The modern era has neither streams of a session nor sessions to end. */
 void mcp_handle(struct mcp *m, const struct mcp_request *q, struct reply *ret) {
     struct mcp_call c = {.m = m, .q = q, .reply = ret};
+    bool session = !q->version || strcmp(q->version, MCP_MODERN);
     if (!strcmp(q->http_method, "POST")) {
         post(&c);
-    } else if (strcmp(q->http_method, "DELETE")) {
-        mcp_fail(&c, 405, MCP_INVALID_REQUEST, "use POST; this server offers no stream of its own");
-        ret->allow = "POST, DELETE";
-    } else if (session_ok(&c)) {
+    } else if (session && m->config.notices && !strcmp(q->http_method, "GET")) {
+        mcp_notices_get(&c);
+    } else if (!session || strcmp(q->http_method, "DELETE")) {
+        mcp_fail(&c, 405, MCP_INVALID_REQUEST, "use POST");
+        ret->allow = !session ? "POST" : m->config.notices ? "POST, GET, DELETE" : "POST, DELETE";
+    } else if (mcp_session_ok(&c)) {
         seen_remove(m->sessions, q->session);
         ret->status = 204;
     }

@@ -3,7 +3,8 @@
  *   POST, _meta or version header of 2026-07-28 ──► modern: stateless; headers must mirror the body
  *   POST, otherwise                             ──► legacy: initialize opens a session that every
  *                                                   further request names in Mcp-Session-Id
- *   DELETE ends a session, GET is 405
+ *   GET                                         ──► legacy, with notices: a stream of its session
+ *   DELETE ends a session
  *
  * Specification: revisions 2026-07-28, 2025-11-25 and 2025-06-18, basic/transports. A version header that
  * is absent in the legacy era is accepted, as 2025-03-26 had none. No I/O; one thread.
@@ -24,6 +25,7 @@ struct mcp_config {
     struct tools *tools;             /* borrowed */
     const struct tool_identity *who; /* borrowed */
     size_t page_size;                /* tools in one page of tools/list, 0 for all */
+    bool notices;                    /* tell of changed tools: GET, subscriptions/listen; else 405, 404 */
     bool stream;                     /* tool calls are answered by an event stream unless they choose */
 };
 
@@ -40,6 +42,9 @@ struct mcp_request {
 
 int mcp_new(const struct mcp_config *config, struct mcp **ret) MUST_CHECK;
 void mcp_free(struct mcp **m);
+
+/* The tools that are offered now, of those that limit names. */
+unsigned mcp_offered(struct mcp *m, unsigned limit, int64_t mono_ns);
 
 /* *ret is zeroed by the caller and freed by it (reply_free). */
 void mcp_handle(struct mcp *m, const struct mcp_request *q, struct reply *ret);

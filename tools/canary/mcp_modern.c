@@ -54,8 +54,8 @@ static bool headers_ok(const struct mcp_call *c) {
 
 /* A day: what this answers changes only with the program. */
 static void discover(const struct mcp_call *c) {
-    mcp_result(c, json_pack("{s:o,s:{s:{}},s:i,s:s}", "supportedVersions", mcp_versions(), "capabilities",
-                            "tools", "ttlMs", 86400000, "cacheScope", "public"));
+    mcp_result(c, json_pack("{s:o,s:o,s:i,s:s}", "supportedVersions", mcp_versions(), "capabilities",
+                            mcp_capabilities(c->m), "ttlMs", 86400000, "cacheScope", "public"));
 }
 
 void mcp_modern(const struct mcp_call *c) {
@@ -71,6 +71,8 @@ void mcp_modern(const struct mcp_call *c) {
         mcp_tools_list(c);
     else if (!strcmp(c->method, "tools/call"))
         mcp_tools_call(c);
+    else if (c->m->config.notices && !strcmp(c->method, "subscriptions/listen"))
+        mcp_notices_listen(c);
     else
         mcp_fail(c, 404, MCP_METHOD_NOT_FOUND, "method not found");
 }

@@ -45,7 +45,15 @@ json_t *mcp_versions(void);    /* every version spoken, newest first */
 bool mcp_speaks_legacy(const char *version);
 void mcp_fail_version(const struct mcp_call *c, const char *requested);
 
+json_t *mcp_capabilities(const struct mcp *m);
+bool mcp_accepts_events(const struct mcp_request *q);
+bool mcp_session_ok(const struct mcp_call *c); /* false: the reply says what is wrong */
+
 void mcp_modern(const struct mcp_call *c);
 
+unsigned mcp_limit(const struct mcp_request *q); /* what the tools header allows */
 void mcp_tools_list(const struct mcp_call *c);
 void mcp_tools_call(const struct mcp_call *c);
+
+void mcp_notices_get(const struct mcp_call *c);    /* legacy: GET */
+void mcp_notices_listen(const struct mcp_call *c); /* modern: subscriptions/listen */

@@ -12,12 +12,20 @@
 
 #define CURSOR_MAX 64
 
-/* What is offered to this request: a gateway may narrow it by the tools header. */
-static unsigned offered(const struct mcp_call *c) {
-    unsigned mask = tools_offered(c->m->config.tools, c->q->mono_ns), limit = TOOL_ANY;
-    if (c->q->tools && tools_parse(c->q->tools, ',', false, &limit, NULL))
+unsigned mcp_offered(struct mcp *m, unsigned limit, int64_t mono_ns) {
+    return tools_offered(m->config.tools, mono_ns) & limit;
+}
+
+/* A gateway may narrow by the tools header what is offered to a request. */
+unsigned mcp_limit(const struct mcp_request *q) {
+    unsigned limit = TOOL_ANY;
+    if (q->tools && tools_parse(q->tools, ',', false, &limit, NULL))
         limit = 0;
-    return mask & limit;
+    return limit;
+}
+
+static unsigned offered(const struct mcp_call *c) {
+    return mcp_offered(c->m, mcp_limit(c->q), c->q->mono_ns);
 }
 
 /* A cursor is the hex of the last tool sent, so that it stays true while tools come and go. */

@@ -34,6 +34,8 @@ void reply_finish(struct reply *r, const struct reply_end *end) {
 
 void reply_free(struct reply *r) {
     free(r->body);
+    free(r->notice);
+    free(r->last);
     json_decref(r->message);
     memset(r, 0, sizeof *r);
 }

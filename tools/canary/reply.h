@@ -26,7 +26,10 @@ struct reply {
     bool stream;                     /* the body goes out as one server-sent event */
     bool executes;                   /* a tool runs; call says which */
     struct tool_call call;
-    json_t *message; /* owned; becomes the body when the answer goes out, or NULL */
+    bool listens;        /* a stream of notices instead of an answer; body is its first event, or NULL */
+    char *notice, *last; /* owned events of it: at each change of the tools, and at its end; or NULL */
+    unsigned limit;      /* of it: the tools that its client may see */
+    json_t *message;     /* owned; becomes the body when the answer goes out, or NULL */
     void (*complete)(json_t *message, const struct reply_end *end);
 };
 

@@ -16,7 +16,16 @@
     "Content-Type: application/json\r\nAccept: application/json, text/event-stream\r\n" \
     "MCP-Protocol-Version: 2026-07-28\r\nMcp-Method: tools/call\r\nMcp-Name: hold\r\n"
 
+#define LISTEN                                                                                              \
+    "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"subscriptions/listen\",\"params\":{\"notifications\":{%s}," \
+    "\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\","                                \
+    "\"io.modelcontextprotocol/clientCapabilities\":{}}}}"
+#define LISTEN_HEADERS                                                                  \
+    "Content-Type: application/json\r\nAccept: application/json, text/event-stream\r\n" \
+    "MCP-Protocol-Version: 2026-07-28\r\nMcp-Method: subscriptions/listen\r\n"
+
 struct fixture {
+    char offered[64]; /* the tools file */
     struct tool_identity who;
     struct tools *tools;
     struct mcp *mcp;
@@ -28,10 +37,11 @@ struct fixture {
 static int set_up(void **state) {
     struct fixture *f = calloc(1, sizeof *f);
     struct err e;
-    if (sodium_init() < 0 || tools_open(NULL, NULL, NULL, &f->tools, &e))
+    write_temp(f->offered, "hold\n");
+    if (sodium_init() < 0 || tools_open(NULL, f->offered, NULL, &f->tools, &e))
         return -1;
     tool_identify(&f->who);
-    struct mcp_config mcp = {.tools = f->tools, .who = &f->who};
+    struct mcp_config mcp = {.tools = f->tools, .who = &f->who, .notices = true};
     if (mcp_new(&mcp, &f->mcp) || worker_new(NULL, f->tools, &f->who, &f->worker, &e) ||
         execlog_open("/dev/null", &f->log, &e))
         return -1;
@@ -53,6 +63,7 @@ static int tear_down(void **state) {
     worker_free(&f->worker);
     mcp_free(&f->mcp);
     tools_close(&f->tools);
+    unlink(f->offered);
     free(f);
     return 0;
 }
@@ -130,7 +141,8 @@ static void paths(void **state) {
     status(f, "GET /executions", "Origin: https://good.example.evil\r\n", "", 403);
     status(f, "GET /executions", "Origin: https://good.example\r\n", "", 200);
     status(f, "GET /executions?nonce=%22", "", "", 400);
-    status(f, "GET /mcp", "", "", 405);
+    status(f, "GET /mcp", "Accept: text/event-stream\r\n", "", 400);
+    status(f, "PUT /mcp", "", "", 405);
     status(f, "POST /mcp", "Content-Type: application/json\r\nAccept: text/html\r\n", "{}", 406);
     status(f, "GET /worker/health", "", "", 200);
     status(f, "GET /worker/tools", "", "", 401);
@@ -171,6 +183,51 @@ static void executions_are_told(void **state) {
     close(first);
     close(again);
     close(other);
+}
+
+/* Opens a stream of notices; it has been acknowledged. */
+static int listen_for_notices(const struct fixture *f, const char *filter) {
+    char body[512], text[4096];
+    int fd = dial(f);
+    assert_true(fd >= 0);
+    snprintf(body, sizeof body, LISTEN, filter);
+    send_text(fd, "POST /mcp", LISTEN_HEADERS, body);
+    assert_true(read_until(fd, text, sizeof text, "acknowledged"));
+    return fd;
+}
+
+static void change_tools(const struct fixture *f, const char *names) {
+    char fresh[64];
+    write_temp(fresh, names);
+    assert_int_equal(rename(fresh, f->offered), 0);
+}
+
+static void tells_of_changed_tools(void **state) {
+    struct fixture *f = *state;
+    char text[4096];
+    int fd = listen_for_notices(f, "\"toolsListChanged\":true");
+    int other = listen_for_notices(f, "\"promptsListChanged\":true");
+    for (int i = 0; i < 2; i++) {
+        change_tools(f, i ? "hold\n" : "hold\nsum\n");
+        assert_true(read_until(fd, text, sizeof text, "notifications/tools/list_changed"));
+    }
+    int64_t start = when_mono_ns();
+    http_stop(&f->http, 20 * WHEN_S, NULL);
+    assert_true(when_mono_ns() - start < 10 * WHEN_S); /* streams do not hold up a drain */
+    assert_true(read_until(fd, text, sizeof text, "\"resultType\":\"complete\""));
+    assert_true(read_until(other, text, sizeof text, "\"resultType\":\"complete\""));
+    assert_null(strstr(text, "list_changed"));
+    close(fd);
+    close(other);
+}
+
+/* A client that leaves its stream does not stay counted as open. */
+static void forgets_who_stopped_listening(void **state) {
+    struct fixture *f = *state;
+    close(listen_for_notices(f, "\"toolsListChanged\":true"));
+    int64_t start = when_mono_ns();
+    http_stop(&f->http, 20 * WHEN_S, NULL);
+    assert_true(when_mono_ns() - start < 10 * WHEN_S);
 }
 
 static void notices_who_left(void **state) {
@@ -243,6 +300,8 @@ int main(void) {
                                        TEST(waits_and_answers),
                                        TEST(executions_are_told),
                                        TEST(notices_who_left),
+                                       TEST(tells_of_changed_tools),
+                                       TEST(forgets_who_stopped_listening),
                                        TEST(a_large_body_is_refused),
                                        TEST(drains),
                                        TEST(ends_what_does_not_drain)};

@@ -57,22 +57,26 @@ static void in_session(struct fixture *f, const char *body) {
     send_request(f, (struct mcp_request){.session = f->session, .version = "2025-11-25"}, body);
 }
 
-static int set_up_paged(void **state, size_t page_size) {
+static int set_up_with(void **state, size_t page_size, bool notices) {
     struct fixture *f = calloc(1, sizeof *f);
     struct err e;
     if (sodium_init() < 0 || tools_open(NULL, NULL, NULL, &f->tools, &e))
         return -1;
-    struct mcp_config config = {.tools = f->tools, .who = &who, .page_size = page_size};
+    struct mcp_config config = {.tools = f->tools, .who = &who, .page_size = page_size, .notices = notices};
     *state = f;
     return mcp_new(&config, &f->mcp);
 }
 
 static int set_up(void **state) {
-    return set_up_paged(state, 0);
+    return set_up_with(state, 0, false);
 }
 
 static int set_up_pages_of_3(void **state) {
-    return set_up_paged(state, 3);
+    return set_up_with(state, 3, false);
+}
+
+static int set_up_notices(void **state) {
+    return set_up_with(state, 0, true);
 }
 
 static int tear_down(void **state) {
@@ -333,6 +337,86 @@ static void modern_answers(void **state) {
     }
 }
 
+static const char *text_of(const char *json, const char *path) {
+    static char text[256];
+    json_t *o = parse(json);
+    snprintf(text, sizeof text, "%s", js_str(o, path, ""));
+    json_decref(o);
+    return text;
+}
+
+static void notices_of_a_session(void **state) {
+    struct fixture *f = *state;
+    open_session(f, "2025-11-25", "2025-11-25");
+    assert_true(js_bool(f->body, "result.capabilities.tools.listChanged", false));
+    struct mcp_request get = {.http_method = "GET", .session = f->session, .accept = "text/event-stream"};
+    send_request(f, get, "");
+    assert_true(f->reply.status == 200 && f->reply.listens);
+    assert_string_equal(text_of(f->reply.notice, "method"), "notifications/tools/list_changed");
+    assert_null(f->reply.body);
+    get.accept = "application/json";
+    send_request(f, get, "");
+    expect(f, 406, -32600);
+    assert_false(f->reply.listens);
+    send_request(f, (struct mcp_request){.http_method = "GET"}, "");
+    expect(f, 400, -32600);
+    send_request(f, (struct mcp_request){.http_method = "GET", .session = "0123"}, "");
+    expect(f, 404, -32001);
+    static const char *const methods[] = {"GET", "DELETE"};
+    for (size_t i = 0; i < 2; i++) {
+        send_request(
+            f,
+            (struct mcp_request){.http_method = methods[i], .session = f->session, .version = "2026-07-28"},
+            "");
+        expect(f, 405, -32600);
+        assert_string_equal(f->reply.allow, "POST");
+    }
+}
+
+static void subscriptions(void **state) {
+    struct fixture *f = *state;
+    const char *id = "/params/_meta/io.modelcontextprotocol~1subscriptionId";
+    modern(f, (struct mcp_request){0}, "server/discover", "");
+    assert_true(js_bool(f->body, "result.capabilities.tools.listChanged", false));
+    modern(f, (struct mcp_request){.tools = "echo"}, "subscriptions/listen",
+           "\"notifications\":{\"toolsListChanged\":true,\"promptsListChanged\":true},");
+    assert_true(f->reply.status == 200 && f->reply.listens);
+    assert_int_equal(f->reply.limit, 1u << TOOL_ECHO);
+    assert_string_equal(js_str(f->body, "method", ""), "notifications/subscriptions/acknowledged");
+    assert_int_equal(js_int(f->body, id, 0), 9);
+    assert_true(js_bool(f->body, "params.notifications.toolsListChanged", false));
+    assert_int_equal(json_object_size(js_at(f->body, "params.notifications")), 1);
+    json_t *notice = parse(f->reply.notice), *last = parse(f->reply.last);
+    assert_string_equal(js_str(notice, "method", ""), "notifications/tools/list_changed");
+    assert_int_equal(js_int(notice, id, 0), 9);
+    assert_int_equal(js_int(last, "id", 0), 9);
+    assert_int_equal(js_int(last, "/result/_meta/io.modelcontextprotocol~1subscriptionId", 0), 9);
+    assert_string_equal(js_str(last, "result.resultType", ""), "complete");
+    json_decref(notice);
+    json_decref(last);
+    modern(f, (struct mcp_request){0}, "subscriptions/listen",
+           "\"notifications\":{\"promptsListChanged\":true},");
+    assert_true(f->reply.listens);
+    assert_null(f->reply.notice);
+    assert_int_equal(json_object_size(js_at(f->body, "params.notifications")), 0);
+    static const char *const wrong[] = {"", "\"notifications\":[],", "\"notifications\":null,"};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        modern(f, (struct mcp_request){0}, "subscriptions/listen", wrong[i]);
+        expect(f, 400, -32602);
+        assert_false(f->reply.listens);
+    }
+}
+
+/* A header may hold bytes that JSON cannot. */
+static void a_version_that_is_no_text(void **state) {
+    struct fixture *f = *state;
+    send_request(f, (struct mcp_request){.version = "\xff\xfe"},
+                 "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}");
+    expect(f, 400, -32022);
+    assert_int_equal(json_array_size(js_at(f->body, "error.data.supported")), 3);
+    assert_null(js_at(f->body, "error.data.requested"));
+}
+
 static void modern_refusals(void **state) {
     struct fixture *f = *state;
     const char *echo = "\"name\":\"echo\",\"arguments\":{\"text\":\"t\"},";
@@ -376,16 +460,20 @@ static void modern_refusals(void **state) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void) {
-    const struct CMUnitTest tests[] = {TEST(legacy_session),
-                                       TEST(legacy_refusals),
-                                       TEST(transport),
-                                       TEST(malformed),
-                                       TEST(calls),
-                                       TEST(executions_are_told),
-                                       TEST(suite_tools),
-                                       TEST(header_limits_tools),
-                                       cmocka_unit_test_setup_teardown(pages, set_up_pages_of_3, tear_down),
-                                       TEST(modern_answers),
-                                       TEST(modern_refusals)};
+    const struct CMUnitTest tests[] = {
+        TEST(legacy_session),
+        TEST(legacy_refusals),
+        TEST(transport),
+        TEST(malformed),
+        TEST(calls),
+        TEST(executions_are_told),
+        TEST(suite_tools),
+        TEST(header_limits_tools),
+        cmocka_unit_test_setup_teardown(pages, set_up_pages_of_3, tear_down),
+        TEST(modern_answers),
+        cmocka_unit_test_setup_teardown(notices_of_a_session, set_up_notices, tear_down),
+        cmocka_unit_test_setup_teardown(subscriptions, set_up_notices, tear_down),
+        TEST(a_version_that_is_no_text),
+        TEST(modern_refusals)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
-/* calls: the calls that agents told of, one by one: from blocks, and from full rows where a call did not
- * complete. calls_read.c reads them, calls.c lists them, calls_join.c compares them with somebody's log. */
+/* calls: the calls that agents told of, one by one: from blocks, and from full rows of the few that have
+ * one. calls_read.c reads them, calls.c lists them, calls_join.c compares them with somebody's log. */
 #pragma once
 
 #include "cli/cli.h"

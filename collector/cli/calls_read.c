@@ -163,7 +163,7 @@ static int hand_block_on(struct reading *rd, size_t stream, const Pilotgate__Cal
     uint64_t number = b->first_number;
     for (size_t i = 0; i < b->n_number_delta; i++) {
         number += (uint64_t)b->number_delta[i];
-        if (!calls_completed(b->outcome[i]) && has_row(rd, stream, number))
+        if (has_row(rd, stream, number))
             continue;
         struct call_row row = {.number = number,
                                .probe = entry(b->probes, b->n_probes, b->probe[i]),

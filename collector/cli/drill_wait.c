@@ -14,23 +14,41 @@
 #define UP_STEADY_NS (2 * WHEN_S)
 #define SETTLE_MAX_NS (120 * WHEN_S)
 #define RESOLVE_MAX_NS (90 * WHEN_S)
-#define COMMAND_TTL_S 1800
-#define CLOCKS_APART_NS (5 * WHEN_S) /* between an agent and us, when nothing better is known */
+#define RENEW_EXPIRES_NS (10 * WHEN_S) /* after which a daemon that did not see it need not send it */
+#define CLOCKS_APART_NS (5 * WHEN_S)   /* between an agent and us, when nothing better is known */
 #define RECENT_NS (120 * WHEN_S)
 
-/* Between two looks; -EINTR when a signal came. */
-static int pause_a_bit(const struct drill *d, struct err *e) {
+static struct store_command command(const struct drill *d, int kind, int64_t expires_ns) {
+    int64_t now = when_wall_ns();
+    struct store_command c = {.kind = kind,
+                              .ttl_seconds = (uint32_t)(d->ttl_ns / WHEN_S),
+                              .asked_ns = now,
+                              .expires_ns = now + expires_ns};
+    memcpy(c.cluster, d->cli->cluster, sizeof c.cluster);
+    memcpy(c.namespace_name, d->cli->namespace_name, sizeof c.namespace_name);
+    return c;
+}
+
+void drill_keep_load(struct drill *d) {
+    if (!d->raised || when_mono_ns() - d->raised_mono_ns < d->ttl_ns / 3)
+        return;
+    struct store_command c = command(d, PILOTGATE__COMMAND__KIND__KIND_RAISE_LOAD, RENEW_EXPIRES_NS);
+    if (store_put_command(d->store, &c, NULL) == 0) /* else again at the next look */
+        d->raised_mono_ns = when_mono_ns();
+}
+
+int drill_pause(struct drill *d, struct err *e) {
+    drill_keep_load(d);
     if (!*d->interrupted)
         (void)poll(NULL, 0, POLL_MS);
     return *d->interrupted ? err_set(e, -EINTR, "interrupted") : 0;
 }
 
 int drill_load(struct drill *d, int kind, int64_t wait_ns, struct err *e) {
-    int64_t now = when_wall_ns(), end = when_mono_ns() + wait_ns;
-    struct store_command c = {
-        .kind = kind, .ttl_seconds = COMMAND_TTL_S, .asked_ns = now, .expires_ns = now + wait_ns};
-    memcpy(c.cluster, d->cli->cluster, sizeof c.cluster);
-    memcpy(c.namespace_name, d->cli->namespace_name, sizeof c.namespace_name);
+    int64_t end = when_mono_ns() + wait_ns;
+    struct store_command c = command(d, kind, wait_ns);
+    d->raised = kind == PILOTGATE__COMMAND__KIND__KIND_RAISE_LOAD;
+    d->raised_mono_ns = when_mono_ns();
     int r = store_put_command(d->store, &c, e);
     while (r == 0) {
         r = store_command(d->store, c.id, &c, e);
@@ -40,7 +58,7 @@ int drill_load(struct drill *d, int kind, int64_t wait_ns, struct err *e) {
             return err_set(e, -ETIMEDOUT, "%u of %u agents of %s answered: see `pilotgate agents`",
                            c.answered_ok + c.answered_bad, c.sent, d->cli->stage);
         (void)poll(NULL, 0, POLL_MS);
-        if (kind == PILOTGATE__COMMAND__KIND__KIND_RAISE_LOAD && *d->interrupted)
+        if (d->raised && *d->interrupted)
             return err_set(e, -EINTR, "interrupted");
     }
     if (r == 0 && c.answered_bad)
@@ -68,7 +86,7 @@ int drill_wait_up(struct drill *d, uint64_t *ret_open, struct err *e) {
     do {
         int r = read_open(d, &telling, &open, &oldest, e);
         if (r == 0)
-            r = pause_a_bit(d, e);
+            r = drill_pause(d, e);
         if (r < 0)
             return r;
         now = when_mono_ns();
@@ -119,30 +137,41 @@ static int take_object(void *ctx, const struct store_record *row, uint64_t commi
     return 0;
 }
 
+/* Everything that changed since the command began, and whether more did since the last look. */
+static int look(struct drill *d, struct change *c, bool *ret_more) {
+    const struct store_query q = {.cluster = d->cli->cluster,
+                                  .namespace_name = d->cli->namespace_name,
+                                  .families = 1u << WIRE_FAMILY_OBJECT,
+                                  .from_ns = c->begin_ns - CLOCKS_APART_NS,
+                                  .to_ns = INT64_MAX};
+    uint64_t before = c->newest_commit;
+    int r = store_records(d->store, &q, take_object, c, c->e);
+    *ret_more = c->newest_commit != before;
+    return r;
+}
+
 int drill_wait_settled(struct drill *d, uint64_t commit_before, int64_t begin_ns, bool *ret_seen,
                        struct err *e) {
-    int64_t begin = when_mono_ns(), quiet_since = begin;
+    int64_t now = when_mono_ns(), quiet_since = now;
+    int64_t until = now + (d->wait_change_ns ? d->wait_change_ns : SETTLE_MAX_NS);
     struct change c = {.commit_before = commit_before, .begin_ns = begin_ns, .e = e};
-    struct store_query q = {.cluster = d->cli->cluster,
-                            .namespace_name = d->cli->namespace_name,
-                            .families = 1u << WIRE_FAMILY_OBJECT,
-                            .from_ns = begin_ns - CLOCKS_APART_NS,
-                            .to_ns = INT64_MAX};
-    for (;;) {
-        uint64_t before = c.newest_commit;
-        int r = store_records(d->store, &q, take_object, &c, e);
+    do {
+        bool more = false, seen_before = c.seen;
+        int r = look(d, &c, &more);
         if (r == 0)
-            r = pause_a_bit(d, e);
+            r = drill_pause(d, e);
         if (r < 0)
             return r;
-        int64_t now = when_mono_ns();
-        if (c.newest_commit != before)
-            quiet_since = now;
-        if ((c.seen && now - quiet_since >= d->settle_ns) || now - begin >= SETTLE_MAX_NS) {
-            *ret_seen = c.seen;
-            return 0;
-        }
-    }
+        now = when_mono_ns();
+        quiet_since = more ? now : quiet_since;
+        until = c.seen && !seen_before ? now + SETTLE_MAX_NS : until;
+    } while (now < until && !(c.seen && now - quiet_since >= d->settle_ns));
+    *ret_seen = c.seen;
+    if (!c.seen && d->wait_change_ns)
+        return err_set(e, -ETIMEDOUT,
+                       "no change of %s was seen in the time of --wait-change: did what applies it run?",
+                       d->cli->stage);
+    return 0;
 }
 
 int drill_wait_resolved(struct drill *d, int64_t since_ns, bool *ret_done, struct err *e) {
@@ -152,7 +181,7 @@ int drill_wait_resolved(struct drill *d, int64_t since_ns, bool *ret_done, struc
     for (;;) {
         int r = read_open(d, &telling, &open, &oldest, e);
         if (r == 0)
-            r = pause_a_bit(d, e);
+            r = drill_pause(d, e);
         if (r < 0)
             return r;
         bool done = telling > 0 && (oldest == 0 || oldest > since_ns);

@@ -81,6 +81,12 @@ static void test_usage(void **state) {
         {"drill rollback --stage a/b --repeat 0 -- true", "--repeat"},
         {"drill rollback --stage a/b --repeat -1 -- true", "--repeat"},
         {"drill rollback --stage a/b --settle soon -- true", "--settle"},
+        {"drill rollback --stage a/b --load-ttl 1s -- true", "--load-ttl"},
+        {"drill rollback --stage a/b --suspend-flux shop -- true", "HelmRelease/shop"},
+        {"drill rollback --stage a/b --suspend-flux Deployment/shop -- true", "no kind 'Deployment'"},
+        {"drill rollback --stage a/b --suspend-flux HelmRelease/-n -- true", "no name"},
+        {"drill rollback --stage a/b --suspend-flux '' -- true", "name the objects"},
+        {"drill rollback --stage a/b --kube-context east -- true", "--suspend-flux"},
         {"serve", "keygen all"},
         {"serve --key nokey --allow noallow", "nokey"},
     };

@@ -126,14 +126,18 @@ class Stage:
         self.folder = lab.folder / name
         self.folder.mkdir()
         self.canary_port, self.port, self.admin = free_port(), free_port(), free_port()
-        self.agent = None
+        self.agent = self.gateway = None
         self.config = self.agent_config(load, hold)
         self.canary = lab.start(f"{name}-canary", CANARY, "--listen", f"127.0.0.1:{self.canary_port}",
                                 "--tools-header", "X-Canary-Tools", "--log", self.folder / "executions")
+        self.start_gateway()
+        wait_until(lambda: listens(self.canary_port) and listens(self.port), 20, f"gateway and canary of {name}")
+
+    def start_gateway(self):
         self.gateway_pid, self.gateway_config = self.folder / "gateway.pid", self.folder / "gateway.cfg"
         self.gateway_config.write_text(self.configuration(PLAIN).read_text())
-        self.gateway = lab.start(f"{name}-gateway", "haproxy", "-W", "-f", self.gateway_config, "-p", self.gateway_pid)
-        wait_until(lambda: listens(self.canary_port) and listens(self.port), 20, f"gateway and canary of {name}")
+        self.gateway = self.lab.start(f"{self.folder.name}-gateway", "haproxy", "-W", "-f", self.gateway_config,
+                                      "-p", self.gateway_pid)
 
     def configuration(self, tools):
         """The demo's gateway with these tools; the harmful variant has one line more."""
@@ -237,12 +241,12 @@ class Lab:
 
     # ---- collector
 
-    def begin(self, *stages, rubric=None, **stage_options):
+    def begin(self, *stages, rubric=None, kind=Stage, **stage_options):
         """Keys, the pilot's declaration and the daemon, for stages of these names; returns the stages."""
         self.make_keys(*stages)
         self.declare(*stages, rubric=rubric)
         self.serve()
-        made = [Stage(self, name, **{"load": 80, "extra": "", "hold": 3, "node": None, **stage_options})
+        made = [kind(self, name, **{"load": 80, "extra": "", "hold": 3, "node": None, **stage_options})
                 for name in stages]
         return made[0] if len(made) == 1 else made
 
@@ -294,10 +298,10 @@ class Lab:
         assert done.returncode == 0, done
         return json.loads(done.stdout)
 
-    def drill(self, stage, *command):
+    def drill(self, stage, *command, repeat=1):
         """Starts a drill of that command; finish_drill waits for its end."""
         return self.start(f"drill-{len(self.processes)}", PILOTGATE, "drill", "config-change", "--stage", stage.name,
-                          "--settle", "2s", "--", *command, env={"PILOTGATE_STORE": self.url()})
+                          "--settle", "2s", "--repeat", repeat, "--", *command, env={"PILOTGATE_STORE": self.url()})
 
     @staticmethod
     def finish_drill(drill, bound=150):

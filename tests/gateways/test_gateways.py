@@ -1,0 +1,81 @@
+"""Real gateways, each with a change of its configuration while calls are in flight: what pilotgate says of every call
+is what the gateway's and the tool server's own logs say, name by name. See ./run."""
+import datetime
+import re
+import time
+
+import pytest
+
+from gateways import Gateway, McpHub, McpProxy, Nginx, NginxRestarted
+from lab import HARMFUL, wait_until
+
+# A drop rate that needs 998 clean units: a PASS proves that so many calls were in flight.
+RUBRIC = {"max_drop_rate": 0.003, "longest_call": "12s", "keep_alive": "1s", "merge_gap": "2s"}
+LEAST = 1000  # calls in flight over the changes of a gateway
+MANY = 650  # of each kind of connection, so that 1,000 are certainly in flight at the change
+NEVER_ARRIVED = {"refused", "reset", "closed", "http-error", "session-lost", "timeout"}
+
+
+class Case:
+    """times: how often the configuration is changed; load: of each kind of connection."""
+
+    def __init__(self, name, kind, verdict, load=MANY, times=1, short=True, extra=""):
+        self.name, self.kind, self.verdict, self.load, self.times = name, kind, verdict, load, times
+        self.short, self.extra = short, extra
+
+
+CASES = [
+    Case("nginx-reload", Nginx, "PASS"),
+    Case("nginx-restart", NginxRestarted, "FAIL"),
+    Case("haproxy-reload", Gateway, "PASS"),
+    Case("haproxy-hard-stop", Gateway, "FAIL", extra=HARMFUL),
+    Case("mcp-proxy-restart", McpProxy, "FAIL"),
+    # Its chain of three Node.js processes answers about 50 calls a second in time: fewer calls, more changes.
+    Case("mcp-hub-watch", McpHub, "PASS", load=100, times=7, short=False),
+]
+
+
+def now():
+    return datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def settled_account(stage, began_before):
+    """The account of the calls begun before that moment, once none of them is open any more."""
+    wait_until(lambda: not stage.account(began_before).open, 30, "the canary's calls end")
+    time.sleep(0.5)  # a call's line in the gateway's log follows the canary's
+    return stage.account(began_before)
+
+
+@pytest.mark.parametrize("case", [pytest.param(c, id=c.name, marks=[pytest.mark.short] if c.short else [])
+                                  for c in CASES])
+def test_verdict_is_what_the_logs_say(lab, case, record_property):
+    stage = lab.begin("real", kind=case.kind, load=case.load, hold=4, extra=case.extra, rubric=RUBRIC)
+    stage.start_witnessing()
+    drill = lab.drill(stage, *stage.changes(case.times), repeat=case.times)
+    lab.finish_drill(drill, bound=60 * case.times + 60)
+    over = now()
+    in_flight = sum(int(n) for n in re.findall(r"(\d+) calls open, running", drill.said()))
+    verdict = lab.settled_verdict("config-safety", stage.name, bound=60)
+    account = settled_account(stage, over)
+    changes = verdict["changes"]
+    lost = {call["call"]: call for change in changes for call in change["lost"]}
+    harmed = [call for call in lost.values() if call["reading"] != "excluded"]  # excluded: to a tool that was removed
+
+    record_property("gateway", case.name)
+    record_property("calls in flight", in_flight)
+    record_property("lost: pilotgate", len(lost))
+    record_property("servers' logs", len(account.unanswered))
+    record_property("sessions lost", sum(call["outcome"] == "session-lost" for call in lost.values()))
+    record_property("verdict", verdict["verdict"])
+
+    assert set(lost) & account.seen == account.unanswered
+    for call in (lost[name] for name in set(lost) - account.seen):
+        assert call["outcome"] in NEVER_ARRIVED, call
+    assert {name for name, call in lost.items() if call["outcome"] == "session-lost"} == stage.forgotten()
+    assert verdict["verdict"] == ("FAIL" if harmed else "PASS"), verdict["reason"]
+    assert verdict["verdict"] == case.verdict, verdict["reason"]
+    assert [change["tools_added"] for change in changes] == [[stage.tools["sum"]], []] * (case.times // 2) + [
+        [stage.tools["sum"]]] * (case.times % 2)
+    assert in_flight >= LEAST
+    if not harmed:  # each of these certainly began before the change and ended after it
+        assert verdict["measured"]["units"] >= LEAST

@@ -48,6 +48,7 @@ void scenario_begin(struct scenario *s, const char *rules_json) {
     json_decref(rules);
     s->c.ev.marks = json_array();
     s->c.ev.drills = json_array();
+    s->c.ev.attestations = json_array();
     s->c.ev.pilot = json_pack("{s:s}", "name", "test");
     s->c.commit = s->c.ev.commit = 7;
     s->stage = json_pack("{s:s, s:i, s:s, s:s}", "stage", "east/shop", "agents", 2, "gateway",
@@ -86,6 +87,10 @@ void scenario_phase(struct scenario *s, size_t agent, double t, int kind, const 
     r->phase->kind = (Pilotgate__Phase__Kind)kind;
     r->phase->subject = dup(subject);
     r->phase->reason = dup(reason);
+    if (s->owner)
+        r->phase->owner = dup(s->owner);
+    if (s->uid)
+        r->phase->uid = dup(s->uid);
     r->phase->t_wall_ns = ns(t);
     r->phase->precision_ns = 1000000;
     r->phase->bound = PILOTGATE__TIME_BOUND__TIME_BOUND_AT;
@@ -110,7 +115,10 @@ void scenario_object(struct scenario *s, size_t agent, int op, double t, double 
     (void)snprintf(version, sizeof version, "%llu", ++s->version);
     o->resource_version = dup(version);
     o->digest = dup(content);
-    o->normal = dup(strcmp(kind, "Deployment") == 0 ? "{\"spec\":{\"replicas\":1}}" : "{}");
+    char normal[64] = "{}";
+    if (strcmp(kind, "Deployment") == 0)
+        (void)snprintf(normal, sizeof normal, "{\"spec\":{\"replicas\":%u}}", s->replicas ? s->replicas : 1);
+    o->normal = dup(normal);
     o->release = dup("shop");
     o->t_wall_ns = ns(t);
     o->previous_wall_ns = previous > 0 ? ns(previous) : 0;
@@ -124,6 +132,8 @@ void scenario_tools(struct scenario *s, size_t agent, int op, double t, double p
     (void)snprintf(normal, sizeof normal, "{\"tools\":[%s]}", tools);
     o->digest = dup(tools);
     o->normal = dup(normal);
+    if (s->path)
+        o->path = dup(s->path);
     o->t_wall_ns = ns(t);
     o->previous_wall_ns = previous > 0 ? ns(previous) : 0;
     add(s, &s->c.ev.records, agent, r, t);
@@ -175,15 +185,26 @@ static Pilotgate__Coverage *coverage(Pilotgate__Record *r, double t) {
 void scenario_coverage(struct scenario *s, size_t agent, double from, double to, int bye) {
     for (double t = from; t < to; t += 1) {
         Pilotgate__Record *r = record(PILOTGATE__RECORD__BODY_COVERAGE);
-        coverage(r, t)->bye = bye && t + 1 >= to;
+        Pilotgate__Coverage *c = coverage(r, t);
+        c->bye = bye && t + 1 >= to;
+        c->probes[0]->resolved = (uint64_t)((t - from) * s->per_second);
+        c->probes[0]->executions_told = s->told ? (uint64_t)(t - from) : 0;
         add(s, &s->c.ev.watched, agent, r, t);
     }
+}
+
+void scenario_stall(struct scenario *s, size_t agent, double t, double seconds) {
+    Pilotgate__Record *r = record(PILOTGATE__RECORD__BODY_COVERAGE);
+    coverage(r, t)->stalled_us = (uint64_t)(seconds * 1e6);
+    add(s, &s->c.ev.watched, agent, r, t);
 }
 
 void scenario_open_call(struct scenario *s, size_t agent, double t, double start) {
     Pilotgate__Record *r = record(PILOTGATE__RECORD__BODY_COVERAGE);
     Pilotgate__Coverage__Probe *p = coverage(r, t)->probes[0];
     p->first_open = 999000;
+    if (s->path)
+        p->path = dup(s->path);
     p->n_open_number_delta = p->n_open_start_us = 1;
     p->open_number_delta = calloc(1, sizeof *p->open_number_delta);
     p->open_start_us = calloc(1, sizeof *p->open_start_us);
@@ -205,6 +226,9 @@ static void add_row(struct scenario *s, size_t agent, uint64_t number, const cha
     k->duration_us = (uint64_t)((end - start) * 1e6);
     k->outcome = (Pilotgate__Outcome)outcome;
     k->flags = flags;
+    k->executions = s->executions;
+    if (s->path)
+        k->path = dup(s->path);
     add(s, &s->c.ev.records, agent, r, end);
 }
 
@@ -222,6 +246,11 @@ void scenario_calls(struct scenario *s, size_t agent, unsigned n, const char *to
     b->probes[0] = dup("hold");
     b->tools[0] = dup(tool);
     b->targets[0] = dup("canary");
+    if (s->path) {
+        b->n_paths = 1;
+        b->paths = malloc(sizeof *b->paths);
+        b->paths[0] = dup(s->path);
+    }
     b->n_number_delta = b->n_probe = b->n_start_us = b->n_duration_us = b->n_outcome = b->n_connection =
         b->n_flags = n;
     b->number_delta = calloc(n, sizeof *b->number_delta);
@@ -236,9 +265,9 @@ void scenario_calls(struct scenario *s, size_t agent, unsigned n, const char *to
         b->number_delta[i] = i ? 1 : 0;
         b->duration_us[i] = (uint64_t)((end - start) * 1e6);
         b->outcome[i] = (uint32_t)outcome;
-        b->connection[i] = (uint32_t)number;
+        b->connection[i] = s->connection ? s->connection : (uint32_t)number;
         b->flags[i] = flags;
-        if (outcome != PILOTGATE__OUTCOME__OUTCOME_COMPLETED)
+        if (outcome != PILOTGATE__OUTCOME__OUTCOME_COMPLETED || s->executions)
             add_row(s, agent, number, tool, start, end, outcome, flags);
     }
     add(s, &s->c.ev.watched, agent, r, end);

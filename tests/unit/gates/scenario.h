@@ -12,6 +12,14 @@ struct scenario {
     uint64_t seq[8];
     unsigned long long next_call[8];
     unsigned long long version;
+    /* What the next records say besides; reset them by hand. */
+    const char *path;        /* of calls and catalogues; NULL: the target's URL */
+    const char *owner, *uid; /* of phases; NULL: none */
+    unsigned replicas;       /* of a Deployment; 0: 1 */
+    uint32_t connection;     /* that all calls of a block share; 0: each has its own */
+    double per_second;       /* calls that coverage counts as resolved */
+    unsigned executions;     /* of a call's full row */
+    bool told;               /* coverage: the tool server says how often it executed them */
 };
 
 void scenario_begin(struct scenario *s, const char *rules_json);
@@ -30,9 +38,12 @@ void scenario_tools(struct scenario *s, size_t agent, int op, double t, double p
 void scenario_unreadable(struct scenario *s, size_t agent, double t, const char *kind, const char *reason);
 /* Coverage each second in [from, to). */
 void scenario_coverage(struct scenario *s, size_t agent, double from, double to, int bye);
+/* A coverage record at t that says that the node stood still for so long in its second. */
+void scenario_stall(struct scenario *s, size_t agent, double t, double seconds);
 /* A coverage record at t that lists one open call which began at start. */
 void scenario_open_call(struct scenario *s, size_t agent, double t, double start);
-/* n calls of `tool`, each [start, end], outcome, flags; not completed ones get a full row as well. */
+/* n calls of `tool`, each [start, end], outcome, flags; not completed ones, and those
+ * executed more than once, get a full row as well. */
 void scenario_calls(struct scenario *s, size_t agent, unsigned n, const char *tool, double start, double end,
                     int outcome, unsigned flags);
 void scenario_loss(struct scenario *s, size_t agent, double from, double to, uint64_t n);

@@ -52,6 +52,8 @@ static uint32_t flags_of(const struct mcp_call *c) {
         flags |= PILOTGATE__CALL_FLAG__CALL_FLAG_UNSENT;
     if (c->drill)
         flags |= PILOTGATE__CALL_FLAG__CALL_FLAG_DRILL;
+    if (seen->resumed)
+        flags |= PILOTGATE__CALL_FLAG__CALL_FLAG_RESUMED;
     if (c->executions > 1)
         flags |= PILOTGATE__CALL_FLAG__CALL_FLAG_REPEATED;
     return flags;
@@ -155,7 +157,8 @@ static void tell(struct mcp_call *c) {
                                .outcome = p->last.outcome,
                                .connection = c->call.connection,
                                .flags = flags_of(c)};
-    bool row = p->last.outcome != PILOTGATE__OUTCOME__OUTCOME_COMPLETED || c->executions > 1;
+    bool row =
+        p->last.outcome != PILOTGATE__OUTCOME__OUTCOME_COMPLETED || c->executions > 1 || c->call.seen.resumed;
     if (sent) {
         p->resolved++;
         row = !add_to_block(p->m, &b) || row; /* a call is never without any record */

@@ -63,7 +63,7 @@ static const char *advice_for(const struct mcp_failure *f) {
     case PILOTGATE__OUTCOME__OUTCOME_ABORTED:
         return "look at the configuration of the target";
     default:
-        return "what answers there is no MCP server of revision 2025-11-25: look at url";
+        return "what answers there is no MCP server that we can talk to: look at url";
     }
 }
 
@@ -75,7 +75,7 @@ static void say_failure(struct check *k, const struct mcp_failure *f, const char
 
 static bool check_session(struct check *k, struct mcp_path *t) {
     char what[WIRE_NAME_MAX + 64];
-    (void)snprintf(what, sizeof what, "target %s: initialize", t->target->c->name);
+    (void)snprintf(what, sizeof what, "target %s: open", t->target->c->name);
     peer_turn(t->peer, when_mono_ns());
     while (!peer_tried(t->peer))
         mcp_turn(k->m, STEP_NS);

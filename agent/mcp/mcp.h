@@ -15,11 +15,11 @@
  * Quotas: what max_in_flight leaves beside the calls by URL is shared equally among the replicas; what
  * max_rate does not allow is unsent.
  *
- * Eras: legacy (sessions). Era "auto" means legacy as well; "modern" (2026-07-28) is refused by mcp_start.
+ * Eras: modern (2026-07-28, stateless) and legacy (sessions); see peer.h. Era "auto" asks the server.
  * One session a target is shared by its probes; calls that are due while there is none are unsent.
  *
  * Blocks are closed after one second, or WIRE_BLOCK_CALLS_MAX calls.
- * Protocol facts: MCP specification 2025-11-25, basic/transports and basic/lifecycle.
+ * Protocol facts: MCP specifications 2026-07-28 and 2025-11-25, basic and basic/transports.
  * Limits: an answer MCP_ANSWER_MAX bytes, an SSE line MCP_SSE_LINE_MAX, all answers under way 64 MiB.
  */
 #pragma once

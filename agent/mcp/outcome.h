@@ -33,6 +33,8 @@ struct mcp_seen {
     bool foreign;          /* its content type is one that MCP does not know */
     bool overflow;         /* the answer exceeds our limit */
     bool is_error;         /* result.isError */
+    bool asks;             /* the result asks us for input */
+    bool resumed;          /* the answer came after the broken event stream was taken up */
     bool expected;         /* the result holds what was expected */
     long status;           /* HTTP status, 0: none came; 1xx: only interim ones */
     uint64_t received;     /* bytes of the answer, head and body */

@@ -88,7 +88,7 @@ static struct peer_options options_of(const struct mcp *m, const struct config_t
                                  .client_key_file = c->client_key_file,
                                  .secret_file = c->secret_file,
                                  .user_id = c->user_id,
-                                 .http2 = c->http == CONFIG_HTTP_2,
+                                 .streams = c->http == CONFIG_HTTP_2 ? (long)c->streams : 0,
                                  .notices = c->notices};
 }
 

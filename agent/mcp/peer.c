@@ -1,4 +1,4 @@
-/* peer: see peer.h. This file: life, the state that others see, and what every request carries. */
+/* peer: see peer.h. This file: life, and the state that others see. */
 #include "mcp/peer.h"
 
 #include <errno.h>
@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/js.h"
 #include "base/when.h"
 #include "mcp/peer_priv.h"
 
@@ -21,9 +22,10 @@ static int check_header(const char *line, struct err *e) {
 
 static int check_options(const struct peer_options *o, struct err *e) {
     int r = 0;
-    if (o->kind == PEER_MCP && o->era == PEER_MODERN)
-        return err_set(e, -EINVAL,
-                       "era modern (2026-07-28) is not spoken by this version; set era to legacy or auto");
+    if (o->revision && strlen(o->revision) >= sizeof((struct peer *)0)->offered)
+        return err_set(e, -EINVAL, "%.16s... is no revision of MCP", o->revision);
+    if (!o->client_cert_file != !o->client_key_file)
+        return err_set(e, -EINVAL, "give client_cert_file and client_key_file, or none of them");
     for (size_t i = 0; r == 0 && o->headers && i < o->headers->n; i++)
         r = check_header(o->headers->items[i], e);
     return r;
@@ -35,11 +37,18 @@ int peer_open(struct peer **ret, struct mcp_transport *t, const struct peer_opti
     struct peer *p = r == 0 ? calloc(1, sizeof *p) : NULL;
     if (!p)
         return r ? r : err_oom(e);
-    *p = (struct peer){.transport = t, .o = *o, .bearer = {.path = o->bearer_file}};
+    *p = (struct peer){.transport = t, .o = *o, .known = o->era, .bearer = {.path = o->bearer_file}};
     if (events)
         p->events = *events;
-    *ret = p;
-    return 0;
+    r = mcp_header_files_open(&p->header_files, o->header_files, e);
+    p->inbox = json_array();
+    if (r == 0 && !p->inbox)
+        r = err_oom(e);
+    if (r < 0)
+        peer_close(&p);
+    else
+        *ret = p;
+    return r;
 }
 
 void peer_close(struct peer **ref) {
@@ -47,28 +56,45 @@ void peer_close(struct peer **ref) {
     if (!p)
         return;
     mcp_xfer_clear(&p->handshake);
+    peer_notice_stop(p);
+    peer_posts_clear(p);
+    peer_list_forget(p);
+    json_decref(p->inbox);
     mcp_bearer_free(&p->bearer);
+    mcp_header_files_free(&p->header_files);
     free(p);
     *ref = NULL;
 }
 
 void peer_turn(struct peer *p, int64_t now) {
+    peer_notice_turn(p, now);
+    peer_calls_turn(p, now);
     if (!p->leaving)
         peer_session_turn(p, now);
 }
 
+static int64_t earlier(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
+
 int64_t peer_next(const struct peer *p) {
-    return !p->leaving && p->state == PEER_DOWN ? p->retry_at : INT64_MAX;
+    int64_t next = earlier(peer_calls_next(p), peer_notice_next(p));
+    if (p->leaving)
+        return next;
+    if (p->state == PEER_UP && p->doubted)
+        next = earlier(next, p->doubt_at);
+    return p->state == PEER_DOWN ? earlier(next, p->retry_at) : next;
 }
 
 void peer_goodbye(struct peer *p) {
     p->leaving = true;
     mcp_xfer_clear(&p->handshake);
+    peer_notice_stop(p);
     peer_session_delete(p);
 }
 
 bool peer_parted(const struct peer *p) {
-    return !mcp_xfer_running(&p->handshake);
+    return !mcp_xfer_running(&p->handshake) && p->n_posts == 0;
 }
 
 /* ------------------------------------------------------------------ state */
@@ -93,48 +119,12 @@ bool peer_has_session(const struct peer *p) {
     return p->session[0];
 }
 
+const char *peer_tool_refused(const struct peer *p, const char *tool) {
+    return json_string_value(json_object_get(p->refused, tool));
+}
+
 void peer_enter(struct peer *p, enum peer_state state) {
     p->state = state;
     if (p->events.changed)
         p->events.changed(p->events.ctx, p);
-}
-
-/* ------------------------------------------------------------------ requests */
-
-void peer_next_id(struct peer *p, char id[MCP_ID_MAX]) {
-    const char *prefix = p->o.id_prefix ? p->o.id_prefix : "pilotgate";
-    (void)snprintf(id, MCP_ID_MAX, "%.*s-s%llu", PEER_PREFIX_MAX, prefix, (unsigned long long)++p->last_id);
-}
-
-struct mcp_request peer_request(struct peer *p, char *body, const char *id) {
-    return (struct mcp_request){.method = MCP_POST,
-                                .url = p->o.url,
-                                .connect_to = p->o.connect_to,
-                                .body = body,
-                                .headers = p->o.headers,
-                                .bearer = &p->bearer,
-                                .ca_file = p->o.ca_file,
-                                .session = p->session,
-                                .revision = p->revision,
-                                .id = id,
-                                .timeout_ns = PEER_CONTROL_TIMEOUT_NS,
-                                .fresh = true};
-}
-
-struct mcp_failure peer_result_of(struct mcp_xfer *x, bool had_session) {
-    struct mcp_seen seen;
-    struct mcp_failure f = {0};
-    mcp_xfer_seen(x, &seen);
-    seen.had_session = had_session;
-    seen.expected = seen.answer == MCP_ANSWER_RESULT;
-    f.outcome = mcp_outcome(&seen, f.detail);
-    f.status = seen.status;
-    f.rpc_code = seen.answer == MCP_ANSWER_ERROR ? seen.rpc_code : 0;
-    return f;
-}
-
-struct mcp_failure peer_own_failure(const struct err *e) {
-    struct mcp_failure why = {.outcome = PILOTGATE__OUTCOME__OUTCOME_ABORTED};
-    (void)snprintf(why.detail, sizeof why.detail, "%s", e->text);
-    return why;
 }

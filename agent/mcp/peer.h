@@ -2,15 +2,17 @@
  * to them, its notices of changes, and what it asks of us. Knows nothing of probes, records or files of
  * configuration; two programs use it, the prober and the driver of the conformance suite.
  *
- *                due            modern error, result           initialize's result         2xx
- *   DOWN ---------------> DETECTING ----> UP    INITIALIZING -------------------> CONFIRMING -----> UP
- *    ^  era known: at once    |  anything else        ^              |                 |            |
- *    |  INITIALIZING or UP    +-----------------------+              | failed          | failed     |
- *    +---------------------------------------------------------------+-----------------+            |
- *    +----------------------------------------------------------------------------------------------+
- *        session lost, or an answer that only a server of the other era gives: opened again at once
+ *   DOWN -- due --> DETECTING -- result of server/discover ------------------------------> UP (modern)
+ *    |                  |
+ *    | known to         | any other answer than a modern error
+ *    | be legacy        v
+ *    +----------> INITIALIZING -- result --> CONFIRMING -- 2xx to notifications/initialized --> UP (legacy)
  *
- * A peer that is DOWN for another reason tries again after PEER_RETRY_NS. Nothing that was sent is ever sent
+ *   any state -- failed --> DOWN, again after PEER_RETRY_NS
+ *   UP -- 404 or 400 to a request with our session id: the session is lost --> DOWN, again at once
+ *   UP -- answers like those of the other era: server/discover is asked beside; if it is so --> DOWN, at once
+ *
+ * Nothing that was sent is ever sent
  * again by itself: a call that fails is told as what it came to. The exceptions are steps that the protocol
  * itself asks of a client, and each is visible in what the call tells: taking up a broken event stream
  * (`resumed`), and answering input_required when there is a `request` callback (`rounds`).
@@ -44,9 +46,9 @@ struct peer_options {
     const struct conf_strings *headers;      /* "Name: value" */
     const struct conf_strings *header_files; /* "Name: path" */
     const char *bearer_file, *ca_file, *client_cert_file, *client_key_file;
-    const char *secret_file; /* kind worker: signs its JWT */
-    const char *user_id;     /* kind arcade */
-    bool http2;
+    const char *secret_file;    /* kind worker: signs its JWT */
+    const char *user_id;        /* kind arcade */
+    long streams;               /* 0: HTTP/1.1; else HTTP/2, with so many calls on one connection at most */
     bool notices;               /* listen for changes of the catalogue */
     const json_t *capabilities; /* of ours, as declared to the server; default: none */
 };
@@ -89,6 +91,9 @@ const struct mcp_failure *peer_failure(const struct peer *p);
 /* The revision agreed on, "" while not UP or for kinds without. */
 const char *peer_revision(const struct peer *p);
 bool peer_has_session(const struct peer *p);
+/* Why the tool must not be called, though it is in the catalogue; NULL: it may be. Modern servers can say
+ * that arguments are to be repeated in headers (x-mcp-header), and must say so in a valid way. */
+const char *peer_tool_refused(const struct peer *p, const char *tool);
 
 /* Ends notices and the session with the server, and opens nothing any more; turn the transport until it
  * has parted, as long as you like to wait. */
@@ -119,16 +124,21 @@ struct peer_call {
     int rounds; /* requests sent for it, but for resuming; 1 without input_required */
     /* private */
     struct peer *peer;
-    struct peer_call *prev, *next;
+    json_t *params;
     uint64_t generation; /* of the session it uses: it cannot lose a newer one */
-    bool had_session;
+    int64_t deadline;
+    bool running, modern, had_session, broken; /* broken: the stream of its answer, and out tells of that */
+    char event_id[MCP_EVENT_ID_MAX + 1];       /* from which the stream is taken up */
+    int64_t resume_at;                         /* 0: not waiting */
+    int resumes;
+    struct peer_call *prev, *next; /* while it waits */
     struct mcp_xfer xfer;
 };
 
 /* -ENOTCONN: not UP. On failure it is idle and done is not called. */
 int peer_call_begin(struct peer *p, struct peer_call *c, struct err *e) MUST_CHECK;
 static inline bool peer_call_running(const struct peer_call *c) {
-    return c->peer && mcp_xfer_running(&c->xfer);
+    return c->running;
 }
 /* When the call was in flight from; 0: not yet. */
 int64_t peer_call_sent(const struct peer_call *c);
@@ -148,6 +158,7 @@ struct peer_list {
     struct peer *peer;
     uint64_t generation;
     int pages;
+    bool again; /* it began anew, as a cursor was refused */
     struct mcp_xfer xfer;
 };
 

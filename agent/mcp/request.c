@@ -184,6 +184,7 @@ static void set_limits(CURL *h, const struct mcp_request *r) {
 int mcp_xfer_setup(struct mcp_xfer *x, const struct mcp_request *r, struct err *e) {
     x->rpc = r->id || r->stream;
     x->on_message = r->message;
+    x->owner = r->owner;
     x->reuse_only = r->reuse_only;
     if (r->id && strlen(r->id) < sizeof x->id)
         memcpy(x->id, r->id, strlen(r->id) + 1);

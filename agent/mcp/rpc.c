@@ -17,19 +17,39 @@ static char *to_text(json_t *message) {
     return text;
 }
 
-char *mcp_rpc_initialize(const char *id) {
-    return to_text(json_pack("{s:s,s:s,s:s,s:{s:s,s:{},s:{s:s,s:s}}}", "jsonrpc", "2.0", "id", id, "method",
-                             "initialize", "params", "protocolVersion", MCP_REVISION, "capabilities",
-                             "clientInfo", "name", "pilotgate-agent", "version", PILOTGATE_VERSION));
+char *mcp_rpc_request(const char *id, const char *method, const json_t *params) {
+    return to_text(
+        json_pack("{s:s,s:s,s:s,s:O*}", "jsonrpc", "2.0", "id", id, "method", method, "params", params));
 }
 
-char *mcp_rpc_initialized(void) {
-    return to_text(json_pack("{s:s,s:s}", "jsonrpc", "2.0", "method", "notifications/initialized"));
+char *mcp_rpc_notification(const char *method, const json_t *params) {
+    return to_text(json_pack("{s:s,s:s,s:O*}", "jsonrpc", "2.0", "method", method, "params", params));
 }
 
-char *mcp_rpc_tools_list(const char *id, const char *cursor) {
-    return to_text(json_pack("{s:s,s:s,s:s,s:{s:s*}}", "jsonrpc", "2.0", "id", id, "method", "tools/list",
-                             "params", "cursor", cursor));
+char *mcp_rpc_answer(const json_t *id, const json_t *result) {
+    if (result)
+        return to_text(json_pack("{s:s,s:O,s:O}", "jsonrpc", "2.0", "id", id, "result", result));
+    return to_text(json_pack("{s:s,s:O,s:{s:i,s:s}}", "jsonrpc", "2.0", "id", id, "error", "code",
+                             MCP_METHOD_NOT_FOUND, "message", "method not found"));
+}
+
+json_t *mcp_rpc_initialize(const char *revision, const json_t *capabilities) {
+    json_t *own = capabilities ? json_incref((json_t *)capabilities) : json_object();
+    return json_pack("{s:s,s:o,s:{s:s,s:s}}", "protocolVersion", revision, "capabilities", own, "clientInfo",
+                     "name", "pilotgate-agent", "version", PILOTGATE_VERSION);
+}
+
+json_t *mcp_rpc_tools_list(const char *cursor) {
+    return json_pack("{s:s*}", "cursor", cursor);
+}
+
+json_t *mcp_rpc_tools_call(const char *tool, const json_t *arguments) {
+    json_t *own = arguments ? json_incref((json_t *)arguments) : json_object();
+    return json_pack("{s:s,s:o}", "name", tool, "arguments", own);
+}
+
+json_t *mcp_rpc_cancelled(const char *id, const char *reason) {
+    return json_pack("{s:s,s:s}", "requestId", id, "reason", reason);
 }
 
 char *mcp_rpc_fill(const char *text, const char *nonce) {
@@ -103,17 +123,6 @@ json_t *mcp_rpc_filled(const json_t *value, const char *nonce) {
     json_t *string = text ? json_string(text) : NULL;
     free(text);
     return string;
-}
-
-char *mcp_rpc_request(const char *id, const char *method, const json_t *params) {
-    return to_text(
-        json_pack("{s:s,s:s,s:s,s:O*}", "jsonrpc", "2.0", "id", id, "method", method, "params", params));
-}
-
-char *mcp_rpc_tools_call(const char *id, const char *tool, const json_t *arguments) {
-    json_t *own = arguments ? json_incref((json_t *)arguments) : json_object();
-    return to_text(json_pack("{s:s,s:s,s:s,s:{s:s,s:o}}", "jsonrpc", "2.0", "id", id, "method", "tools/call",
-                             "params", "name", tool, "arguments", own));
 }
 
 bool mcp_rpc_revision_ok(const char *revision) {

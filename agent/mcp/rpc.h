@@ -1,4 +1,4 @@
-/* rpc: JSON-RPC requests of MCP as text, and what an envelope says. Pure; thread-safe. */
+/* rpc: JSON-RPC messages of MCP as text, and what an envelope says. Pure; thread-safe. */
 #pragma once
 
 #include <jansson.h>
@@ -8,13 +8,20 @@
 #include "base/err.h"
 
 #define MCP_REVISION "2025-11-25" /* what we offer in initialize */
+#define MCP_METHOD_NOT_FOUND (-32601)
+#define MCP_INVALID_PARAMS (-32602)
 
-/* malloc'ed texts, NULL when out of memory. ids are strings. cursor: NULL for the first page. */
-char *mcp_rpc_initialize(const char *id);
-char *mcp_rpc_initialized(void);
-char *mcp_rpc_request(const char *id, const char *method, const json_t *params); /* NULL: no params */
-char *mcp_rpc_tools_list(const char *id, const char *cursor);
-char *mcp_rpc_tools_call(const char *id, const char *tool, const json_t *arguments); /* NULL: none */
+/* malloc'ed texts, NULL when out of memory. Our ids are strings; params NULL: none. */
+char *mcp_rpc_request(const char *id, const char *method, const json_t *params);
+char *mcp_rpc_notification(const char *method, const json_t *params);
+/* The answer to a request of the server, whose id may be of any type; result NULL: method not found. */
+char *mcp_rpc_answer(const json_t *id, const json_t *result);
+
+/* Params of the methods that we use; new references. cursor NULL: the first page. */
+json_t *mcp_rpc_initialize(const char *revision, const json_t *capabilities); /* NULL: none */
+json_t *mcp_rpc_tools_list(const char *cursor);
+json_t *mcp_rpc_tools_call(const char *tool, const json_t *arguments); /* NULL: none */
+json_t *mcp_rpc_cancelled(const char *id, const char *reason);
 
 /* The text with every "{nonce}" replaced; malloc'ed. */
 char *mcp_rpc_fill(const char *text, const char *nonce);

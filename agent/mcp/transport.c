@@ -81,7 +81,7 @@ static bool take_message(struct mcp_xfer *x, const char *text, size_t len) {
     int r = mcp_message_parse(text, len, &message);
     x->overflow = r == -EMSGSIZE;
     x->kind = r < 0 ? MCP_ANSWER_MALFORMED : mcp_rpc_classify(message, x->id, &x->rpc_code);
-    if (x->kind == MCP_ANSWER_RESULT)
+    if (x->kind == MCP_ANSWER_RESULT || x->kind == MCP_ANSWER_ERROR)
         x->message = json_incref(message);
     else if (x->kind == MCP_ANSWER_NONE && x->on_message)
         x->on_message(x, message);

@@ -82,6 +82,7 @@ struct mcp_request {
     /* A message that is not the answer: a request or a notice of the server, or an answer to another id.
      * Borrowed. NULL: they are passed over. May begin other exchanges, not clear this one. */
     void (*message)(struct mcp_xfer *x, const json_t *message);
+    void *owner;        /* of the exchange, for `message` */
     int64_t timeout_ns; /* from the begin, also while it waits */
     bool fresh;         /* a connection of its own, closed afterwards */
     bool reuse_only;    /* on a kept connection or not at all: then it ends as refused and was not sent */
@@ -95,6 +96,7 @@ struct mcp_xfer {
     struct mcp_transport *transport;
     void (*done)(struct mcp_xfer *x); /* not NULL while the exchange runs */
     void (*on_message)(struct mcp_xfer *x, const json_t *message);
+    void *owner;
     CURL *easy;
     struct curl_slist *headers, *connect_to;
     char *body;
@@ -112,7 +114,7 @@ struct mcp_xfer {
     struct buf answer;
     uint64_t decoded; /* bytes of the body */
     size_t held;      /* its share of the transport's */
-    json_t *message;  /* the envelope that answers id */
+    json_t *message;  /* the envelope that answers id: result or error */
     enum mcp_answer kind;
     int64_t rpc_code;
     int64_t ends_at; /* hard maximum */

@@ -258,7 +258,8 @@ static enum MHD_Result answer_post(struct fault_server *s, struct MHD_Connection
     if (js_parse(buf_str(body), body->len, BODY_MAX, &m, NULL) < 0)
         return reply(c, 400, NULL, NULL, "");
     const char *method = js_str(m, "method", "");
-    unsigned refused = check_headers(s, c, method);
+    bool modern = strcmp(method, "server/discover") == 0; /* what a server of the legacy era says to it */
+    unsigned refused = modern ? 400 : check_headers(s, c, method);
     const union MHD_ConnectionInfo *i = MHD_get_connection_info(c, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
     int *on_connection = i->socket_context;
     enum MHD_Result r;

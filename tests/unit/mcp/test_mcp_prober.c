@@ -610,9 +610,6 @@ static void refuse(struct scene *s, const char *why) {
 static void test_refuses(void **state) {
     struct scene *s = *state;
     char *bad[] = {(char *)"X-A: b\r\nX-C: d"};
-    s->target.era = CONFIG_ERA_MODERN;
-    refuse(s, "era modern");
-    s->target.era = CONFIG_ERA_AUTO;
     s->target.headers = (struct conf_strings){bad, 1};
     refuse(s, "header");
     s->target.headers.n = 0;

@@ -161,6 +161,7 @@ static void tell(struct mcp_call *c) {
         p->last.outcome != PILOTGATE__OUTCOME__OUTCOME_COMPLETED || c->executions > 1 || c->call.seen.resumed;
     if (sent) {
         p->resolved++;
+        p->executions_told += c->executions > 0;
         row = !add_to_block(p->m, &b) || row; /* a call is never without any record */
     } else {
         p->unsent++;

@@ -65,6 +65,7 @@ static void add_probe(struct cover *v, struct mcp_probe *p, size_t *room_used) {
     out->scheduled = p->scheduled;
     out->resolved = out->started = p->resolved;
     out->unsent = p->unsent;
+    out->executions_told = p->executions_told;
     out->queued = p->open; /* until add_call finds them sent */
     out->max_delay_us = (uint64_t)p->max_delay / 1000;
     out->interval_us = *p->path->name ? 0 : (uint64_t)p->c->interval / 1000;

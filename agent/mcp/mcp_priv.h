@@ -90,9 +90,10 @@ struct mcp_probe {
     int64_t *rests;   /* ring: when the slots whose call has ended may call again; owned */
     size_t rest_at, resting, rest_cap;
     uint64_t scheduled, resolved, unsent;
-    int64_t takes;       /* how long the last call that completed was in flight */
-    int64_t max_delay;   /* since the last coverage record */
-    int64_t unsent_told; /* when a call that could not be sent last made a record */
+    uint64_t executions_told; /* of the resolved: the tool server said how often it executed them */
+    int64_t takes;            /* how long the last call that completed was in flight */
+    int64_t max_delay;        /* since the last coverage record */
+    int64_t unsent_told;      /* when a call that could not be sent last made a record */
     bool completed_once;
     Pilotgate__Coverage__Probe *covered; /* while cover.c gathers */
     uint64_t last_covered;

@@ -452,6 +452,7 @@ static void test_repeated(void **state) {
     assert_true(row->flags & FLAG(REPEATED));
     int n = witness_calls(&s->witness, OUT(COMPLETED), 0);
     assert_int_equal(witness_calls(&s->witness, OUT(COMPLETED), FLAG(REPEATED)), n);
+    assert_int_equal(witness_last_coverage(&s->witness)->probes[0]->executions_told, n);
 }
 
 /* An emit that stands still once stands for a thread that gets no time: the record says so. */

@@ -49,7 +49,7 @@ struct peer_options {
     const char *secret_file;    /* kind worker: signs its JWT */
     const char *user_id;        /* kind arcade */
     long streams;               /* 0: HTTP/1.1; else HTTP/2, with so many calls on one connection at most */
-    bool notices;               /* listen for changes of the catalogue */
+    bool notices;               /* listen for changes of the catalogue, and for the server's requests */
     const json_t *capabilities; /* of ours, as declared to the server; default: none */
 };
 
@@ -152,7 +152,8 @@ struct peer_list {
     void (*done)(struct peer_list *l); /* in */
     /* out, in done */
     struct mcp_failure failure; /* outcome COMPLETED: it did not fail */
-    json_t *tools;              /* array of objects with a name, as the server gave them; owned */
+    json_t *tools;              /* array of objects with a name, as the server gave them; owned. Those that
+                                 * must not be called are among them: see peer_tool_refused */
     int64_t asked_wall;         /* when the first request was sent */
     /* private */
     struct peer *peer;

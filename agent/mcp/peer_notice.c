@@ -1,12 +1,12 @@
 /* peer_notice: what a server sends without being asked: notices that its tools have changed, and requests of
  * its own; and what we send without waiting for an answer.
  *
- * Notices come on any stream, and on one kept open for them when the server says that it gives any
- * (capability tools.listChanged): in the legacy era a GET (2025-11-25, basic/transports, Listening for
- * Messages from the Server; 405: it has none), in the modern era the answer to subscriptions/listen
- * (2026-07-28, basic/patterns/subscriptions). The stream is renewed every STREAM_NS: a proxy that is
- * reloaded keeps what it was before for as long as one of its streams is open. After each gap the
- * catalogue counts as changed, as a notice may have been missed. */
+ * They come on any stream, and on one kept open for them when the server says that it gives notices
+ * (capability tools.listChanged) or we have answers to requests: in the legacy era a GET (2025-11-25,
+ * basic/transports, Listening for Messages from the Server; 405: it has none), in the modern era the answer
+ * to subscriptions/listen (2026-07-28, basic/patterns/subscriptions). The stream is renewed every STREAM_NS:
+ * a proxy that is reloaded keeps what it was before for as long as one of its streams is open. After each gap
+ * the catalogue counts as changed, as a notice may have been missed. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -108,7 +108,8 @@ static void read_inbox(struct peer *p) {
 /* ------------------------------------------------------------------ the stream of notices */
 
 static bool wants_notices(const struct peer *p) {
-    return p->o.notices && p->o.kind == PEER_MCP && p->state == PEER_UP && p->tells_changes && !p->leaving &&
+    bool worth = p->tells_changes || (!p->modern && p->events.request);
+    return p->o.notices && p->o.kind == PEER_MCP && p->state == PEER_UP && worth && !p->leaving &&
            !(p->notice_refused && p->notice_generation == p->generation);
 }
 

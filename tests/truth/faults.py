@@ -1,0 +1,136 @@
+"""The table of faults: what the proxy does to a call, and the class that the agent must give it.
+
+It was written before any run, from the definitions of `enum Outcome` in proto/pilotgate.proto, and a run
+never changes it. A row is either healthy, a fault of HTTP/1.1, or one of HTTP/2:
+
+  through   the tool server executes the call; otherwise it never learns of it
+  message   what becomes of the answer's JSON (proxy.py, MESSAGES)
+  form      how the answer is framed: json, chunked, sse, bare (ended by the connection's end), or a status
+  cut       where the answer breaks off: zero (not one byte), first-line, head, after-head, body
+  end       what happens then: keep, fin (orderly), rst, stall (nothing, until the client leaves); of HTTP/2
+            also stream resets and GOAWAY
+  pace      drip (piece by piece), late (after the probe's limit, before its timeout), forever
+  classes   what `enum Outcome` calls it; on_reused where a connection that had served a call differs
+  why       why more than one class is right, where that is so
+"""
+import dataclasses
+
+COMPLETED, LATE, TOOL, RPC, HTTP = "COMPLETED", "COMPLETED_LATE", "TOOL_ERROR", "RPC_ERROR", "HTTP_ERROR"
+REFUSED, RESET, CLOSED, TRUNCATED, ENDED = "REFUSED", "RESET", "CLOSED", "TRUNCATED", "STREAM_ENDED"
+SESSION, TIMEOUT, ABORTED, LIMITED, MALFORMED = "SESSION_LOST", "TIMEOUT", "ABORTED", "RATE_LIMITED", "MALFORMED"
+
+RACE = "an RST discards what the client has not read yet, so it sees a reset of a stream, or of nothing"
+PARTIAL = "a head broken off is bytes, but neither an answer nor one that announced a length"
+UNTOLD = PARTIAL + "; and libcurl does not tell bytes of a first line that never ended from none"
+OTHER = "another request's answer is no expected answer and no answer to this request: no class is only that"
+
+
+@dataclasses.dataclass(frozen=True)
+class Fault:
+    name: str
+    classes: tuple
+    through: bool = True
+    message: str = "as-is"
+    form: str = "json"
+    cut: str = ""
+    end: str = "keep"
+    pace: str = ""
+    on_reused: tuple = ()
+    why: str = ""
+
+    def allowed(self, reused):
+        return self.on_reused if reused and self.on_reused else self.classes
+
+    @property
+    def healthy(self):
+        return self.classes == (COMPLETED,)
+
+
+def row(name, *classes, **how):
+    return Fault(name, classes, **how)
+
+
+def status(number, *classes, through=False):
+    return row(f"status-{number}{'-executed' * through}", *classes, form=f"status {number}", through=through)
+
+
+# Framings that a healthy server may choose, and oddities that are no fault: all COMPLETED.
+HEALTHY = [
+    row("json", COMPLETED),
+    row("chunked", COMPLETED, form="chunked"),
+    row("sse", COMPLETED, form="sse"),
+    row("then-closed", COMPLETED, form="json-close", end="fin"),
+    row("until-closed", COMPLETED, form="bare", end="fin"),
+    row("drip", COMPLETED, pace="drip"),
+    row("drip-sse", COMPLETED, form="sse", pace="drip"),
+    row("notification-first", COMPLETED, form="sse", message="after-notification"),
+    row("answered-twice", COMPLETED, form="sse", message="twice"),
+    row("early-hints", COMPLETED, form="hinted"),
+]
+
+FAULTS = [
+    # The connection ends before, in and after the head.
+    row("rst", RESET, cut="zero", end="rst", through=False),
+    row("rst-executed", RESET, cut="zero", end="rst"),
+    row("rst-in-head", RESET, cut="head", end="rst"),
+    row("rst-after-head", RESET, cut="after-head", end="rst"),
+    row("rst-in-body", RESET, cut="body", end="rst"),
+    row("rst-in-chunked", RESET, form="chunked", cut="body", end="rst"),
+    row("rst-in-sse", ENDED, RESET, form="sse", cut="body", end="rst", why=RACE),
+    row("fin", CLOSED, cut="zero", end="fin", through=False, on_reused=(RESET,)),
+    row("fin-executed", CLOSED, cut="zero", end="fin", on_reused=(RESET,)),
+    row("fin-in-first-line", CLOSED, TRUNCATED, cut="first-line", end="fin", on_reused=(CLOSED, TRUNCATED, RESET),
+        why=UNTOLD),
+    row("fin-in-head", CLOSED, TRUNCATED, cut="head", end="fin", why=PARTIAL),
+    row("fin-after-head", TRUNCATED, cut="after-head", end="fin"),
+    row("fin-in-body", TRUNCATED, cut="body", end="fin"),
+    row("fin-in-chunked", TRUNCATED, form="chunked", cut="body", end="fin"),
+    row("fin-unannounced", MALFORMED, form="bare", cut="body", end="fin"),
+    row("sse-cut", ENDED, form="sse", cut="body", end="fin"),
+    row("sse-cut-after-head", ENDED, form="sse", cut="after-head", end="fin"),
+    row("sse-without-answer", ENDED, form="sse", message="notification-only"),
+    row("sse-empty", ENDED, form="sse", message="nothing"),
+    # Statuses, with bodies as gateways write them.
+    status(500, HTTP), status(502, HTTP), status(502, HTTP, through=True), status(503, HTTP),
+    status(504, HTTP, through=True), status(403, HTTP), status(307, HTTP), status(429, LIMITED),
+    status(204, MALFORMED),
+    # Time.
+    row("stall", TIMEOUT, cut="zero", end="stall", through=False),
+    row("stall-executed", TIMEOUT, cut="zero", end="stall"),
+    row("stall-in-head", TIMEOUT, cut="head", end="stall"),
+    row("stall-in-body", TIMEOUT, cut="body", end="stall"),
+    row("stall-in-sse", TIMEOUT, form="sse", cut="body", end="stall"),
+    row("sse-forever", TIMEOUT, form="sse", message="nothing", pace="forever"),
+    row("late", LATE, pace="late"),
+    row("late-sse", LATE, form="sse", pace="late"),
+    # Failures inside a 200.
+    row("is-error", TOOL, message="is-error"),
+    row("is-error-sse", TOOL, form="sse", message="is-error"),
+    row("success-false", TOOL, message="success-false"),
+    row("success-false-bare", MALFORMED, message="success-false-bare"),
+    row("other-nonce", TOOL, message="other-nonce"),
+    row("no-content", TOOL, message="no-content"),
+    row("rpc-error", RPC, message="rpc-error"),
+    row("rpc-error-sse", RPC, form="sse", message="rpc-error"),
+    row("other-id", MALFORMED, TOOL, message="other-id", why=OTHER),
+    row("garbage", MALFORMED, message="garbage", through=False),
+    row("half-json", MALFORMED, message="half-json"),
+    row("batch", MALFORMED, message="batch"),
+    row("html", MALFORMED, message="html", form="html", through=False),
+    # A server must answer with application/json or text/event-stream (MCP 2025-11-25, basic/transports, "Sending
+    # Messages to the Server", 5): a client that follows the specification takes nothing else for an MCP message.
+    row("wrong-type", MALFORMED, form="html"),
+    row("answer-doubled", COMPLETED, form="doubled"),
+]
+
+# Only where the request carried a session id. The statuses are the specification's for a lost session, and what
+# servers of the older SDKs say.
+SESSIONS = [status(404, SESSION), status(400, SESSION)]
+
+# A connection that gave its client two answers to one request: its next request would find an answer to another.
+STALE = row("stale", MALFORMED, TOOL, why=OTHER)
+
+# Calls begun when the count was reached: healthy, and the agent that ends may give them up.
+TAIL = row("tail", COMPLETED, ABORTED)
+
+BY_NAME = {f.name: f for f in [*HEALTHY, *FAULTS, *SESSIONS, STALE, TAIL]}

@@ -24,29 +24,31 @@ static int by_order(const void *a, const void *b) {
     return x->ref.seq < y->ref.seq ? -1 : x->ref.seq > y->ref.seq;
 }
 
-/* Did a drill of this stage run its command between the two moments? */
-static int drilled_between(const struct facts *f, int64_t after, int64_t until) {
+/* The last moment in (after, until] at which a drill of this stage that went on until `lasted` ran its
+ * command; 0: none did. */
+static int64_t drilled_between(const struct facts *f, int64_t after, int64_t until, int64_t lasted) {
     size_t i;
     size_t j;
     json_t *d;
     json_t *round;
+    int64_t last = 0;
     json_array_foreach(f->ev->drills, i, d) {
-        if (strcmp(js_str(d, "stage", ""), f->stage) != 0)
+        if (strcmp(js_str(d, "stage", ""), f->stage) != 0 || js_int(d, "end_ns", INT64_MAX) < lasted)
             continue;
         json_array_foreach(json_object_get(d, "iterations"), j, round) {
             int64_t begin = js_int(round, "begin_ns", 0);
-            if (begin > after && begin <= until)
-                return 1;
+            if (begin > after && begin <= until && begin > last)
+                last = begin;
         }
     }
-    return 0;
+    return last;
 }
 
 /* A revision, an uninstall or a drill's command never joins what came before it. */
 static int joins(const struct facts *f, const struct fact_change *c, const struct fact_sign *s,
                  const struct rubric *rubric) {
     return c && s->kind != FACT_SIGN_RELEASE && s->kind != FACT_SIGN_UNINSTALL &&
-           s->order - c->last_hi <= rubric->rules.merge_gap_ns && !drilled_between(f, c->last_hi, s->hi);
+           s->order - c->last_hi <= rubric->rules.merge_gap_ns && !drilled_between(f, c->last_hi, s->hi, 0);
 }
 
 static int add_to(struct fact_change *c, struct fact_sign *s, struct err *e) {
@@ -277,6 +279,15 @@ static int set_effect(struct facts *f, struct fact_change *c, struct err *e) {
     return 0;
 }
 
+/* A drill's command may harm calls before anything shows of its change: the window begins with the command.
+ */
+static void include_command(const struct facts *f, struct fact_change *c) {
+    int64_t before = c > f->changes ? c[-1].last_hi : 0;
+    int64_t command = drilled_between(f, before, c->begin_lo, c->begin_lo);
+    if (command)
+        c->begin_lo = command;
+}
+
 static void link_drill(const struct facts *f, struct fact_change *c) {
     size_t i;
     json_t *d;
@@ -292,6 +303,7 @@ static void link_drill(const struct facts *f, struct fact_change *c) {
 static int settle(struct facts *f, struct fact_change *c, struct err *e) {
     int64_t next = c + 1 < f->changes + f->n_changes ? c[1].begin_lo : INT64_MAX;
     set_switch(c);
+    include_command(f, c);
     corr_include_pods(f, c, next);
     c->window_to = c->last_hi + f->longest_call_ns + f->keep_alive_ns;
     link_drill(f, c);

@@ -137,7 +137,7 @@ struct fact_change {
     size_t revision;          /* index + 1 into revisions; 0: none */
     struct fact_sign **signs; /* array owned */
     size_t n_signs;
-    int64_t begin_lo;       /* last moment at which everything was as before */
+    int64_t begin_lo;       /* last moment at which everything was as before; a drill's command, if earlier */
     int64_t last_hi;        /* newest sign */
     int64_t window_to;      /* last sign + longest call + keep-alive */
     bool effective;         /* catalogue or product configuration ended otherwise than they began */

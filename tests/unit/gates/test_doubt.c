@@ -475,6 +475,38 @@ static void an_adopted_product_is_judged_from_then_on(void **state) {
     scenario_end(&s);
 }
 
+/* One call is lost after the drill's command, or before it, and before anything shows of the change. */
+static void lost_before_the_first_sign(double command, const char *verdict) {
+    struct scenario s;
+    scenario_begin(&s, RULES);
+    assert_int_equal(json_object_del(s.stage, "gateway") | json_object_del(s.stage, "release"), 0);
+    size_t a[2] = {scenario_agent(&s, "n1"), scenario_agent(&s, "n2")};
+    for (int i = 0; i < 2; i++) {
+        scenario_clock(&s, a[i], 20, 0, 0.001);
+        scenario_tools(&s, a[i], LISTED, 21, 0, TOOLS_1);
+        scenario_phase(&s, a[i], 22, FIRST_CALL, "Probe/hold", "custom-server");
+        scenario_calls(&s, a[i], 40, "hold", 96, 104, OK, 0);
+        scenario_calls(&s, a[i], 40, "hold", 96, 104, OK, REUSED);
+        scenario_tools(&s, a[i], MODIFIED, 102, 101.5, TOOLS_2);
+        scenario_calls(&s, a[i], 1, "sum", 105, 105.1, OK, 0);
+        scenario_coverage(&s, a[i], 20, 300, 0);
+    }
+    scenario_calls(&s, a[0], 1, "hold", 97, 100.5, PILOTGATE__OUTCOME__OUTCOME_RESET, 0);
+    json_t *drill = json_pack("{s:s, s:s, s:I, s:[{s:I}]}", "name", "d", "stage", "east/shop", "begin_ns",
+                              (json_int_t)AT(90), "iterations", "begin_ns", (json_int_t)AT(command));
+    assert_int_equal(json_array_append_new(s.c.ev.drills, drill), 0);
+    json_t *result = scenario_judge(&s, 290);
+    assert_string_equal(js_str(scenario_gate(result, "config-safety"), "changes.0.verdict", ""), verdict);
+    json_decref(result);
+    scenario_end(&s);
+}
+
+static void a_drill_answers_for_what_follows_its_command(void **state) {
+    (void)state;
+    lost_before_the_first_sign(100, "FAIL");
+    lost_before_the_first_sign(101, "PASS");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tools_are_judged_by_first_and_last),
@@ -487,6 +519,7 @@ int main(void) {
         cmocka_unit_test(rollback_doubts),
         cmocka_unit_test(the_store_has_holes),
         cmocka_unit_test(an_adopted_product_is_judged_from_then_on),
+        cmocka_unit_test(a_drill_answers_for_what_follows_its_command),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -95,7 +95,8 @@ def cut_at(fault, top, body, rng):
     if fault.cut == "after-head":
         return len(top)
     if fault.cut == "body":
-        # An event counts once the empty line after it is there.
-        most = body.rindex(b"\n\n\r\n") + 1 if fault.form == "sse" else len(body) - 1
+        # An event counts once the empty line after it is there. libcurl takes a last chunk without its very last LF
+        # for whole, and nothing is missing then.
+        most = {"sse": body.rfind(b"\n\n\r\n") + 1, "chunked": len(body) - 2}.get(fault.form, len(body) - 1)
         return len(top) + rng.randrange(1, most + 1)
     return len(top) + len(body)

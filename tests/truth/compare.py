@@ -175,7 +175,8 @@ class Comparison:
         told = collections.Counter(call["probe"] for call in self.seen.unsent)
         for name in self.shaky:
             if name in self.seen.coverage and told[name] != self.seen.coverage[name].unsent:
-                self.lines.append(f"probe {name}: {told[name]} unsent calls told, {self.seen.coverage[name].unsent} counted")
+                self.lines.append(f"probe {name}: {told[name]} unsent calls told, "
+                                  f"{self.seen.coverage[name].unsent} counted")
         away = []
         for call in unread:
             spans = [d for d in self.truth.down if d["from"] - NEAR < call["end"] and call["start"] < d["to"] + NEAR]

@@ -234,11 +234,13 @@ class Door:
             if kind == "refuse":
                 self.server.close()
             self.turns_away = kind == "turn-away"
-            await asyncio.sleep(self.rng.uniform(0.5, 1) * DOWN_FOR)
-            if kind == "refuse":
-                await self.listen()
-            self.turns_away = False
-            self.truth.tell(down=kind, **{"from": begun, "to": now()})
+            try:
+                await asyncio.sleep(self.rng.uniform(0.5, 1) * DOWN_FOR)
+                if kind == "refuse":
+                    await self.listen()
+                self.turns_away = False
+            finally:  # also when the proxy ends
+                self.truth.tell(down=kind, **{"from": begun, "to": now()})
 
     def break_some(self):
         """Ends some of the calls in flight in several ways; which, the truth tells as for any other."""
@@ -275,9 +277,10 @@ async def main(settings):
             loop.add_signal_handler(signal.SIGUSR1, door.break_some)
     tasks.append(asyncio.ensure_future(watch_itself(truth)))
     await over.wait()
-    for call in [call for door in doors for call in door.open.values()]:
-        call[2].cancel()
-    await asyncio.sleep(0)
+    tasks += [task for door in doors for _, _, task in door.open.values()]
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
     truth.file.close()
 
 

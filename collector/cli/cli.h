@@ -111,3 +111,5 @@ const char *cli_nearest(const char *word, const char *const *names);
 int cli_verdicts(const struct cli *c, struct store *s, json_t **ret, struct err *e) MUST_CHECK;
 /* Per stage: expected, seen and connected agents, last record, unreadable sources. A new reference. */
 int cli_agents(struct store *s, json_t **ret, struct err *e) MUST_CHECK;
+/* Shows how the pilot stands and what keeps each gate from ever passing; the exit status of the verdicts. */
+int cli_status(const struct cli *c);

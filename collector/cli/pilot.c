@@ -1,4 +1,4 @@
-/* pilot: declares a pilot (init) and shows how it stands (status). */
+/* pilot: declares a pilot (init) and shows how it stands (status, which status.c shows). */
 #include "cli/commands.h"
 
 #include <errno.h>
@@ -91,90 +91,6 @@ static int init(const struct cli *c, const char *file, bool replace) {
     return r < 0 ? cli_fail("%s", e.text) : CLI_OK;
 }
 
-/* ---- status */
-
-static void show_stages(const struct cli *c, const json_t *stages) {
-    json_t *rows =
-        json_pack("[[s,s,s,s,s,s]]", "STAGE", "EXPECTED", "SEEN", "CONNECTED", "LAST RECORD", "UNREADABLE");
-    size_t i;
-    json_t *st;
-    json_array_foreach(stages, i, st) {
-        char ago[CLI_AGO_MAX], numbers[3][24], unreadable[512] = "-";
-        const char *key;
-        json_t *reason;
-        (void)snprintf(numbers[0], 24, "%lld", (long long)js_int(st, "expected", 0));
-        (void)snprintf(numbers[1], 24, "%lld", (long long)js_int(st, "seen", 0));
-        (void)snprintf(numbers[2], 24, "%lld", (long long)js_int(st, "connected", 0));
-        json_object_foreach(json_object_get(st, "unreadable"), key, reason) {
-            size_t used = strcmp(unreadable, "-") == 0 ? 0 : strlen(unreadable);
-            (void)snprintf(unreadable + used, sizeof unreadable - used, "%s%s: %s", used ? "; " : "", key,
-                           json_string_value(reason));
-        }
-        (void)json_array_append_new(
-            rows, json_pack("[s,s,s,s,s,s]", js_str(st, "stage", ""), numbers[0], numbers[1], numbers[2],
-                            cli_ago(js_int(st, "last_record_ns", 0), when_wall_ns(), ago), unreadable));
-    }
-    cli_table(c, stdout, rows);
-    json_decref(rows);
-}
-
-/* Why a gate is not PASS yet, stage by stage where the gate tells stages apart. */
-static void show_gates(const json_t *verdicts) {
-    size_t i, k;
-    json_t *gate, *stage;
-    (void)printf("\nwhat still keeps a gate from PASS:\n");
-    json_array_foreach(json_object_get(verdicts, "gates"), i, gate) {
-        if (strcmp(js_str(gate, "verdict", ""), "PASS") == 0)
-            continue;
-        (void)printf("  %s: %s\n", js_str(gate, "id", ""), js_str(gate, "verdict", ""));
-        json_array_foreach(json_object_get(gate, "stages"), k, stage) {
-            if (strcmp(js_str(stage, "verdict", ""), "PASS") != 0)
-                (void)printf("    %s: %s\n", js_str(stage, "stage", ""), js_str(stage, "reason", ""));
-        }
-    }
-}
-
-static int show(const struct cli *c, struct store *s, struct err *e) {
-    json_t *pilot = NULL, *agents = NULL, *verdicts = NULL;
-    int r = cli_pilot(s, &pilot, e);
-    if (r == 0 && !pilot)
-        r = err_set(e, -ENOENT,
-                    "no pilot is declared: `pilotgate pilot init --file pilot.yaml` declares one");
-    if (r == 0)
-        r = cli_agents(s, &agents, e);
-    if (r == 0)
-        r = cli_verdicts(c, s, &verdicts, e);
-    if (r == 0 && strcmp(c->format, "json") == 0) {
-        json_t *doc = json_pack(
-            "{s:O, s:O, s:O, s:O}", "pilot", pilot, "stages", json_object_get(agents, "stages"), "missing",
-            json_object_get(agents, "missing"), "gates", json_object_get(verdicts, "gates"));
-        cli_json(stdout, doc);
-        json_decref(doc);
-    } else if (r == 0) {
-        (void)printf("pilot %s, %s to %s\n\n", js_str(pilot, "name", ""), js_str(pilot, "begin", ""),
-                     js_str(pilot, "end", "its end"));
-        show_stages(c, json_object_get(agents, "stages"));
-        show_gates(verdicts);
-    }
-    json_decref(pilot);
-    json_decref(agents);
-    json_decref(verdicts);
-    return r;
-}
-
-static int status(const struct cli *c) {
-    static const char *const formats[] = {"table", "json", NULL};
-    struct err e = {""};
-    struct store *s = NULL;
-    if (!cli_format_ok(c, formats))
-        return CLI_ERROR;
-    int r = cli_store(c, STORE_READ, &s, &e);
-    if (r == 0)
-        r = show(c, s, &e);
-    store_close(&s);
-    return r < 0 ? cli_fail("%s", e.text) : CLI_OK;
-}
-
 static int run(struct cli *c) {
     const char *file = NULL;
     bool replace = false;
@@ -187,7 +103,7 @@ static int run(struct cli *c) {
     if (strcmp(c->args[0], "init") == 0)
         return init(c, file, replace);
     if (strcmp(c->args[0], "status") == 0)
-        return status(c);
+        return cli_status(c) == CLI_ERROR ? CLI_ERROR : CLI_OK;
     return cli_fail("`pilot` knows init and status, not '%s'", c->args[0]);
 }
 

@@ -194,6 +194,17 @@ static void fill(struct stored *s) {
     stored_calls(s, "control", STORED_CONTROL, 1, 110, 111, PILOTGATE__CALL_FLAG__CALL_FLAG_CONTROL);
 }
 
+static void put_session(struct stored *s, const uint8_t *boot) {
+    struct store_session row = {.cluster = "c1",
+                                .namespace_name = "shop",
+                                .node = "n1",
+                                .version = "test",
+                                .since_ns = s->begin_ns,
+                                .last_seen_ns = when_wall_ns()};
+    memcpy(row.boot, boot, WIRE_BOOT_BYTES);
+    ok(store_put_session(s->store, &row, &e));
+}
+
 void stored_open(struct stored *s, const char *dir) {
     static const uint8_t boot[WIRE_BOOT_BYTES] = {0x0a, 0x0b, 0x0c, 0x0d};
     const struct store_stream_key key = {"c1", "shop", "n1", boot};
@@ -211,6 +222,7 @@ void stored_open(struct stored *s, const char *dir) {
     ok(store_open(url, STORE_SERVE, &s->store, &e));
     ok(store_begin(s->store, &e));
     ok(store_stream(s->store, &key, &s->stream, &hwm, &e));
+    put_session(s, boot);
     fill(s);
 }
 

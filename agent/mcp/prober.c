@@ -33,8 +33,10 @@
 
 #define REST_NS (25 * WHEN_MS)
 
-#define RATE_BURST_NS (100 * WHEN_MS)        /* of max_rate that may be used at once */
-#define RATE_BURST_REPLICA_NS (50 * WHEN_MS) /* calls by URL come first */
+/* Of max_rate what may be used at once: calls that are held for equal times end, and begin again, together.
+ * Calls by URL come first. */
+#define RATE_BURST_NS WHEN_S
+#define RATE_BURST_REPLICA_NS (WHEN_S / 2)
 
 size_t mcp_probe_load(const struct mcp_probe *p, bool loaded) {
     bool url = !*p->path->name;

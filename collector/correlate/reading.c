@@ -75,6 +75,12 @@ static bool refused_at_the_end(const struct corr_case *k) {
                                           k->flags & PILOTGATE__CALL_FLAG__CALL_FLAG_UNSENT);
 }
 
+/* A quota, or the agent's end: nothing of the gateway shows in it. */
+static bool never_sent(const struct corr_case *k) {
+    return !k->open && k->outcome == PILOTGATE__OUTCOME__OUTCOME_ABORTED &&
+           k->flags & PILOTGATE__CALL_FLAG__CALL_FLAG_UNSENT;
+}
+
 enum fact_reading corr_read(const struct corr_case *k, const char **ret_why) {
     struct row r = recovered(k, by_outcome(k));
     bool gateways = r.reading == FACT_READING_DROPPED || r.reading == FACT_READING_INTERRUPTED;
@@ -86,6 +92,7 @@ enum fact_reading corr_read(const struct corr_case *k, const char **ret_why) {
         {r.reading == FACT_READING_COMPLETED, FACT_READING_COMPLETED, ""},
         {k->own_change, FACT_READING_EXCLUDED,
          "its tool is one that a change of these moments added or removed"},
+        {never_sent(k), FACT_READING_EXCLUDED, "never sent, for a reason of the agent's own"},
         {k->told == CORR_TOLD_AFTER, FACT_READING_EXCLUDED,
          "begun at a replica's own address after it was told to end: a Service would not have sent it there"},
         {refused_at_the_end(k) && !k->open, FACT_READING_EXCLUDED,

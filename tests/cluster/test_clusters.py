@@ -16,6 +16,7 @@ import subprocess
 import sys
 
 import pytest
+import yaml
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TOP / "tests" / "integration"))
@@ -323,6 +324,46 @@ def test_planted_secrets_never_leave_a_cluster(live, tmp_path):
 def store_bytes():
     """All that lies on the collector's disk."""
     return b"".join(path.read_bytes() for path in sorted(STORE.parent.iterdir()) if path.is_file())
+
+
+def watch_replicas(live, cluster):
+    """The agents of the cluster also call each replica of the gateway by its address."""
+    values = yaml.safe_load((TOP / "tests" / "demo" / "agent.yaml").read_text())
+    config = values["agent"]["config"]
+    next(t for t in config["targets"] if t["name"] == "canary")["replicas"] = "gateway"
+    for probe in config["probes"]:
+        if probe["name"] == "hold-new":
+            probe |= {"replica_in_flight": 1, "replica_drill_in_flight": 40}
+    path = DEMO / f"{cluster}-agent.json"
+    path.write_text(json.dumps(values))
+    before = [a["boot"] for a in live.connected(cluster)]
+    live.helm(cluster, "upgrade", "pilotgate", TOP / "chart", "--reset-then-reuse-values", "--values", path, "--wait")
+    live.wait_for_agents(cluster, before)
+
+
+def drill_two_replicas(live, cluster, tools):
+    """The change that a drill made, once it is judged; the gateway has two replicas before and after."""
+    upgrade = [TOOLS / "helm", "--kubeconfig", live.kubeconfig[cluster], "-n", NAMESPACE, "upgrade", "shop",
+               CLUSTER / "product", "--values", live.values(cluster), "--set", f"gateway.tools={{{tools}}}"]
+    done = run(PILOTGATE, "drill", "config-change", "--stage", f"{cluster}/shop", "--for", "12s", "--", *upgrade,
+               env={"PILOTGATE_STORE": live.url}, bound=300)
+    assert done.returncode in (0, 1, 3), done
+    revision = json.loads(live.helm(cluster, "history", "shop", "-o", "json"))[-1]["revision"]
+    return settled_change(live, f"{cluster}/shop", f"shop.v{revision}")
+
+
+def test_each_replica_of_the_gateway_is_witnessed(live):
+    """With two replicas, calls through the Service alone cannot tell that each one switched without a drop."""
+    live.helm("west", "upgrade", "shop", CLUSTER / "product", "--values", live.values("west"), "--set",
+              "gateway.replicas=2,gateway.hardStopAfter=,gateway.tools={echo,hold,whoami}", "--wait")
+    change = drill_two_replicas(live, "west", "echo,hold,whoami,sum")
+    assert change["verdict"] == "INCONCLUSIVE" and "targets[].replicas" in change["reason"], change["reason"]
+    watch_replicas(live, "west")
+    change = drill_two_replicas(live, "west", "echo,hold,whoami")
+    assert change["verdict"] == "PASS", change["reason"]
+    assert (change["replicas"]["before"], change["replicas"]["after"]) == (2, 2)
+    pods = [s for s in change["switches"] if s.get("path", "").startswith("Pod/gateway-")]
+    assert len(pods) == 2 and all(s["units"] >= 30 for s in pods), change["switches"]
 
 
 def test_secrets_that_may_not_be_read(live):

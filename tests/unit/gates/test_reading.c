@@ -95,6 +95,8 @@ static void what_else_happened_decides(void **state) {
         {{.outcome = O(TIMEOUT), .flags = FLAG(UNSENT), .told = CORR_TOLD_ABOUT}, OUT},
         {{.outcome = O(RESET), .told = CORR_TOLD_ABOUT}, DROP},
         {{.outcome = O(REFUSED), .told = CORR_TOLD_NOT}, DROP},
+        {{.outcome = O(ABORTED), .flags = FLAG(UNSENT)}, OUT},
+        {{.open = true, .outcome = O(ABORTED), .flags = FLAG(UNSENT)}, OPEN},
         {{.open = true}, OPEN},
         {{.open = true, .outcome = O(COMPLETED)}, OPEN},
         {{.open = true, .stalled = true, .control_failed = true}, OPEN},

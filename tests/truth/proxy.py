@@ -227,8 +227,8 @@ class Door:
 
     async def shake(self):
         """Closes the port, or turns connections away, for a moment; open connections are left alone."""
-        await self.called.wait()  # the agent has its session
-        while True:
+        await self.called.wait()  # the agent has its session, which it ends in peace as well
+        while self.truth.counted < self.truth.settings["calls"]:
             await asyncio.sleep(self.rng.uniform(0.5, 1) * DOWN_EVERY)
             kind, begun = self.rng.choice(("refuse", "turn-away")), now()
             if kind == "refuse":

@@ -2,7 +2,8 @@
  * windows of all changes are what is normal here; how many could not be sent, or waited, inside each.
  *
  * Coverage is loaded around the windows only, and its totals count from the stream's beginning: what the last
- * record says, less what was counted inside the windows, ended outside of them. */
+ * record says, less what was counted inside the windows, ended outside of them. Replicas' own addresses come
+ * and go, and their totals with them, so that only the target's URL can be counted in this way. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -88,7 +89,7 @@ static struct totals totals_of(const struct books *b, const struct tick *t) {
     struct totals sum = {0};
     const Pilotgate__Coverage *c = t ? t->r->r->coverage : NULL;
     for (size_t i = 0; c && i < c->n_probes; i++) {
-        if (corr_is_control_probe(b->f, t->r->stream, c->probes[i]))
+        if (*c->probes[i]->path || corr_is_control_probe(b->f, t->r->stream, c->probes[i]))
             continue;
         sum.resolved += c->probes[i]->resolved;
         sum.unsent += c->probes[i]->unsent;
@@ -133,10 +134,14 @@ static uint64_t queued_in(const struct tick *t) {
 }
 
 static void count_stream(struct books *b, const struct tick *first, const struct tick *end) {
-    uint64_t outside = totals_of(b, end - 1).resolved;
-    for (size_t i = 0; i < b->n_windows; i++)
-        outside = less(outside, inside(b, first, end, b->windows[i]).resolved);
-    b->f->background.n += outside;
+    struct totals outside = totals_of(b, end - 1);
+    for (size_t i = 0; i < b->n_windows; i++) {
+        struct totals in = inside(b, first, end, b->windows[i]);
+        outside.resolved = less(outside.resolved, in.resolved);
+        outside.unsent = less(outside.unsent, in.unsent);
+    }
+    b->f->background.n += outside.resolved;
+    b->f->background.unsent += outside.unsent;
     for (size_t i = 0; i < b->f->n_changes; i++) {
         struct fact_change *c = &b->f->changes[i];
         struct totals sum = inside(b, first, end, (struct span){c->begin_lo, c->window_to});
@@ -173,7 +178,10 @@ static bool is_background(const struct books *b, const struct ev_record *r) {
     int64_t start = facts_clock(b->f->ev, r->stream, k->start_wall_ns, &error);
     struct corr_case what = {.outcome = (uint32_t)k->outcome, .flags = k->flags};
     enum fact_reading reading = corr_read(&what, &why);
-    return !(k->flags & PILOTGATE__CALL_FLAG__CALL_FLAG_CONTROL) && start <= b->until[r->stream] &&
+    return !*k->path &&
+           !(k->flags &
+             (PILOTGATE__CALL_FLAG__CALL_FLAG_CONTROL | PILOTGATE__CALL_FLAG__CALL_FLAG_UNSENT)) &&
+           start <= b->until[r->stream] &&
            (reading == FACT_READING_DROPPED || reading == FACT_READING_INTERRUPTED) &&
            !meets_a_window(b, start, start + (int64_t)k->duration_us * 1000);
 }
@@ -197,7 +205,7 @@ static void count_rows(struct books *b) {
         g->unknown = "no coverage of calls: no change was witnessed yet";
     else if (!g->unknown && g->n == 0)
         g->unknown = "no call is known to have ended outside the windows of the changes";
-    if (g->n < g->lost) /* what could not even be sent is lost, and not in the totals */
+    if (g->n < g->lost) /* a lost call at the very edge of a window may be counted inside it */
         g->n = g->lost;
 }
 

@@ -178,10 +178,11 @@ struct fact_change {
     const char *drill;      /* name of the drill in which it happened, or NULL */
 };
 
-/* What was lost outside the windows of all changes. */
+/* What was lost outside the windows of all changes, through the targets' URLs. */
 struct fact_background {
     const char *unknown; /* why it cannot be said: static text; NULL: it can */
     uint64_t n, lost;    /* calls that ended, and those of them that were dropped or interrupted */
+    uint64_t unsent;     /* calls that were due and could not be sent */
     int64_t from, to;    /* over which the streams with coverage tell of it */
 };
 

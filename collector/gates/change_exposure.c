@@ -60,6 +60,7 @@ json_t *gate_background_json(const struct facts *f) {
                           (json_int_t)b->lost, "rate", b->n ? (double)b->lost / (double)b->n : 0.0);
     if (!o)
         return NULL;
+    (void)json_object_set_new(o, "unsent", json_integer((json_int_t)b->unsent));
     gate_set_time(o, "from", b->from);
     gate_set_time(o, "to", b->to);
     return o;

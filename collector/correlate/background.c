@@ -179,8 +179,7 @@ static bool is_background(const struct books *b, const struct ev_record *r) {
     struct corr_case what = {.outcome = (uint32_t)k->outcome, .flags = k->flags};
     enum fact_reading reading = corr_read(&what, &why);
     return !*k->path &&
-           !(k->flags &
-             (PILOTGATE__CALL_FLAG__CALL_FLAG_CONTROL | PILOTGATE__CALL_FLAG__CALL_FLAG_UNSENT)) &&
+           !(k->flags & (PILOTGATE__CALL_FLAG__CALL_FLAG_CONTROL | PILOTGATE__CALL_FLAG__CALL_FLAG_UNSENT)) &&
            start <= b->until[r->stream] &&
            (reading == FACT_READING_DROPPED || reading == FACT_READING_INTERRUPTED) &&
            !meets_a_window(b, start, start + (int64_t)k->duration_us * 1000);

@@ -128,20 +128,17 @@ static void name_change(struct facts *f, struct fact_change *c) {
         (void)snprintf(c->id + n, sizeof c->id - n, "~%d", same + 1);
 }
 
-static int is_product_sign(const struct fact_sign *s) {
-    return s->kind == FACT_SIGN_CATALOGUE || s->kind == FACT_SIGN_CONFIGURATION;
-}
-
-/* The moments at which nodes saw the gateway change: where they agree the switch lies in what all of them
- * allow, otherwise anywhere between the first and the last. */
-static void set_switch(struct fact_change *c) {
+/* The moments at which nodes saw the gateway change. Of one replica they all tell the same moment: where they
+ * agree it lies in what all of them allow. Of several replicas each may tell another one: it lies anywhere
+ * between the first and the last, and so it does where they do not agree. */
+static void set_switch(const struct facts *f, struct fact_change *c) {
     int64_t max_lo = INT64_MIN;
     int64_t min_hi = INT64_MAX;
     int64_t min_lo = INT64_MAX;
     int64_t max_hi = INT64_MIN;
     for (size_t i = 0; i < c->n_signs; i++) {
         const struct fact_sign *s = c->signs[i];
-        if (!is_product_sign(s))
+        if (!corr_is_product(s->after))
             continue;
         c->has_switch = true;
         max_lo = s->lo > max_lo ? s->lo : max_lo;
@@ -151,8 +148,9 @@ static void set_switch(struct fact_change *c) {
     }
     if (!c->has_switch)
         return;
-    c->switch_lo = max_lo <= min_hi ? max_lo : min_lo;
-    c->switch_hi = max_lo <= min_hi ? min_hi : max_hi;
+    bool one = max_lo <= min_hi && !corr_several_replicas(f, c);
+    c->switch_lo = one ? max_lo : min_lo;
+    c->switch_hi = one ? min_hi : max_hi;
 }
 
 /* ---- tools that came or went */
@@ -267,7 +265,7 @@ static int find_passing(struct facts *f, struct fact_change *c, const struct fac
 static int set_effect(struct facts *f, struct fact_change *c, struct err *e) {
     for (size_t i = 0; i < c->n_signs; i++) {
         const struct fact_sign *first = c->signs[i];
-        const struct fact_sign *last = is_product_sign(first) ? last_of(f, c, i) : NULL;
+        const struct fact_sign *last = corr_is_product(first->after) ? last_of(f, c, i) : NULL;
         if (last && find_passing(f, c, first, last) < 0)
             return err_oom(e);
         if (!last || strcmp(first->old_digest, last->new_digest) == 0)
@@ -302,7 +300,7 @@ static void link_drill(const struct facts *f, struct fact_change *c) {
 /* Once the beginning of each is known: its switches, window and effect. */
 static int settle(struct facts *f, struct fact_change *c, struct err *e) {
     int64_t next = c + 1 < f->changes + f->n_changes ? c[1].begin_lo : INT64_MAX;
-    set_switch(c);
+    set_switch(f, c);
     include_command(f, c);
     corr_include_pods(f, c, next);
     c->window_to = c->last_hi + f->longest_call_ns + f->keep_alive_ns;

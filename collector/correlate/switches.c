@@ -9,8 +9,26 @@
 
 #include "correlate/correlate_priv.h"
 
-static int is_product_sign(const struct fact_sign *s) {
-    return s->kind == FACT_SIGN_CATALOGUE || s->kind == FACT_SIGN_CONFIGURATION;
+static int64_t replicas_at(const struct facts *f, int64_t t) {
+    int64_t n = 0;
+    for (size_t i = 0; i < f->n_scales && f->scales[i].at <= t; i++)
+        n = f->scales[i].replicas;
+    return n;
+}
+
+bool corr_several_replicas(const struct facts *f, const struct fact_change *c) {
+    const char *path = NULL;
+    if (replicas_at(f, c->begin_lo) > 1 || replicas_at(f, c->last_hi) > 1)
+        return true;
+    for (size_t i = 0; i < c->n_signs; i++) {
+        const Pilotgate__Object *o = c->signs[i]->after;
+        if (!corr_is_product(o) || !*o->path)
+            continue;
+        if (path && strcmp(path, o->path) != 0)
+            return true;
+        path = o->path;
+    }
+    return false;
 }
 
 /* One pass; what is gone later than the last sign makes the window longer, and other pods may meet it. */
@@ -52,7 +70,7 @@ static bool switch_of_pod(const struct fact_change *c, const struct fact_pod *p,
     int64_t max_hi = INT64_MIN;
     for (size_t i = 0; i < c->n_signs; i++) {
         const struct fact_sign *s = c->signs[i];
-        if (!is_product_sign(s) || strcmp(s->after->path, p->subject) != 0 || s->lo < p->created_lo)
+        if (!corr_is_product(s->after) || strcmp(s->after->path, p->subject) != 0 || s->lo < p->created_lo)
             continue;
         max_lo = s->lo > max_lo ? s->lo : max_lo;
         min_lo = s->lo < min_lo ? s->lo : min_lo;
@@ -128,13 +146,6 @@ static int add(struct fact_change *c, struct fact_switch s) {
     *slot = s;
     c->n_switches++;
     return 0;
-}
-
-static int64_t replicas_at(const struct facts *f, int64_t t) {
-    int64_t n = 0;
-    for (size_t i = 0; i < f->n_scales && f->scales[i].at <= t; i++)
-        n = f->scales[i].replicas;
-    return n;
 }
 
 int corr_switches(const struct facts *f, struct fact_change *c) {

@@ -123,6 +123,8 @@ static void play(struct scenario *s, const struct cluster *x) {
     scenario_calls(s, 0, 1, "sum", 114, 114.1, OK, 0);
 }
 
+static const struct cluster good;
+
 static void judge(const struct cluster *x, pilot_extra *extra, const char *verdict, const char *reason) {
     struct scenario s;
     play(&s, x);
@@ -136,8 +138,6 @@ static void judge(const struct cluster *x, pilot_extra *extra, const char *verdi
     json_decref(result);
     scenario_end(&s);
 }
-
-static const struct cluster good;
 
 /* ---- nobody saw one of them */
 
@@ -166,6 +166,52 @@ static void a_replica_that_stays_must_show_its_switch(void **state) {
     judge(&(struct cluster){.b_stays = 1, .b_reloads = 1}, NULL, "PASS", "2 replicas");
     judge(&(struct cluster){.b_stays = 1, .b_reloads = 1, .b_calls_end = 108.2}, NULL, "INCONCLUSIVE",
           "switch of Pod/b: 0");
+}
+
+/* Both stay; each reading allows a switch at the same moment, and nobody says that it was the same. Calls
+ * that span only what both allow may have begun when one had switched already. */
+static void both_reload(struct scenario *s, double begin, double end) {
+    static const char *const names[] = {"Pod/a", "Pod/b"};
+    scenario_begin(s, RULES);
+    for (size_t a = 0; a < 2; a++)
+        scenario_clock(s, scenario_agent(s, a ? "n2" : "n1"), 2, 0, 0.001);
+    install(s, &good);
+    scenario_release(s, 0, ADDED, 98, 98.3, 2, "pending-upgrade", "Preparing upgrade", "m2");
+    for (size_t a = 0; a < 2; a++) {
+        scenario_tools(s, a, MODIFIED, 104, 100, TOOLS_2);
+        for (int i = 0; i < 2; i++) {
+            s->path = names[i];
+            scenario_tools(s, a, LISTED, 9, 0, TOOLS_1);
+            scenario_tools(s, a, MODIFIED, i ? 106 : 104, i ? 102 : 100, TOOLS_2);
+            s->path = NULL;
+            calls_at(s, names[i], 20, 99, 107, REUSED);
+        }
+        scenario_calls(s, a, 40, "hold", begin, end, OK, 0);
+        scenario_calls(s, a, 40, "hold", begin, end, OK, REUSED);
+        scenario_coverage(s, a, 3, 200, 0);
+    }
+    scenario_calls(s, 0, 1, "sum", 107, 107.1, OK, 0);
+}
+
+static void switches_of_two_are_not_one(void **state) {
+    (void)state;
+    static const struct {
+        double begin, end;
+        const char *verdict, *reason;
+    } cases[] = {{99, 107, "PASS", "0 of 320 calls"},
+                 {101, 105, "INCONCLUSIVE", "0 on reused connections"},
+                 {99, 105, "INCONCLUSIVE", "0 on reused connections"},
+                 {101, 107, "INCONCLUSIVE", "0 on reused connections"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct scenario s;
+        both_reload(&s, cases[i].begin, cases[i].end);
+        json_t *result = scenario_judge(&s, 190);
+        const json_t *stage = scenario_gate(result, "config-safety");
+        assert_string_equal(js_str(stage, "verdict", ""), cases[i].verdict);
+        assert_non_null(strstr(js_str(stage, "reason", ""), cases[i].reason));
+        json_decref(result);
+        scenario_end(&s);
+    }
 }
 
 /* The address of a replica that ended serves another pod of the same name, as in a StatefulSet. */
@@ -374,6 +420,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_replica_must_be_seen),
         cmocka_unit_test(a_replica_that_stays_must_show_its_switch),
+        cmocka_unit_test(switches_of_two_are_not_one),
         cmocka_unit_test(a_name_may_come_again),
         cmocka_unit_test(bounds_never_raise_n),
         cmocka_unit_test(what_is_lost_at_one_address_counts),

@@ -58,8 +58,9 @@ static const struct conf_key target_keys[] = {
     {"client_cert_file", CONF_PATH, AT(client_cert_file), .doc = "File with a client certificate, PEM."},
     {"client_key_file", CONF_PATH, AT(client_key_file), .secret = true, .doc = "File with its key, PEM."},
     {"secret_file", CONF_PATH, AT(secret_file), .secret = true,
-     .doc = "Of worker: file with the secret that signs its tokens (ARCADE_WORKER_SECRET)."},
-    {"user_id", CONF_STRING, AT(user_id), .doc = "Of arcade: the user in whose name tools run."},
+     .doc = "Of worker: file with the secret that signs its tokens (ARCADE_WORKER_SECRET), one line; read "
+            "again when it changes."},
+    {"user_id", CONF_STRING, AT(user_id), .doc = "Of arcade and worker: the user in whose name tools run."},
     {"notices", CONF_BOOL, AT(notices), .fallback = "true",
      .doc = "Listen for the server's notices of a changed tool catalogue, beside reading it."},
     {"replicas", CONF_STRING, AT(replicas),
@@ -362,6 +363,47 @@ static int check_header(const char *header, const char *target, struct err *e) {
     return 0;
 }
 
+static bool ends_with(const char *s, size_t n, const char *end) {
+    return n >= strlen(end) && strncmp(s + n - strlen(end), end, strlen(end)) == 0;
+}
+
+/* What the REST interfaces are asked stands behind url, so that it must end before that. */
+static int check_base(const struct config_target *t, struct err *e) {
+    const char *own = t->kind == CONFIG_TARGET_ARCADE ? "/v1" : "/worker";
+    size_t n = strlen(t->url);
+    while (n > 0 && t->url[n - 1] == '/')
+        n--;
+    if (strpbrk(t->url, "?#") || ends_with(t->url, n, own))
+        return err_set(e, -EINVAL, "target '%s': of kind %s, url must end before %s", t->name, kinds[t->kind],
+                       own);
+    return 0;
+}
+
+/* What a kind needs, and what means nothing to it. */
+static int check_kind(const struct config_target *t, struct err *e) {
+    bool worker = t->kind == CONFIG_TARGET_WORKER;
+    if (worker && !t->secret_file)
+        return err_set(e, -EINVAL,
+                       "target '%s': kind worker needs secret_file, the file with ARCADE_WORKER_SECRET",
+                       t->name);
+    if (!worker && t->secret_file)
+        return err_set(e, -EINVAL, "target '%s': secret_file is for kind worker only", t->name);
+    if (worker && t->bearer_file)
+        return err_set(e, -EINVAL,
+                       "target '%s': kind worker makes its token from secret_file: remove bearer_file",
+                       t->name);
+    if (t->kind == CONFIG_TARGET_ARCADE && (!t->user_id || !*t->user_id))
+        return err_set(e, -EINVAL, "target '%s': kind arcade needs user_id, in whose name tools run",
+                       t->name);
+    if (t->kind == CONFIG_TARGET_MCP && t->user_id)
+        return err_set(
+            e, -EINVAL,
+            "target '%s': user_id is for kinds arcade and worker; a gateway of Arcade takes the header "
+            "'Arcade-User-ID: NAME'",
+            t->name);
+    return t->kind == CONFIG_TARGET_MCP ? 0 : check_base(t, e);
+}
+
 static int check_targets(const struct config *c, struct err *e) {
     const struct config_target *t = c->targets.items;
     int r = check_names("targets", &c->targets, sizeof *t, e);
@@ -369,6 +411,8 @@ static int check_targets(const struct config *c, struct err *e) {
         char what[64];
         (void)snprintf(what, sizeof what, "targets[%zu].url", i);
         r = check_url(t[i].url, what, NULL, e);
+        if (r == 0)
+            r = check_kind(&t[i], e);
         for (size_t h = 0; r == 0 && h < t[i].headers.n; h++)
             r = check_header(t[i].headers.items[h], t[i].name, e);
     }

@@ -14,6 +14,8 @@ static void fail(struct mcp_path *t, const struct mcp_failure *why) {
     char reason[MCP_REASON_MAX];
     mcp_failure_text(why, reason);
     mcp_watch_failed(&t->watch, reason, when_wall_ns(), t->target->m->emit);
+    if (t->target->c->kind == CONFIG_TARGET_ARCADE) /* which would have been read after it */
+        mcp_watch_failed(&t->configuration, reason, when_wall_ns(), t->target->m->emit);
 }
 
 /* What a change of a tool is judged by; a new reference or NULL. */
@@ -26,20 +28,31 @@ static int by_name(const void *a, const void *b) {
     return strcmp(js_str(*(json_t *const *)a, "name", ""), js_str(*(json_t *const *)b, "name", ""));
 }
 
+/* The items in that order; a new reference or NULL. */
+static json_t *in_order(const json_t *items, int (*compare)(const void *a, const void *b)) {
+    size_t n = json_array_size(items);
+    json_t **order = calloc(n ? n : 1, sizeof *order);
+    json_t *ret = order ? json_array() : NULL;
+    for (size_t i = 0; ret && i < n; i++)
+        order[i] = json_array_get(items, i);
+    if (ret)
+        qsort(order, n, sizeof *order, compare);
+    for (size_t i = 0; ret && i < n; i++)
+        (void)json_array_append(ret, order[i]);
+    free(order);
+    return ret;
+}
+
 /* What counts of the tools, in the order of their names; a new reference or NULL. */
 static json_t *sorted(const json_t *tools) {
-    size_t n = json_array_size(tools);
-    json_t **order = calloc(n ? n : 1, sizeof *order);
-    json_t *ret = json_array();
-    if (!order || !ret)
-        goto out;
-    for (size_t i = 0; i < n; i++)
-        order[i] = json_array_get(tools, i);
-    qsort(order, n, sizeof *order, by_name);
-    for (size_t i = 0; i < n; i++)
-        (void)json_array_append_new(ret, essence(order[i]));
-out:
-    free(order);
+    json_t *order = in_order(tools, by_name);
+    json_t *ret = order ? json_array() : NULL;
+    size_t i;
+    json_t *tool;
+    json_array_foreach(order, i, tool) {
+        (void)json_array_append_new(ret, essence(tool));
+    }
+    json_decref(order);
     return ret;
 }
 
@@ -94,12 +107,46 @@ static void complete(struct mcp_path *t) {
     json_decref(tools);
 }
 
+static int by_id(const void *a, const void *b) {
+    return strcmp(js_str(*(json_t *const *)a, "id", ""), js_str(*(json_t *const *)b, "id", ""));
+}
+
+/* The product's own configuration, which the kind arcade lists with the tools. */
+static void read_configuration(struct mcp_path *t) {
+    struct mcp_watch_read read = {
+        .start_wall = t->poll.configuration_wall, .now_wall = when_wall_ns(), .now_mono = when_mono_ns()};
+    char digest[NORM_HEX_MAX];
+    char *text = NULL;
+    json_t *parts = in_order(t->poll.configuration, by_id);
+    json_t *normal = parts ? norm_document(t->target->m->key, parts) : NULL;
+    if (normal && norm_digest(t->target->m->key, normal, &text, digest) == 0) {
+        read.normal = text;
+        read.digest = digest;
+        mcp_watch_read(&t->configuration, &read, t->target->m->emit);
+    }
+    free(text);
+    json_decref(normal);
+    json_decref(parts);
+}
+
+static void tell_configuration(struct mcp_path *t) {
+    const struct mcp_failure *why = &t->poll.configuration_failure;
+    char reason[MCP_REASON_MAX];
+    if (t->poll.configuration) {
+        read_configuration(t);
+    } else if (why->outcome) {
+        mcp_failure_text(why, reason);
+        mcp_watch_failed(&t->configuration, reason, when_wall_ns(), t->target->m->emit);
+    }
+}
+
 static void on_list(struct peer_list *l) {
     struct mcp_path *t = (struct mcp_path *)((char *)l - offsetof(struct mcp_path, poll));
     if (l->failure.outcome == PILOTGATE__OUTCOME__OUTCOME_COMPLETED)
         complete(t);
     else
         fail(t, &l->failure);
+    tell_configuration(t);
     peer_list_clear(l);
 }
 

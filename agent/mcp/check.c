@@ -83,6 +83,14 @@ static bool check_session(struct check *k, struct mcp_path *t) {
         say_failure(k, peer_failure(t->peer), what);
         return false;
     }
+    if (t->target->c->kind != CONFIG_TARGET_MCP) {
+        const char *reason;
+        int64_t wall;
+        bool healthy = peer_health(t->peer, &wall, &reason);
+        say(k, true, "", "%s, %s%s", what,
+            healthy ? "healthy" : "answers, but is not healthy: ", healthy ? "" : reason);
+        return true;
+    }
     say(k, true, "", "%s, revision %s, %s", what, peer_revision(t->peer),
         peer_has_session(t->peer) ? "with a session" : "without sessions");
     return true;
@@ -92,6 +100,9 @@ static void check_tools(struct check *k, struct mcp_path *t) {
     mcp_catalogue_start(t);
     while (peer_list_running(&t->poll))
         mcp_turn(k->m, STEP_NS);
+    if (t->configuration.failures)
+        say(k, false, "the credentials may not list workers: a change of them will not be seen",
+            "target %s: workers: %s", t->target->c->name, t->configuration.reason);
     if (t->watch.failures)
         say(k, false, "look at the logs of the gateway", "target %s: tools/list: %s", t->target->c->name,
             t->watch.reason);

@@ -38,7 +38,7 @@ static void cover_free(struct cover *v) {
 
 static bool cover_alloc(struct cover *v, const struct mcp *m) {
     size_t probes = m->n_probes + 1;
-    size_t sources = m->n_paths + m->c->targets.n + m->c->documents.n + 1;
+    size_t sources = 3 * m->n_paths + m->c->targets.n + m->c->documents.n + 1;
     v->probes = calloc(probes, sizeof *v->probes);
     v->probe_list = calloc(probes, sizeof *v->probe_list);
     v->sources = calloc(sources, sizeof *v->sources);
@@ -136,10 +136,26 @@ static bool all_witnessed(const struct mcp_target *t, char reason[WIRE_TEXT_MAX]
     return ok;
 }
 
+/* What the REST interfaces tell with their tools: health, and the product's own configuration. */
+static void add_rest_sources(struct cover *v, const struct mcp_path *t) {
+    const char *reason;
+    int64_t wall;
+    if (t->target->c->kind == CONFIG_TARGET_MCP)
+        return;
+    Pilotgate__Coverage__Source *s = next_source(v, "health", t->target->c->name, t->name);
+    s->ok = peer_health(t->peer, &wall, &reason);
+    s->reason = s->ok ? (char *)protobuf_c_empty_string : (char *)reason;
+    s->last_wall_ns = wall;
+    if (t->target->c->kind == CONFIG_TARGET_ARCADE)
+        mcp_watch_cover(&t->configuration, next_source(v, "document", t->configuration_name, t->name));
+}
+
 static void add_sources(struct cover *v, struct mcp *m, char reasons[][WIRE_TEXT_MAX]) {
     for (struct mcp_path *t = m->paths; t; t = t->next)
-        if (t->target->c->catalogue_interval > 0 && t->state == MCP_PATH_OPEN)
+        if (t->target->c->catalogue_interval > 0 && t->state == MCP_PATH_OPEN) {
             mcp_watch_cover(&t->watch, next_source(v, "catalogue", t->target->c->name, t->name));
+            add_rest_sources(v, t);
+        }
     for (size_t i = 0; i < m->c->documents.n; i++)
         mcp_watch_cover(&m->documents[i].watch, next_source(v, "document", m->documents[i].watch.name, ""));
     for (size_t i = 0; i < m->c->targets.n; i++) {

@@ -31,7 +31,8 @@ json_t *kind_read_call(const json_t *body) {
         return NULL;
     if (!json_is_true(success) || is_there(json_object_get(output, "error")))
         return failed(js_str(output, "error.kind", ""));
-    return json_pack("{s:b,s:{s:O*}}", "isError", 0, "structuredContent", "value", value);
+    return json_pack("{s:b,s:{s:O*,s:O*}}", "isError", 0, "structuredContent", "value", value, "executions",
+                     json_object_get(body, "executions"));
 }
 
 const char *kind_error(const json_t *result) {

@@ -63,8 +63,9 @@ struct kind {
 
 extern const struct kind kind_arcade, kind_worker;
 
-/* The answer to a call as MCP's CallToolResult (2025-11-25, server/tools), a new reference: the value under
- * structuredContent.value, or isError and the error's kind under structuredContent.error.kind. Success is
+/* The answer to a call as MCP's CallToolResult (2025-11-25, server/tools), a new reference: under
+ * structuredContent the value and, where the server says it (as pilotgate-canary does), how many executions
+ * there were of the call; or isError, and under structuredContent.error.kind the error's word. Success is
  * what says so and holds no error: a 200 with success:false is none. NULL: no such answer. */
 json_t *kind_read_call(const json_t *body);
 /* The error's kind in such a result, "" for none. Borrowed. */

@@ -67,10 +67,12 @@ struct mcp_path {
     /* catalogue.c */
     struct mcp_watch watch;
     struct peer_list poll;
-    json_t *names;      /* of the tools, sorted, as of the last poll that succeeded; NULL: none */
-    int64_t poll_began; /* monotonic; 0: never */
-    bool poll_now;      /* the server has said that its tools changed */
-    bool listed;        /* FIRST_TOOL_LISTED was emitted */
+    json_t *names;                  /* of the tools, sorted, as of the last poll that succeeded; NULL: none */
+    int64_t poll_began;             /* monotonic; 0: never */
+    bool poll_now;                  /* the server has said that its tools changed */
+    bool listed;                    /* FIRST_TOOL_LISTED was emitted */
+    struct mcp_watch configuration; /* of the product, where the kind lists it with the tools */
+    char configuration_name[WIRE_NAME_MAX + 1]; /* "TARGET.workers" */
 };
 
 /* A probe on one path. */

@@ -25,6 +25,10 @@ static Pilotgate__Outcome by_answer(const struct mcp_seen *s, char *detail) {
         SAY("the tool asks for input, which nobody is here to give");
         return OUT(TOOL_ERROR);
     }
+    if (s->is_error && s->error_kind && *s->error_kind) {
+        SAY("the tool failed: %s", s->error_kind);
+        return OUT(TOOL_ERROR);
+    }
     if (s->is_error || !s->expected) {
         SAY("%s", s->is_error ? "the tool said isError" : "an answer other than the expected one");
         return OUT(TOOL_ERROR);

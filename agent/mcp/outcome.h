@@ -39,9 +39,10 @@ struct mcp_seen {
     long status;           /* HTTP status, 0: none came; 1xx: only interim ones */
     uint64_t received;     /* bytes of the answer, head and body */
     enum mcp_answer answer;
-    int64_t rpc_code; /* of MCP_ANSWER_ERROR */
-    long os_error;    /* errno of the connect that failed; 0: not known */
-    const char *why;  /* libcurl's words, borrowed; NULL or "": none */
+    int64_t rpc_code;       /* of MCP_ANSWER_ERROR */
+    long os_error;          /* errno of the connect that failed; 0: not known */
+    const char *error_kind; /* of a REST interface: its word for a tool's error, borrowed; NULL or "": none */
+    const char *why;        /* libcurl's words, borrowed; NULL or "": none */
 };
 
 /* detail: one line, how far it got; never content of the call. */

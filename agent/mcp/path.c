@@ -134,6 +134,12 @@ static int open_path(struct mcp_target *target, const struct replica *replica, s
     }
     t->watch = (struct mcp_watch){
         .kind = "ToolCatalogue", .name = target->c->name, .path = t->name, .control = target->c->control};
+    (void)snprintf(t->configuration_name, sizeof t->configuration_name, "%.*s.workers", WIRE_NAME_MAX - 8,
+                   target->c->name);
+    t->configuration = (struct mcp_watch){.kind = "ProductConfiguration",
+                                          .name = t->configuration_name,
+                                          .path = t->name,
+                                          .control = target->c->control};
     struct peer_options o = options_of(m, target->c);
     o.connect_to = *t->at ? t->at : NULL;
     int r =

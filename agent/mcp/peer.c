@@ -22,6 +22,8 @@ static int check_header(const char *line, struct err *e) {
 
 static int check_options(const struct peer_options *o, struct err *e) {
     int r = 0;
+    if (o->kind == PEER_WORKER && !o->secret_file)
+        return err_set(e, -EINVAL, "kind worker needs secret_file, with the secret that signs its tokens");
     if (o->revision && strlen(o->revision) >= sizeof((struct peer *)0)->offered)
         return err_set(e, -EINVAL, "%.16s... is no revision of MCP", o->revision);
     if (!o->client_cert_file != !o->client_key_file)
@@ -38,6 +40,8 @@ int peer_open(struct peer **ret, struct mcp_transport *t, const struct peer_opti
     if (!p)
         return r ? r : err_oom(e);
     *p = (struct peer){.transport = t, .o = *o, .known = o->era, .bearer = {.path = o->bearer_file}};
+    p->kind = o->kind == PEER_ARCADE ? &kind_arcade : o->kind == PEER_WORKER ? &kind_worker : NULL;
+    p->secret.path = o->secret_file;
     if (events)
         p->events = *events;
     r = mcp_header_files_open(&p->header_files, o->header_files, e);
@@ -61,6 +65,7 @@ void peer_close(struct peer **ref) {
     peer_list_forget(p);
     json_decref(p->inbox);
     mcp_bearer_free(&p->bearer);
+    mcp_bearer_free(&p->secret);
     mcp_header_files_free(&p->header_files);
     free(p);
     *ref = NULL;

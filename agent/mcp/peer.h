@@ -95,6 +95,10 @@ bool peer_has_session(const struct peer *p);
  * that arguments are to be repeated in headers (x-mcp-header), and must say so in a valid way. */
 const char *peer_tool_refused(const struct peer *p, const char *tool);
 
+/* Of kinds arcade and worker: what the server said when it was last asked for its health, at *ret_wall (0:
+ * never), which begins each list; false: not that it is healthy, and why. */
+bool peer_health(const struct peer *p, int64_t *ret_wall, const char **ret_reason);
+
 /* Ends notices and the session with the server, and opens nothing any more; turn the transport until it
  * has parted, as long as you like to wait. */
 void peer_goodbye(struct peer *p);
@@ -155,11 +159,17 @@ struct peer_list {
     json_t *tools;              /* array of objects with a name, as the server gave them; owned. Those that
                                  * must not be called are among them: see peer_tool_refused */
     int64_t asked_wall;         /* when the first request was sent */
+    /* Kind arcade: the parts of the product's own configuration, owned; NULL: they could not be read, and
+     * why. Other kinds: NULL, without a reason (outcome 0). */
+    json_t *configuration;
+    int64_t configuration_wall;
+    struct mcp_failure configuration_failure;
     /* private */
     struct peer *peer;
     uint64_t generation;
     int pages;
-    bool again; /* it began anew, as a cursor was refused */
+    size_t offset; /* of the next page, in the REST interfaces */
+    bool again;    /* it began anew, as a cursor was refused */
     struct mcp_xfer xfer;
 };
 

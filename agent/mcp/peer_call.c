@@ -89,6 +89,7 @@ void peer_call_look(struct peer_call *c) {
     else
         look_at_first(c);
     c->result = c->seen.answer == MCP_ANSWER_RESULT ? json_object_get(c->xfer.message, "result") : NULL;
+    c->seen.error_kind = c->peer->kind ? kind_error(c->result) : NULL;
 }
 
 int64_t peer_call_sent(const struct peer_call *c) {
@@ -253,6 +254,8 @@ static bool another_round(struct peer_call *c) {
 
 static void on_answer(struct mcp_xfer *x) {
     struct peer_call *c = call_of(x);
+    if (c->peer->kind)
+        peer_rest_read(x);
     peer_call_look(c);
     enum mcp_result_type type = c->modern ? mcp_modern_result_type(c->result) : MCP_RESULT_COMPLETE;
     if (type == MCP_RESULT_INPUT_REQUIRED) {
@@ -283,6 +286,8 @@ static int send_round(struct peer_call *c, const char *id, int64_t timeout_ns, s
                            .fresh = c->fresh,
                            .reuse_only = c->reuse_only,
                            .timeout_ns = timeout_ns};
+    if (c->peer->kind)
+        return peer_rest_call(c, timeout_ns, on_answer, e);
     return peer_send(c->peer, &c->xfer, &out, on_answer, e);
 }
 

@@ -45,7 +45,7 @@ static void learn(struct peer *p, const json_t *tools) {
 
 /* ------------------------------------------------------------------ pages */
 
-static void finish(struct peer_list *l, const struct mcp_failure *how) {
+void peer_list_finish(struct peer_list *l, const struct mcp_failure *how) {
     l->failure = *how;
     mcp_xfer_clear(&l->xfer);
     if (how->outcome == PILOTGATE__OUTCOME__OUTCOME_COMPLETED)
@@ -59,7 +59,7 @@ static void finish(struct peer_list *l, const struct mcp_failure *how) {
 static void fail_text(struct peer_list *l, const char *text) {
     struct mcp_failure why = {.outcome = PILOTGATE__OUTCOME__OUTCOME_MALFORMED};
     (void)snprintf(why.detail, sizeof why.detail, "%s", text);
-    finish(l, &why);
+    peer_list_finish(l, &why);
 }
 
 /* False: that is no list of tools. */
@@ -82,7 +82,7 @@ static void ask_on(struct peer_list *l, const char *cursor) {
     if (ask_page(l, cursor, &e) == 0)
         return;
     struct mcp_failure how = peer_own_failure(&e);
-    finish(l, &how);
+    peer_list_finish(l, &how);
 }
 
 static void begin_again(struct peer_list *l) {
@@ -120,7 +120,7 @@ static void on_page(struct mcp_xfer *x) {
         return;
     }
     if (how.outcome != PILOTGATE__OUTCOME__OUTCOME_COMPLETED) {
-        finish(l, &how);
+        peer_list_finish(l, &how);
         return;
     }
     if (l->pages++ == 0)
@@ -129,7 +129,7 @@ static void on_page(struct mcp_xfer *x) {
         return;
     mcp_xfer_clear(x);
     if (!cursor)
-        finish(l, &how);
+        peer_list_finish(l, &how);
     else if (l->pages >= PEER_PAGES_MAX)
         fail_text(l, "tools/list has too many pages");
     else
@@ -151,7 +151,7 @@ int peer_list_begin(struct peer *p, struct peer_list *l, struct err *e) {
     if (p->state != PEER_UP)
         return err_set(e, -ENOTCONN, "%s", p->failure.detail);
     *l = (struct peer_list){.done = l->done, .peer = p, .generation = p->generation, .tools = json_array()};
-    int r = l->tools ? ask_page(l, NULL, e) : err_oom(e);
+    int r = !l->tools ? err_oom(e) : p->kind ? peer_rest_list(l, e) : ask_page(l, NULL, e);
     if (r < 0)
         peer_list_clear(l);
     return r;
@@ -160,5 +160,6 @@ int peer_list_begin(struct peer *p, struct peer_list *l, struct err *e) {
 void peer_list_clear(struct peer_list *l) {
     mcp_xfer_clear(&l->xfer);
     json_decref(l->tools);
+    json_decref(l->configuration);
     *l = (struct peer_list){.done = l->done};
 }

@@ -2,10 +2,12 @@
  *
  *   peer.c          life, state              peer_call.c    one call: rounds of input, resumption
  *   peer_send.c     what a request carries   peer_list.c    the catalogue
+ *   peer_rest.c     the REST interfaces
  *   peer_session.c  how a server is opened   peer_notice.c  its notices, requests, our answers
  */
 #pragma once
 
+#include "mcp/kind.h"
 #include "mcp/modern.h"
 #include "mcp/peer.h"
 
@@ -21,6 +23,12 @@ struct peer {
     struct mcp_header_files header_files;
     uint64_t last_id;
     bool tried, leaving;
+    /* peer_rest.c */
+    const struct kind *kind;  /* NULL: MCP */
+    struct mcp_bearer secret; /* that signs the worker's token */
+    bool healthy;
+    int64_t health_wall; /* 0: not asked yet */
+    char health_reason[MCP_DETAIL_MAX];
     /* peer_session.c */
     enum peer_state state;
     enum peer_era known;               /* as last detected; AUTO: not known */
@@ -82,7 +90,19 @@ void peer_session_turn(struct peer *p, int64_t now);
 void peer_session_failed(struct peer *p, uint64_t generation, const struct mcp_failure *why);
 void peer_session_delete(struct peer *p);
 
+void peer_up(struct peer *p, enum peer_era era);
+void peer_handshake_failed(struct peer *p, const struct mcp_failure *why);
+
+/* peer_rest.c: the same for the REST interfaces */
+void peer_rest_turn(struct peer *p, int64_t now);
+int peer_rest_call(struct peer_call *c, int64_t timeout_ns, void (*done)(struct mcp_xfer *x),
+                   struct err *e) MUST_CHECK;
+/* Reads the answer to a call, and leaves in the exchange what MCP's would be. */
+void peer_rest_read(struct mcp_xfer *x);
+int peer_rest_list(struct peer_list *l, struct err *e) MUST_CHECK;
+
 /* peer_list.c */
+void peer_list_finish(struct peer_list *l, const struct mcp_failure *how);
 void peer_list_forget(struct peer *p);
 
 /* peer_call.c */

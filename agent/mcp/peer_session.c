@@ -33,7 +33,7 @@ static void down(struct peer *p, const struct mcp_failure *why, int64_t retry_at
     peer_enter(p, PEER_DOWN);
 }
 
-static void handshake_failed(struct peer *p, const struct mcp_failure *why) {
+void peer_handshake_failed(struct peer *p, const struct mcp_failure *why) {
     p->tried = true;
     down(p, why, when_mono_ns() + PEER_RETRY_NS);
 }
@@ -41,10 +41,10 @@ static void handshake_failed(struct peer *p, const struct mcp_failure *why) {
 static void malformed(struct peer *p, const char *text) {
     struct mcp_failure why = {.outcome = PILOTGATE__OUTCOME__OUTCOME_MALFORMED};
     (void)snprintf(why.detail, sizeof why.detail, "%s", text);
-    handshake_failed(p, &why);
+    peer_handshake_failed(p, &why);
 }
 
-static void up(struct peer *p, enum peer_era era) {
+void peer_up(struct peer *p, enum peer_era era) {
     mcp_xfer_clear(&p->handshake);
     p->known = era;
     p->tried = true;
@@ -64,7 +64,7 @@ static void step(struct peer *p, enum peer_state state, const char *method, cons
         return;
     }
     struct mcp_failure why = peer_own_failure(&e);
-    handshake_failed(p, &why);
+    peer_handshake_failed(p, &why);
 }
 
 /* ------------------------------------------------------------------ legacy */
@@ -77,12 +77,12 @@ static void on_confirmed(struct mcp_xfer *x) {
     struct mcp_failure why = {0};
     mcp_xfer_seen(x, &seen);
     if (seen.curl == CURLE_OK && seen.status >= 200 && seen.status <= 299) {
-        up(p, PEER_LEGACY);
+        peer_up(p, PEER_LEGACY);
         return;
     }
     why.outcome = mcp_outcome(&seen, why.detail);
     why.status = seen.status;
-    handshake_failed(p, &why);
+    peer_handshake_failed(p, &why);
 }
 
 /* A refusal says which revisions there are (2025-11-25, basic/lifecycle, Error Handling). An answer to an
@@ -96,7 +96,7 @@ static void initialize_refused(struct peer *p, struct mcp_xfer *x, const struct 
         return;
     }
     bool was_known = p->o.era == PEER_AUTO && p->known == PEER_LEGACY && why->status >= 200;
-    handshake_failed(p, why);
+    peer_handshake_failed(p, why);
     if (was_known) {
         p->known = PEER_AUTO;
         p->retry_at = 0;
@@ -168,7 +168,7 @@ static void take_offer(struct peer *p, const json_t *revisions, const struct mcp
     char revision[sizeof p->offered];
     (void)snprintf(revision, sizeof revision, "%s", *modern ? modern : legacy);
     if (*revision && p->offers >= OFFERS_MAX)
-        handshake_failed(p, why);
+        peer_handshake_failed(p, why);
     else if (*modern)
         discover(p, revision);
     else if (*legacy)
@@ -187,12 +187,12 @@ static void on_discovered(struct mcp_xfer *x) {
     else if (how.rpc_code == MCP_UNSUPPORTED_VERSION)
         take_offer(p, js_at(x->message, "error.data.supported"), &how);
     else if (how.outcome != COMPLETED)
-        handshake_failed(p, &how);
+        peer_handshake_failed(p, &how);
     else if (revisions && !*mcp_modern_choose(revisions, false))
         take_offer(p, revisions, &how);
     else {
         p->tells_changes = js_bool(x->message, "result.capabilities.tools.listChanged", false);
-        up(p, PEER_MODERN);
+        peer_up(p, PEER_MODERN);
     }
 }
 
@@ -261,7 +261,9 @@ void peer_session_failed(struct peer *p, uint64_t generation, const struct mcp_f
 }
 
 void peer_session_turn(struct peer *p, int64_t now) {
-    if (p->state == PEER_DOWN && now >= p->retry_at)
+    if (p->kind)
+        peer_rest_turn(p, now);
+    else if (p->state == PEER_DOWN && now >= p->retry_at)
         open_server(p);
     else if (p->state == PEER_UP && p->doubted && now >= p->doubt_at && !mcp_xfer_running(&p->handshake))
         ask_again(p, now);

@@ -191,6 +191,26 @@ static void targets(void **state) {
 #undef T
 }
 
+#define KIND(keys) OUTSIDE "targets: [{name: gw, url: 'http://engine:9099', " keys "}]\n"
+
+static void kinds(void **state) {
+    (void)state;
+    expect_taken(KIND("kind: arcade, user_id: u, bearer_file: /k"));
+    expect_taken(KIND("kind: worker, secret_file: /s, user_id: u"));
+    expect_error(KIND("kind: arcade, bearer_file: /k"), "needs user_id");
+    expect_error(KIND("kind: arcade, user_id: u, secret_file: /s"), "for kind worker only");
+    expect_error(KIND("kind: worker"), "needs secret_file");
+    expect_error(KIND("kind: worker, secret_file: /s, bearer_file: /k"), "remove bearer_file");
+    expect_error(KIND("user_id: u"), "Arcade-User-ID");
+    expect_error(KIND("secret_file: /s"), "for kind worker only");
+    expect_error(OUTSIDE "targets: [{name: gw, url: 'http://e/v1/', kind: arcade, user_id: u}]\n",
+                 "before /v1");
+    expect_error(OUTSIDE "targets: [{name: gw, url: 'http://e/worker', kind: worker, secret_file: /s}]\n",
+                 "before /worker");
+    expect_error(OUTSIDE "targets: [{name: gw, url: 'http://e/?x=1', kind: arcade, user_id: u}]\n",
+                 "before /v1");
+}
+
 static void replicas(void **state) {
     (void)state;
 #define K STAGE "kube: {api: 'https://10.0.0.1'}\n"
@@ -278,6 +298,7 @@ int main(void) {
         cmocka_unit_test_setup(targets, leave_cluster),
         cmocka_unit_test_setup(replicas, leave_cluster),
         cmocka_unit_test_setup(probes, leave_cluster),
+        cmocka_unit_test(kinds),
         cmocka_unit_test(reference_is_current),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -128,6 +128,15 @@ static void a_number_is_found_in_the_value(void **state) {
     json_decref(body);
 }
 
+static void executions_are_carried(void **state) {
+    (void)state;
+    json_t *body = parse("{\"success\":true,\"executions\":2,\"output\":{\"value\":\"x\"}}");
+    json_t *result = kind_read_call(body);
+    assert_int_equal(js_int(result, "structuredContent.executions", 0), 2);
+    json_decref(result);
+    json_decref(body);
+}
+
 static void what_does_not_say_success_is_no_answer(void **state) {
     static const char *const bodies[] = {"{}",
                                          "[]",
@@ -292,6 +301,7 @@ int main(void) {
         cmocka_unit_test(lists_and_health_are_asked_as_documented),
         cmocka_unit_test(only_success_that_holds_no_error_is_a_result),
         cmocka_unit_test(a_number_is_found_in_the_value),
+        cmocka_unit_test(executions_are_carried),
         cmocka_unit_test(what_does_not_say_success_is_no_answer),
         cmocka_unit_test(pages_follow_until_the_total),
         cmocka_unit_test(what_is_no_page_is_refused),

@@ -34,7 +34,7 @@ static curl_socket_t on_open(void *ctx, curlsocktype purpose, struct curl_sockad
         x->resend = true;
         return CURL_SOCKET_BAD;
     }
-    if (x->reuse_only || !make_room(t))
+    if (x->reuse_only || x->joins || !make_room(t))
         return CURL_SOCKET_BAD;
     int fd = socket(a->family, a->socktype | SOCK_CLOEXEC, a->protocol);
     if (fd >= 0)
@@ -148,20 +148,30 @@ static void mark_goaway(struct mcp_xfer *x, uint32_t error) {
         }
 }
 
+/* "HTTP/2 stream 1 was not closed cleanly: INTERNAL_ERROR (err 2)" */
+static void take_reset(struct mcp_xfer *x, const char *line) {
+    const char *code = strstr(line, "(err ");
+    x->stream_reset = code != NULL;
+    x->stream_error = code ? (uint32_t)strtoul(code + 5, NULL, 10) : 0;
+}
+
 /* libcurl 7.88 tells of GOAWAY, refused streams and stream numbers in its informational texts only. Headers
- * and bodies come here, too, and are not looked at. */
+ * and bodies come here, too, and are not looked at. Texts of a second attempt, which is stopped, do not
+ * count. */
 static int on_text(CURL *easy, curl_infotype type, char *text, size_t len, void *ctx) {
     (void)easy;
     char line[160];
     struct mcp_xfer *x = ctx;
-    if (type != CURLINFO_TEXT)
+    if (type != CURLINFO_TEXT || x->resend)
         return 0;
     (void)snprintf(line, sizeof line, "%.*s", (int)(len < sizeof line ? len : sizeof line - 1), text);
     const char *goaway = strstr(line, "GOAWAY, error=");
     if (goaway)
         mark_goaway(x, (uint32_t)strtoul(goaway + 14, NULL, 10));
-    else if (strncmp(line, "REFUSED_STREAM", 14) == 0)
-        x->refused = true;
+    else if (strncmp(line, "Connection died", 15) == 0)
+        x->refused = x->http2 && !x->error[0]; /* a connection that died left an error text, a stream none */
+    else if (strstr(line, "not closed cleanly: "))
+        take_reset(x, line);
     else if (strncmp(line, "Using Stream ID", 15) == 0)
         x->http2 = true;
     return 0;
@@ -187,16 +197,13 @@ void mcp_connection_watch(struct mcp_xfer *x, bool http2) {
     (void)curl_easy_setopt(h, CURLOPT_VERBOSE, 1L);
 }
 
-/* libcurl 7.88 has the code of RST_STREAM in its error text only: "... not closed cleanly: NAME (err 8)". */
 void mcp_connection_seen(const struct mcp_xfer *x, struct mcp_seen *s) {
-    const char *reset = strstr(x->error, "not closed cleanly: ");
-    const char *code = reset ? strstr(reset, "(err ") : NULL;
     s->http2 = x->http2;
     s->refused = x->refused;
     s->goaway = x->goaway;
     s->goaway_error = x->goaway_error;
-    s->stream_reset = code != NULL;
-    s->stream_error = code ? (uint32_t)strtoul(code + 5, NULL, 10) : 0;
+    s->stream_reset = x->stream_reset;
+    s->stream_error = x->stream_error;
     s->orderly = strstr(x->error, "unexpected eof") || strstr(x->error, "closed cleanly, but before");
     s->tls_alert = strstr(x->error, "SSL routines") && strstr(x->error, "alert");
     s->why = x->error;

@@ -135,6 +135,7 @@ void mcp_lane_connected(struct mcp_lane *l, struct mcp_xfer *x, bool is_new) {
     curl_off_t connected = 0;
     if (l->entering == x)
         l->entering = NULL;
+    l->had_connection = true;
     if (!l->gated || !is_new)
         return;
     (void)curl_easy_getinfo(x->easy, CURLINFO_NAMELOOKUP_TIME_T, &resolved);
@@ -153,11 +154,27 @@ static void run_timer(struct mcp_lane *l) {
     (void)curl_multi_socket_action(l->multi, CURL_SOCKET_TIMEOUT, 0, &running);
 }
 
+/* libcurl 7.88 begins HTTP/2 by prior knowledge anew for every request, also on a connection that speaks it
+ * already, which breaks that (Curl_http2_may_switch in its http2.c; fixed in 8.0). So a call first tries to
+ * join such a connection, where no new one may be made; add_again follows when there is none. */
+static void choose_version(struct mcp_lane *l, struct mcp_xfer *x) {
+    x->joins = x->prior_knowledge && l->gated && l->had_connection;
+    if (x->prior_knowledge)
+        (void)curl_easy_setopt(
+            x->easy, CURLOPT_HTTP_VERSION,
+            (long)(x->joins ? CURL_HTTP_VERSION_2TLS : CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE));
+}
+
 /* What is left of its time, in whole ms that are not fewer; 0 would mean without end. */
-static void hand_over(struct mcp_lane *l, struct mcp_xfer *x, int64_t now) {
+static void set_timeout(struct mcp_xfer *x, int64_t now) {
     int64_t left = (x->ends_at - now + WHEN_MS - 1) / WHEN_MS;
-    stop_waiting(l, x);
     (void)curl_easy_setopt(x->easy, CURLOPT_TIMEOUT_MS, (long)(left > 0 ? left : 1));
+}
+
+static void hand_over(struct mcp_lane *l, struct mcp_xfer *x, int64_t now) {
+    stop_waiting(l, x);
+    set_timeout(x, now);
+    choose_version(l, x);
     if (l->gated)
         l->entering = x;
     if (curl_multi_add_handle(l->multi, x->easy) != CURLM_OK)
@@ -196,6 +213,17 @@ static void move_sockets(struct mcp_lane *l) {
         (void)curl_multi_socket_action(l->multi, events[i].data.fd, bits_of(events[i].events), &running);
 }
 
+/* True: it found no connection to join, nothing was sent, and it goes on with one of its own. */
+static bool add_again(struct mcp_lane *l, struct mcp_xfer *x, CURLcode code) {
+    if (!x->joins || x->requests > 0 || code != CURLE_COULDNT_CONNECT || x->reuse_only)
+        return false;
+    x->joins = false;
+    (void)curl_multi_remove_handle(l->multi, x->easy);
+    set_timeout(x, when_mono_ns());
+    (void)curl_easy_setopt(x->easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE);
+    return curl_multi_add_handle(l->multi, x->easy) == CURLM_OK;
+}
+
 static void take_ended(struct mcp_lane *l) {
     CURLMsg *msg;
     int left;
@@ -203,7 +231,7 @@ static void take_ended(struct mcp_lane *l) {
         struct mcp_xfer *x = NULL;
         CURLcode code = msg->data.result;
         (void)curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, &x);
-        if (x)
+        if (x && !add_again(l, x, code))
             mcp_xfer_finish(x, code);
     }
 }

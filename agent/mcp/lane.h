@@ -29,7 +29,7 @@ struct mcp_lane {
     CURLM *multi;
     int epoll;
     char *key; /* owned */
-    bool gated;
+    bool gated, had_connection;
     struct mcp_xfer *first, *last; /* that wait, in the order of their begins */
     struct mcp_xfer *entering;     /* of a gated lane: has no connection yet */
     int64_t settles_at;            /* a new connection may tell its limit until then */

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -152,15 +153,6 @@ static void set_method(struct mcp_xfer *x, const struct mcp_request *r) {
     (void)curl_easy_setopt(x->easy, CURLOPT_POSTFIELDS, x->body ? x->body : "");
 }
 
-/* HTTP/2 over TLS is agreed on by ALPN, where a server may prefer 1.1; without TLS by prior knowledge
- * (RFC 9113, 3.2 and 3.3). */
-static long http_version(const struct mcp_request *r) {
-    if (!r->streams)
-        return CURL_HTTP_VERSION_1_1;
-    return strncasecmp(r->url, "https:", 6) == 0 ? CURL_HTTP_VERSION_2TLS
-                                                 : CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE;
-}
-
 /* Small buffers, as many calls wait at once; no proxy or redirect comes between. */
 static void set_limits(CURL *h, const struct mcp_request *r) {
     int64_t connect_ns = r->timeout_ns < MCP_CONNECT_MAX_NS ? r->timeout_ns : MCP_CONNECT_MAX_NS;
@@ -170,7 +162,6 @@ static void set_limits(CURL *h, const struct mcp_request *r) {
     (void)curl_easy_setopt(h, CURLOPT_UPLOAD_BUFFERSIZE, 16384L);
     (void)curl_easy_setopt(h, CURLOPT_DNS_CACHE_TIMEOUT, 5L);
     (void)curl_easy_setopt(h, CURLOPT_ACCEPT_ENCODING, "gzip, deflate");
-    (void)curl_easy_setopt(h, CURLOPT_HTTP_VERSION, http_version(r));
     (void)curl_easy_setopt(h, CURLOPT_PROTOCOLS_STR, "http,https");
     (void)curl_easy_setopt(h, CURLOPT_PROXY, "");
     (void)curl_easy_setopt(h, CURLOPT_NOPROXY, "*");
@@ -179,6 +170,14 @@ static void set_limits(CURL *h, const struct mcp_request *r) {
     (void)curl_easy_setopt(h, CURLOPT_USERAGENT, "pilotgate-agent/" PILOTGATE_VERSION);
     (void)curl_easy_setopt(h, CURLOPT_FRESH_CONNECT, r->fresh ? 1L : 0L);
     (void)curl_easy_setopt(h, CURLOPT_FORBID_REUSE, r->fresh ? 1L : 0L);
+}
+
+/* HTTP/2 over TLS is agreed on by ALPN, where a server may prefer 1.1; without TLS by prior knowledge
+ * (RFC 9113, 3.2 and 3.3). */
+static void set_version(struct mcp_xfer *x, const struct mcp_request *r) {
+    x->prior_knowledge = r->streams && strncasecmp(r->url, "https:", 6) != 0;
+    (void)curl_easy_setopt(x->easy, CURLOPT_HTTP_VERSION,
+                           (long)(r->streams ? CURL_HTTP_VERSION_2TLS : CURL_HTTP_VERSION_1_1));
 }
 
 int mcp_xfer_setup(struct mcp_xfer *x, const struct mcp_request *r, struct err *e) {
@@ -197,6 +196,7 @@ int mcp_xfer_setup(struct mcp_xfer *x, const struct mcp_request *r, struct err *
         return err_oom(e);
     set_method(x, r);
     set_limits(x->easy, r);
+    set_version(x, r);
     mcp_connection_watch(x, r->streams > 0);
     (void)curl_easy_setopt(x->easy, CURLOPT_PRIVATE, x);
     (void)curl_easy_setopt(x->easy, CURLOPT_ERRORBUFFER, x->error);

@@ -105,7 +105,8 @@ struct mcp_xfer {
     bool rpc, reused, resend, overflow, is_sse, foreign, reuse_only;
     bool head;                   /* the head of the answer is complete */
     bool http2, refused, goaway; /* as HTTP/2 stream; refused; its connection had a GOAWAY */
-    uint32_t goaway_error;
+    bool stream_reset;           /* by RST_STREAM */
+    uint32_t goaway_error, stream_error;
     int requests; /* how often libcurl wanted to send the request */
     int64_t began_mono, sent_mono, sent_wall, first_byte_mono, answered_mono;
     uint32_t connection;
@@ -120,7 +121,7 @@ struct mcp_xfer {
     int64_t ends_at; /* hard maximum */
     struct mcp_lane *lane;
     struct mcp_xfer *next, *prev, *wait_next, *wait_prev, *linger_next, *linger_prev;
-    bool waits, lingers, condemned;
+    bool waits, lingers, condemned, prior_knowledge, joins; /* see lane.c */
     char error[CURL_ERROR_SIZE];
 };
 

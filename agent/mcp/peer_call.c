@@ -169,6 +169,9 @@ static void on_rest(struct mcp_xfer *x) {
         mcp_xfer_clear(x);
         return;
     }
+    struct mcp_failure rest = peer_result_of(x, c->had_session);
+    if (rest.status == 404)
+        peer_session_failed(c->peer, c->generation, &rest);
     finish(c, &how);
 }
 

@@ -18,7 +18,7 @@ struct snapshot {
     json_t *replicas;      /* "ToolCatalogue/shop on node-1 at Pod/x": digest, of those that live at `at` */
     int64_t at;
     int64_t read_since; /* earlier readings count as none; 0: any counts */
-    char unread[3 * WIRE_NAME_MAX + 16];
+    char unread[5 * WIRE_NAME_MAX + 32];
 };
 
 static int take(void *ctx, const Pilotgate__Object *o, struct fact_ref ref) {
@@ -31,15 +31,17 @@ static int take(void *ctx, const Pilotgate__Object *o, struct fact_ref ref) {
     return json_object_set_new(s->objects, key, json_string(o->digest));
 }
 
-/* What one replica says at its own address must be what the gateway as a whole says; a replica that ended, or
- * was not asked since, says nothing. */
+/* What one replica says at its own address must be what the gateway as a whole says; one that ended says
+ * nothing. */
 static int take_replica(struct snapshot *s, const struct fact_product *p) {
-    char key[4 * WIRE_NAME_MAX + 32];
-    if (!s->read_since || !p->digest || p->read_hi < s->read_since ||
-        !facts_path_lives(s->r->f, p->path, s->at))
+    char key[sizeof s->unread];
+    if (!s->read_since || !facts_path_lives(s->r->f, p->path, s->at))
         return 0;
     (void)snprintf(key, sizeof key, "%s/%s on %s at %s", p->kind, p->name, p->node, p->path);
-    return json_object_set_new(s->replicas, key, json_string(p->digest));
+    if (p->digest && !p->unreadable && p->read_hi >= s->read_since)
+        return json_object_set_new(s->replicas, key, json_string(p->digest));
+    (void)snprintf(s->unread, sizeof s->unread, "%s", key);
+    return 0;
 }
 
 /* Nodes that were gone by the time of the rollback say nothing about it. */

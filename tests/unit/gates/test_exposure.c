@@ -135,9 +135,23 @@ static void ended_stale_replica(struct scenario *s) {
     s->owner = s->uid = NULL;
 }
 
+static void silent_replica(struct scenario *s) {
+    stale_replica(s);
+    struct ev_list *l = &s->c.ev.records;
+    wire_record_free(&l->items[--l->n].r);
+}
+
+static void unreadable_replica(struct scenario *s) {
+    stale_replica(s);
+    Pilotgate__Object *o = s->c.ev.records.items[s->c.ev.records.n - 1].r->object;
+    o->op = PILOTGATE__OBJECT__OP__OP_UNREADABLE;
+}
+
 static void every_replica_is_rolled_back(void **state) {
     (void)state;
     expect(stale_replica, "rollback", "FAIL", "ToolCatalogue/canary on n1 at Pod/gateway-1");
+    expect(silent_replica, "rollback", "INCONCLUSIVE", "at Pod/gateway-1 was not read after");
+    expect(unreadable_replica, "rollback", "INCONCLUSIVE", "at Pod/gateway-1 was not read after");
     expect(restored_replica, "rollback", "PASS", "");
     expect(ended_stale_replica, "rollback", "PASS", "");
 }
@@ -374,6 +388,8 @@ static void a_rollback_is_superseded_by_a_rollback(void **state) {
     (void)state;
     pilot_expect(&none, rolled_back_again, 450, "rollback", "FAIL", "1 calls dropped");
     pilot_expect(&none, rolled_back_again_and_said, 450, "rollback", "PASS", "shop.v3 by shop.v5");
+    /* Of 160 units in each of the three that pass, those before the failure do not count. */
+    pilot_expect(&none, rolled_back_again_and_said, 450, "config-safety", "PASS", "0 of 320 calls");
     pilot_expect(&none, rolled_back_again_and_said, 450, "config-safety", "PASS", "shop.v3 by shop.v5");
     pilot_expect(&none, rolled_back_again_and_said_of_an_upgrade, 450, "rollback", "FAIL", "1 calls dropped");
     pilot_expect(&none, rolled_back_again_and_said_of_an_upgrade, 450, "config-safety", "PASS", "shop.v4");

@@ -214,10 +214,21 @@ static void switches_of_two_are_not_one(void **state) {
     }
 }
 
+/* Its catalogue, at the same address, was another pod's before. */
+static void catalogue_of_its_forerunner(struct scenario *s) {
+    for (size_t a = 0; a < 2; a++) {
+        s->path = "Pod/a";
+        scenario_tools(s, a, LISTED, 9, 0, TOOLS_1);
+        scenario_tools(s, a, MODIFIED, 112.5, 103, TOOLS_2);
+        s->path = NULL;
+    }
+}
+
 /* The address of a replica that ended serves another pod of the same name, as in a StatefulSet. */
 static void a_name_may_come_again(void **state) {
     (void)state;
     judge(&(struct cluster){.name_d = "Pod/a"}, NULL, "PASS", "2 replicas");
+    judge(&(struct cluster){.name_d = "Pod/a"}, catalogue_of_its_forerunner, "PASS", "2 replicas");
     judge(&(struct cluster){.name_d = "Pod/a", .no_new_calls = 1}, NULL, "INCONCLUSIVE", "new replica Pod/a");
     judge(&(struct cluster){.name_d = "Pod/a", .at_a = 9999}, NULL, "INCONCLUSIVE", "switch of Pod/a: 0");
 }

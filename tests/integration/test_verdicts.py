@@ -91,6 +91,38 @@ def assert_logs_agree(stage, lost):
         assert len(lost) <= int(re.findall(r"Proxy mcp hard-stopped \((\d+) remaining", said)[-1])
 
 
+def test_a_failure_stands_until_a_passing_change_supersedes_it(lab):
+    stage = lab.begin("again", load=40, extra=HARMFUL)
+    stage.start_witnessing()
+    assert lab.finish_drill(lab.drill(stage, *stage.reload(ADDED))) == 1
+    stage.extra = ""
+    # The worker that this reload stops still has the harmful setting; the one after it has not.
+    assert lab.finish_drill(lab.drill(stage, *stage.reload(PLAIN))) == 1
+    assert lab.finish_drill(lab.drill(stage, *stage.reload(ADDED))) in (1, 3)
+    verdict = lab.settled_verdict("config-safety", stage.name)
+    assert [c["verdict"] for c in verdict["changes"]] == ["FAIL", "FAIL", "PASS"], verdict["changes"]
+    assert verdict["verdict"] == "FAIL"
+    first, second, good = (c["id"] for c in verdict["changes"])
+
+    def attest(change, by):
+        return lab.ask("attest", "supersede", change, "--by", by, "--who", "Ann", "--link", "https://example.org/7")
+
+    assert "does not pass" in one_line(attest(first, second))
+    assert attest(first, good).returncode == 0
+    assert lab.verdict("config-safety", stage.name)["verdict"] == "FAIL"  # the other failure stands
+    assert attest(second, good).returncode == 0
+    verdict = lab.verdict("config-safety", stage.name)
+    assert verdict["verdict"] == "PASS", verdict["reason"]
+    for word in (first, second, good, "2 failed changes superseded", "attested by Ann"):
+        assert word in verdict["reason"]
+    assert "hidden retries" not in verdict["reason"]  # the canary tells its executions
+    assert [c["verdict"] for c in verdict["changes"]] == ["FAIL", "FAIL", "PASS"]  # both stay displayed
+    assert all(a["valid"] and a["link"] == "https://example.org/7" for a in verdict["supersedes"])
+    assert verdict["measured"]["units"] == verdict["changes"][2]["measured"]["units"]
+    explained = lab.ask("explain", "config-safety", "--stage", stage.name).stdout
+    assert f"{first} superseded by {good}" in explained and "background" in explained and "switches" in explained
+
+
 def test_too_few_calls_in_flight_are_inconclusive(lab):
     stage = lab.begin("few", load=3)
     stage.start_witnessing()

@@ -156,13 +156,12 @@ static void run_timer(struct mcp_lane *l) {
 
 /* libcurl 7.88 begins HTTP/2 by prior knowledge anew for every request, also on a connection that speaks it
  * already, which breaks that (Curl_http2_may_switch in its http2.c; fixed in 8.0). So a call first tries to
- * join such a connection, where no new one may be made; add_again follows when there is none. */
-static void choose_version(struct mcp_lane *l, struct mcp_xfer *x) {
-    x->joins = x->prior_knowledge && l->gated && l->had_connection;
-    if (x->prior_knowledge)
-        (void)curl_easy_setopt(
-            x->easy, CURLOPT_HTTP_VERSION,
-            (long)(x->joins ? CURL_HTTP_VERSION_2TLS : CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE));
+ * join such a connection, where no new one may be made; when there is none, it must make a new one. */
+static void choose_version(struct mcp_xfer *x, bool joins) {
+    x->joins = joins;
+    (void)curl_easy_setopt(x->easy, CURLOPT_HTTP_VERSION,
+                           (long)(joins ? CURL_HTTP_VERSION_2TLS : CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE));
+    (void)curl_easy_setopt(x->easy, CURLOPT_FRESH_CONNECT, (long)!joins);
 }
 
 /* What is left of its time, in whole ms that are not fewer; 0 would mean without end. */
@@ -174,7 +173,8 @@ static void set_timeout(struct mcp_xfer *x, int64_t now) {
 static void hand_over(struct mcp_lane *l, struct mcp_xfer *x, int64_t now) {
     stop_waiting(l, x);
     set_timeout(x, now);
-    choose_version(l, x);
+    if (x->prior_knowledge)
+        choose_version(x, l->gated && l->had_connection);
     if (l->gated)
         l->entering = x;
     if (curl_multi_add_handle(l->multi, x->easy) != CURLM_OK)
@@ -217,10 +217,9 @@ static void move_sockets(struct mcp_lane *l) {
 static bool add_again(struct mcp_lane *l, struct mcp_xfer *x, CURLcode code) {
     if (!x->joins || x->requests > 0 || code != CURLE_COULDNT_CONNECT || x->reuse_only)
         return false;
-    x->joins = false;
     (void)curl_multi_remove_handle(l->multi, x->easy);
     set_timeout(x, when_mono_ns());
-    (void)curl_easy_setopt(x->easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE);
+    choose_version(x, false);
     return curl_multi_add_handle(l->multi, x->easy) == CURLM_OK;
 }
 

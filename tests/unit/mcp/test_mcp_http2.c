@@ -54,7 +54,7 @@ static void fire(struct scene *s, size_t i, long streams, bool fresh) {
 
 static void assert_completed(const struct shot *s) {
     if (s->outcome != OUT(COMPLETED))
-        fail_msg("%s: %s", s->nonce, s->detail);
+        fail_msg("%s: %s; libcurl %d, connection %u", s->nonce, s->detail, (int)s->seen.curl, s->connection);
 }
 
 static void run(struct scene *s, size_t i, long streams) {

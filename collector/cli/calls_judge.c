@@ -51,9 +51,11 @@ enum calls_match calls_judge(uint32_t outcome, uint32_t flags, const struct call
         return failed && !answered ? CALLS_MATCH_BROKEN : CALLS_MATCH_AGREES;
     if (here == HERE_LOST && !there)
         return CALLS_MATCH_NEVER_REACHED;
-    if (here == HERE_LOST && answered)
+    bool lost =
+        here == HERE_LOST || outcome == PILOTGATE__OUTCOME__OUTCOME_HTTP_ERROR; /* what came was no result */
+    if (lost && answered)
         return CALLS_MATCH_ANSWER_LOST;
-    if (here == HERE_LOST && (t->starts || t->gone))
+    if ((lost || here == HERE_ANSWERED) && !answered && (t->starts || t->gone))
         return CALLS_MATCH_UNANSWERED;
     return CALLS_MATCH_AGREES;
 }

@@ -38,6 +38,6 @@ bool show_stage_known(const struct cli *c, const struct corr *corr) {
     if (!c->stage)
         (void)cli_fail("no stage is declared: `pilotgate pilot init --file pilot.yaml`");
     else
-        (void)cli_fail("the pilot has no stage '%s'; `pilotgate pilot status` lists them", c->stage);
+        (void)cli_fail("the pilot has no stage '%s'; `pilotgate status` lists them", c->stage);
     return false;
 }

@@ -366,6 +366,53 @@ def test_each_replica_of_the_gateway_is_witnessed(live):
     assert len(pods) == 2 and all(s["units"] >= 30 for s in pods), change["switches"]
 
 
+@pytest.fixture
+def flux(live):
+    """A HelmRelease of Flux that is suspended already, and one that is not, in the first cluster."""
+    live.kubectl("east", "apply", "-f", CLUSTER / "flux-crd.yaml")
+    live.kubectl("east", "wait", "--for=condition=Established", "--timeout=30s",
+                 "crd/helmreleases.helm.toolkit.fluxcd.io")
+    for name, suspend in (("shop", False), ("frozen", True)):
+        path = DEMO / f"flux-{name}.json"
+        path.write_text(json.dumps({"apiVersion": "helm.toolkit.fluxcd.io/v2", "kind": "HelmRelease",
+                                    "metadata": {"name": name}, "spec": {"suspend": suspend}}))
+        live.kubectl("east", "apply", "-f", path)
+    yield lambda name: live.kubectl("east", "get", "helmreleases.helm.toolkit.fluxcd.io", name, "-o",
+                                    "jsonpath={.spec.suspend}")
+    live.kubectl("east", "delete", "-f", CLUSTER / "flux-crd.yaml")
+
+
+def flux_drill(live, name, *command):
+    """A drill of that command in the first cluster, which suspends both."""
+    return Process(DEMO / "logs", name, PILOTGATE, "drill", "config-change", "--stage", EAST, "--no-wait",
+                   "--suspend-flux", "HelmRelease/shop,HelmRelease/frozen", "--", *command,
+                   env={"PILOTGATE_STORE": live.url, "KUBECONFIG": live.kubeconfig["east"],
+                        "PATH": f"{TOOLS}:{os.environ['PATH']}"})
+
+
+def test_drill_suspends_flux(live, flux, tmp_path):
+    """The API server and spec.suspend are real; the CRD is a minimal stand-in, and Flux's controllers do not run."""
+    upgrade = ["helm", "-n", NAMESPACE, "upgrade", "shop", str(CLUSTER / "product"), "--values",
+               str(live.values("east")), "--wait"]
+    seen = tmp_path / "seen"
+    drill = flux_drill(live, "flux-drill", "sh", "-c",
+                       f"kubectl -n {NAMESPACE} get helmreleases.helm.toolkit.fluxcd.io shop "
+                       f"-o 'jsonpath={{.spec.suspend}}' >{seen} && exec \"$@\"", "sh", *upgrade)
+    assert drill.popen.wait(240) in (0, 1, 3), drill.said()
+    assert seen.read_text() == "true"
+    assert (flux("shop"), flux("frozen")) == ("false", "true")
+    assert "HelmRelease/frozen in shop was suspended already, and stays so" in drill.said()
+    # Killed, its guard resumes what it suspended.
+    pid = tmp_path / "pid"
+    drill = flux_drill(live, "flux-killed", "sh", "-c", f"echo $$ >{pid}; exec sleep 300")
+    wait_until(lambda: pid.exists() and pid.read_text().endswith("\n"), 90, "the drill's command runs")
+    assert flux("shop") == "true"
+    drill.kill()
+    os.kill(int(pid.read_text()), signal.SIGKILL)
+    wait_until(lambda: flux("shop") == "false", 30, "Flux is resumed")
+    assert flux("frozen") == "true"
+
+
 def test_secrets_that_may_not_be_read(live):
     role = json.loads(live.kubectl("east", "get", "role", "pilotgate-agent", "-o", "json"))
     kept = [rule for rule in role["rules"] if "secrets" not in rule["resources"]]

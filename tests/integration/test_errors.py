@@ -73,7 +73,7 @@ def test_an_agent_configuration(tmp_path, command, text, place, parts):
     (["gates", "--at"], ["--at"]),
     (["gates", "-o", "xml"], ["xml", "json"]),
     (["gates", "--stage", "local"], ["CLUSTER/NAMESPACE"]),
-    (["gates", "--stage", "local/none"], ["local/none", "pilot status"]),
+    (["gates", "--stage", "local/none"], ["local/none", "pilotgate status"]),
     (["explain", "config-safty"], ["config-safty", "config-safety"]),
     (["explain"], ["GATE"]),
     (["timeline", "local/none"], ["local/none"]),

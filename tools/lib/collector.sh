@@ -50,14 +50,6 @@ has_verdict() {
   verdict=$(gates_json | stage_of "$1" "$2" verdict) && [ "$verdict" = "$3" ]
 }
 
-# wait_judged GATE STAGE: until the gate has a verdict; the window of a change closes some time after it.
-wait_judged() { wait_until "a verdict on $1 of $2" 60 is_judged "$1" "$2"; }
-
-is_judged() {
-  local verdict
-  verdict=$(gates_json | stage_of "$1" "$2" verdict) && [ -n "$verdict" ] && [ "$verdict" != PENDING ]
-}
-
 # agents_connected STAGE NUMBER
 agents_connected() {
   [ "$(ask agents -o json | jq --arg stage "$1" '.stages[] | select(.stage == $stage).connected')" = "$2" ]

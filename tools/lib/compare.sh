@@ -34,12 +34,17 @@ gateway_closed() {
 # gave_up LOG: did its last process end before it had logged every call? It says so.
 gave_up() { grep -aq 'Some tasks resisted to hard-stop' "$1"; }
 
-# server_log LOG SINCE EVENT: the calls of which the canary logged that. gone: the connection ended before the
-# answer; end: the answer was handed over whole.
-server_log() {
-  jq -rR --arg since "$(date -u -d "@$2" +%FT%T.%NZ)" --arg event "$3" '
-    fromjson? | select(.event? == $event and .t >= $since) | .call // "a call of somebody else"' "$1" | sort -u
+# join_canary STAGE LOG SINCE TARGET: all calls to the target against the canary's log of executions, as JSON. Lost
+# here, and "unanswered": the connection ended before the answer; "answer-lost": it was handed over whole.
+join_canary() {
+  local status=0
+  ask calls --stage "$1" --since "$(date -u -d "@$3" +%FT%T.%NZ)" --target "$4" --join "$2" --limit 100000 \
+    -o json || status=$?
+  [ $status -ne 2 ]
 }
+
+# joined FILE WHAT: the calls of which the join says that, by name.
+joined() { jq -r --arg what "$2" '.differences[] | select(.what == $what) | .call' "$1" | sort; }
 
 count_lines() { grep -c . "$1" || true; }
 
@@ -56,9 +61,9 @@ compare_logs() {
   jq -r --arg target "$target" 'select(.target == $target) | .call' "$dir/lost" | sort |
     comm -23 - "$dir/lost-before" >"$dir/lost-canary"
   gateway_ended "$gateway" "$since" >"$dir/gateway-failed"
-  server_log "$canary" "$since" gone >"$dir/canary-gone"
-  server_log "$canary" "$since" end >"$dir/canary-end"
-  comm -23 "$dir/lost-canary" "$dir/canary-gone" | comm -12 - "$dir/canary-end" >"$dir/canary-discarded"
+  join_canary "$stage" "$canary" "$since" "$target" >"$dir/canary.json"
+  joined "$dir/canary.json" unanswered >"$dir/canary-gone"
+  joined "$dir/canary.json" answer-lost >"$dir/canary-discarded"
   lost=$(count_lines "$dir/lost-all")
   before=$(count_lines "$dir/lost-before")
   by_canary=$(count_lines "$dir/lost-canary")
@@ -87,10 +92,12 @@ gateway_agrees() {
     [ "$(count_lines "$1/lost-all")" -le "$(gateway_closed "$2")" ]
 }
 
-# agree DIR GATEWAY_LOG: the canary by name about every call to it, and the gateway.
+# agree DIR GATEWAY_LOG: the canary by name about every lost call to it, and the gateway; and none that completed was
+# broken off, executed twice or not known here. (A log that is followed may begin after the first calls.)
 agree() {
   sort -u "$1/canary-gone" "$1/canary-discarded" >"$1/canary-lost"
-  if [ -s "$1/lost-all" ] && cmp -s "$1/lost-canary" "$1/canary-lost" && gateway_agrees "$1" "$2"; then
+  if [ -s "$1/lost-all" ] && cmp -s "$1/lost-canary" "$1/canary-lost" && gateway_agrees "$1" "$2" &&
+    jq -e '.counts | .broken + .repeated + .unknown == 0' "$1/canary.json" >/dev/null; then
     echo "  They agree, call by call."
     return 0
   fi

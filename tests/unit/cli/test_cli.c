@@ -110,6 +110,32 @@ static void test_usage(void **state) {
     assert_error("too many"); /* and no control character on the terminal */
 }
 
+/* The script asks the program for its words. */
+static void test_completion(void **state) {
+    const char *dir = *state;
+    static const struct {
+        const char *words, *expected;
+    } cases[] = {
+        {"pilotgate ga", "gates"},
+        {"pilotgate --stage a/b drill --suspend", "--suspend-flux"},
+        {"pilotgate help pl", "plan"},
+        {"pilotgate drill -- --suspend", ""}, /* the words of a command of the user's */
+    };
+    run_cli(&r, dir, "completion csh");
+    assert_error("bash, zsh and fish");
+    write_text(dir, "ask.sh",
+               "pilotgate() { " PILOTGATE_BIN " \"$@\"; }\nsource <(pilotgate completion bash)\n"
+               "COMP_WORDS=(\"$@\") COMP_CWORD=$(($# - 1))\n_pilotgate\necho \"${COMPREPLY[*]}\" >words\n");
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char command[512], words[256], line[128];
+        (void)snprintf(command, sizeof command, "cd %s && bash ask.sh %s", dir, cases[i].words);
+        (void)snprintf(line, sizeof line, "%s\n", cases[i].expected);
+        assert_int_equal(system(command), 0);
+        assert_true(wait_text(dir, "words", "\n", words, sizeof words));
+        assert_string_equal(words, line);
+    }
+}
+
 static mode_t mode_of(const char *dir, const char *name) {
     char path[256];
     struct stat st;
@@ -319,8 +345,13 @@ static void test_http(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        CASE(test_usage), CASE(test_keys), CASE(test_pilot_files), CASE(test_status_and_statements),
-        CASE(test_serve), CASE(test_http),
+        CASE(test_usage),
+        CASE(test_completion),
+        CASE(test_keys),
+        CASE(test_pilot_files),
+        CASE(test_status_and_statements),
+        CASE(test_serve),
+        CASE(test_http),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

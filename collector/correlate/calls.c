@@ -61,12 +61,26 @@ static bool has_flag(const struct corr_call *k, uint32_t flag) {
     return (k->flags & flag) != 0;
 }
 
+#define SOME_SWITCH 0xffffffu /* in place of a switch's number */
+
+/* 1: this connection was not counted yet for this switch. */
+static int is_fresh(struct corr_work *w, const struct corr_call *k, size_t i) {
+    return corr_keys_add(&w->units, (uint64_t)k->stream << 24 | (i & SOME_SWITCH), k->connection);
+}
+
+static enum fact_kind kind_of(const struct corr_call *k) {
+    return has_flag(k, PILOTGATE__CALL_FLAG__CALL_FLAG_REUSED) ? FACT_KIND_REUSED : FACT_KIND_NEW;
+}
+
+static bool spans(const struct corr_call *k, const struct fact_switch *s) {
+    return s->known && k->start + k->error < s->lo && k->end - k->error > s->hi;
+}
+
 /* Streams of one connection share its fate: they are one unit, and so are calls after each other on it. */
 static int count_across(struct corr_work *w, const struct corr_call *k, size_t i) {
     struct fact_switch *s = &w->c->switches[i];
-    enum fact_kind kind =
-        has_flag(k, PILOTGATE__CALL_FLAG__CALL_FLAG_REUSED) ? FACT_KIND_REUSED : FACT_KIND_NEW;
-    int fresh = corr_keys_add(&w->units, (uint64_t)k->stream << 24 | (i & 0xffffff), k->connection);
+    enum fact_kind kind = kind_of(k);
+    int fresh = is_fresh(w, k, i);
     if (fresh < 0)
         return -ENOMEM;
     s->calls[kind]++;
@@ -75,6 +89,20 @@ static int count_across(struct corr_work *w, const struct corr_call *k, size_t i
     if (k->end - k->start > s->longest_ns)
         s->longest_ns = k->end - k->start;
     return 0;
+}
+
+/* Through the target's URL, while some replica switched: which one it was at is not known. */
+static int count_some(struct corr_work *w, const struct corr_call *k) {
+    const struct fact_change *c = w->c;
+    size_t i = 0;
+    while (i < c->n_switches && !spans(k, &c->switches[i]))
+        i++;
+    if (i == c->n_switches || c->switches[0].kind != FACT_SWITCH_GATEWAY)
+        return 0;
+    int fresh = is_fresh(w, k, SOME_SWITCH);
+    if (fresh > 0)
+        c->switches[0].some[kind_of(k)]++;
+    return fresh;
 }
 
 /* Was it certainly in flight across a switch of its path? Calls of a tool that comes or goes prove nothing.
@@ -91,10 +119,10 @@ static int count_in_flight(struct corr_work *w, const struct corr_call *k) {
             continue;
         if (s->pod && k->start - k->error > s->pod->created_hi)
             s->reached++;
-        if (s->known && k->start + k->error < s->lo && k->end - k->error > s->hi && count_across(w, k, i) < 0)
+        if (spans(k, s) && count_across(w, k, i) < 0)
             return -ENOMEM;
     }
-    return 0;
+    return !*k->path && count_some(w, k) < 0 ? -ENOMEM : 0;
 }
 
 static int count_completed(struct corr_work *w, const struct corr_call *k) {

@@ -127,6 +127,7 @@ struct fact_switch {
     uint64_t calls[FACT_KINDS]; /* completed ones */
     uint64_t units[FACT_KINDS]; /* of them, those that are independent: one a connection */
     uint64_t http2_units;       /* of them, those on an HTTP/2 connection */
+    uint64_t some[FACT_KINDS];  /* GATEWAY: units across this switch, or across that of some replica */
     uint64_t dropped, interrupted;
     uint64_t reached; /* NEW: completed calls on its path, begun after it was made */
     int64_t longest_ns;

@@ -33,6 +33,8 @@ static json_t *switch_json(const struct corr *c, const struct fact_switch *s) {
         gate_set_time(o, "to", s->hi);
         (void)json_object_set_new(o, "in_flight", by_kind(s->calls));
         (void)json_object_set_new(o, "units", by_kind(s->units));
+        if (!s->pod)
+            (void)json_object_set_new(o, "units_some", by_kind(s->some));
         (void)json_object_set_new(o, "units_http2", json_integer((json_int_t)s->http2_units));
         (void)json_object_set_new(o, "rate_bound",
                                   json_real(gates_rate_bound(units, c->rubric.rules.confidence)));
@@ -90,8 +92,8 @@ static void sum_calls(const struct fact_change *ch, uint64_t *ret_calls, int64_t
 json_t *gate_measured_json(const struct corr *c, const struct facts *f, const struct fact_change *ch) {
     uint64_t calls;
     int64_t longest;
-    uint64_t reused = gate_whole_units(ch, FACT_KIND_REUSED);
-    uint64_t new = gate_whole_units(ch, FACT_KIND_NEW);
+    uint64_t reused = gate_url_units(ch, FACT_KIND_REUSED);
+    uint64_t new = gate_url_units(ch, FACT_KIND_NEW);
     json_t *m = json_object();
     sum_calls(ch, &calls, &longest);
     set_count(m, "calls_in_window", ch->calls_in_window);

@@ -14,6 +14,18 @@ uint64_t gate_whole_units(const struct fact_change *c, enum fact_kind kind) {
     return s ? s->units[kind] : 0;
 }
 
+/* One before and one after: whatever took the target's URL took it. */
+static bool has_one_replica(const struct fact_change *ch) {
+    return ch->replicas_before == 1 && ch->replicas_after == 1 && ch->pods_before <= 1;
+}
+
+uint64_t gate_url_units(const struct fact_change *c, enum fact_kind kind) {
+    const struct fact_switch *s = gate_whole(c);
+    if (!s)
+        return 0;
+    return has_one_replica(c) ? s->units[kind] : s->some[kind];
+}
+
 uint64_t gate_replica_units(const struct fact_change *c) {
     uint64_t n = 0;
     for (size_t i = 0; i < c->n_switches; i++)
@@ -27,11 +39,6 @@ uint64_t gate_units(const struct fact_change *c) {
 }
 
 /* ---- replicas */
-
-/* One before and one after: whatever took the target's URL took it. */
-static bool has_one_replica(const struct fact_change *ch) {
-    return ch->replicas_before == 1 && ch->replicas_after == 1 && ch->pods_before <= 1;
-}
 
 static int is_workload(void *ctx, const Pilotgate__Object *o, struct fact_ref ref) {
     int *found = ctx;
@@ -194,7 +201,7 @@ static bool too_few(json_t *o, const struct corr *c, const struct facts *f, cons
     static const char *const kinds[] = {"reused", "new"};
     long long need = (long long)c->rubric.rules.min_in_flight_per_kind;
     for (int k = 0; k < FACT_KINDS; k++) {
-        uint64_t units = gate_whole_units(ch, (enum fact_kind)k);
+        uint64_t units = gate_url_units(ch, (enum fact_kind)k);
         if ((long long)units >= need)
             continue;
         gate_decide(o, GATE_INCONCLUSIVE,
@@ -211,15 +218,14 @@ static bool too_few(json_t *o, const struct corr *c, const struct facts *f, cons
 
 static void pass(json_t *o, const struct fact_change *ch) {
     char replicas[128] = "";
-    uint64_t own = gate_replica_units(ch);
+    unsigned long long own = gate_replica_units(ch);
+    unsigned long long reused = gate_url_units(ch, FACT_KIND_REUSED);
+    unsigned long long new = gate_url_units(ch, FACT_KIND_NEW);
     if (own)
-        (void)snprintf(replicas, sizeof replicas, "; %llu of them at replicas' own addresses",
-                       (unsigned long long)own);
+        (void)snprintf(replicas, sizeof replicas, ", and %llu at replicas' own addresses", own);
     gate_decide(o, GATE_PASS,
                 "0 of %llu calls in flight across the switch dropped (%llu reused, %llu new connections%s)%s",
-                (unsigned long long)gate_units(ch),
-                (unsigned long long)gate_whole_units(ch, FACT_KIND_REUSED),
-                (unsigned long long)gate_whole_units(ch, FACT_KIND_NEW), replicas,
+                reused + new + own, reused, new, replicas,
                 ch->executions_told ? "" : "; " GATE_HIDDEN_RETRIES);
 }
 

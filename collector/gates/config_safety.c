@@ -90,15 +90,16 @@ static void decide_pass(json_t *o, const struct rubric_rules *r, const struct ta
                         const char *superseded) {
     char replicas[128] = "";
     if (t->replica_units)
-        (void)snprintf(replicas, sizeof replicas, ", %llu at the own addresses of %u replicas",
-                       (unsigned long long)t->replica_units, t->replicas);
+        (void)snprintf(replicas, sizeof replicas,
+                       ", %llu at the own addresses of %u replicas, %llu in all surely at one that switched",
+                       (unsigned long long)t->replica_units, t->replicas, (unsigned long long)t->units);
     gate_decide(
         o, GATE_PASS,
         "0 of %llu calls in flight across %u changes dropped (%llu on reused and %llu on new "
         "connections through the target's URL%s); drop rate below %.3g %% at %.3g %% confidence%s%s%s",
-        (unsigned long long)t->units, t->passed, (unsigned long long)t->reused, (unsigned long long)t->new,
-        replicas, 100 * gates_rate_bound(t->units, r->confidence), 100 * r->confidence,
-        t->inconclusive ? "; earlier changes could not be judged" : "",
+        (unsigned long long)(t->reused + t->new + t->replica_units), t->passed, (unsigned long long)t->reused,
+        (unsigned long long)t->new, replicas, 100 * gates_rate_bound(t->units, r->confidence),
+        100 * r->confidence, t->inconclusive ? "; earlier changes could not be judged" : "",
         t->hidden ? "; " GATE_HIDDEN_RETRIES : "", superseded);
 }
 

@@ -25,13 +25,16 @@ json_t *gate_unjudgeable(const struct facts *f, int need_release);
 
 /* One change with its own verdict, exposure and lost calls. */
 json_t *gate_change(const struct corr *c, const struct facts *f, const struct fact_change *change);
-/* change_judge.c: its verdict, and the units that it rests on: of the gateway as a whole by kind, of replicas
- * at their own addresses, and all of them. */
+/* change_judge.c: its verdict, and the units that it rests on. */
 void gate_judge_change(json_t *o, const struct corr *c, const struct facts *f, const struct fact_change *ch);
 const struct fact_switch *gate_whole(const struct fact_change *c); /* NULL: no switch is known */
+/* Through the target's URL, across the switch of the gateway as a whole. */
 uint64_t gate_whole_units(const struct fact_change *c, enum fact_kind kind);
-uint64_t gate_replica_units(const struct fact_change *c);
-uint64_t gate_units(const struct fact_change *c);
+/* Through the target's URL, as each change needs them of each kind: with several replicas those count, too,
+ * that span the switch of some replica, which they may not have been at. */
+uint64_t gate_url_units(const struct fact_change *c, enum fact_kind kind);
+uint64_t gate_replica_units(const struct fact_change *c); /* at replicas' own addresses */
+uint64_t gate_units(const struct fact_change *c);         /* that bound the drop rate: surely exposed */
 #define GATE_HIDDEN_RETRIES "hidden retries are not visible: no tool server says how often it executed a call"
 
 /* change_exposure.c: parts of the document; new references. */

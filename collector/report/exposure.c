@@ -18,6 +18,11 @@ static void switch_line(const struct report *r, const json_t *s) {
             (long long)js_int(s, "units.reused", 0), (long long)js_int(s, "units.new", 0),
             (long long)js_int(s, "units_http2", 0), 100 * json_number_value(js_at(s, "rate_bound")),
             json_number_value(js_at(s, "longest_s")));
+    long long some = js_int(s, "units_some.reused", 0) + js_int(s, "units_some.new", 0);
+    if (some > js_int(s, "units.reused", 0) + js_int(s, "units.new", 0))
+        (void)fprintf(r->to, "      across the switch of some replica: units %lld reused %lld new\n",
+                      (long long)js_int(s, "units_some.reused", 0),
+                      (long long)js_int(s, "units_some.new", 0));
     if (*js_str(s, "from", ""))
         (void)fprintf(r->to, "      between %s and %s\n", js_str(s, "from", ""), js_str(s, "to", ""));
     if (js_int(s, "dropped", 0) + js_int(s, "interrupted", 0))

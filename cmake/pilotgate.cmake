@@ -2,7 +2,7 @@
 
 # Flags for our own code only; generated and system code keeps the compiler's defaults.
 add_library(pilotgate_flags INTERFACE)
-target_compile_options(pilotgate_flags INTERFACE
+target_compile_options(pilotgate_flags INTERFACE $<$<C_COMPILER_ID:Clang>:-Wno-unknown-warning-option>
   -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2
   -Wpointer-arith -Wwrite-strings -Wundef -Wno-format-truncation -fno-common -fstack-protector-strong)
 target_compile_definitions(pilotgate_flags INTERFACE
@@ -11,6 +11,13 @@ target_link_options(pilotgate_flags INTERFACE -Wl,-z,relro,-z,now -Wl,--as-neede
 
 if(PILOTGATE_ASAN)
   add_compile_options(-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=address,undefined)
+elseif(PILOTGATE_FUZZ)
+  if(NOT CMAKE_C_COMPILER_ID MATCHES Clang)
+    message(FATAL_ERROR "PILOTGATE_FUZZ needs clang: -DCMAKE_C_COMPILER=clang")
+  endif()
+  add_compile_options(-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
+    -fno-omit-frame-pointer)
   add_link_options(-fsanitize=address,undefined)
 elseif(PILOTGATE_TSAN)
   add_compile_options(-fsanitize=thread)

@@ -338,72 +338,6 @@ static int check_names(const char *list, const struct conf_list *l, size_t size,
     return 0;
 }
 
-/* "Name: value" of printable ASCII; neither secret nor one that the prober sets itself. */
-static int check_header(const char *header, const char *target, struct err *e) {
-    static const char *const secret[] = {"Authorization", "Proxy-Authorization", "Cookie"};
-    static const char *const ours[] = {"Accept", "Content-Type", "Content-Length", "Transfer-Encoding",
-                                       "Connection"};
-    size_t n =
-        strspn(header, "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ");
-    for (const char *p = header; *p; p++)
-        if ((unsigned char)*p < 0x20 || (unsigned char)*p > 0x7e)
-            n = 0;
-    if (n == 0 || header[n] != ':')
-        return err_set(e, -EINVAL, "target '%s': a header must be written 'Name: value'", target);
-    for (size_t i = 0; i < sizeof secret / sizeof *secret; i++)
-        if (strlen(secret[i]) == n && strncasecmp(header, secret[i], n) == 0)
-            return err_set(e, -EINVAL, "target '%s': header %s is secret: use bearer_file", target,
-                           secret[i]);
-    for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
-        if (strlen(ours[i]) == n && strncasecmp(header, ours[i], n) == 0)
-            return err_set(e, -EINVAL, "target '%s': header %s is the prober's own: remove it", target,
-                           ours[i]);
-    if (strncasecmp(header, "Mcp-", 4) == 0)
-        return err_set(e, -EINVAL, "target '%s': headers Mcp-* are the prober's own: remove it", target);
-    return 0;
-}
-
-static bool ends_with(const char *s, size_t n, const char *end) {
-    return n >= strlen(end) && strncmp(s + n - strlen(end), end, strlen(end)) == 0;
-}
-
-/* What the REST interfaces are asked stands behind url, so that it must end before that. */
-static int check_base(const struct config_target *t, struct err *e) {
-    const char *own = t->kind == CONFIG_TARGET_ARCADE ? "/v1" : "/worker";
-    size_t n = strlen(t->url);
-    while (n > 0 && t->url[n - 1] == '/')
-        n--;
-    if (strpbrk(t->url, "?#") || ends_with(t->url, n, own))
-        return err_set(e, -EINVAL, "target '%s': of kind %s, url must end before %s", t->name, kinds[t->kind],
-                       own);
-    return 0;
-}
-
-/* What a kind needs, and what means nothing to it. */
-static int check_kind(const struct config_target *t, struct err *e) {
-    bool worker = t->kind == CONFIG_TARGET_WORKER;
-    if (worker && !t->secret_file)
-        return err_set(e, -EINVAL,
-                       "target '%s': kind worker needs secret_file, the file with ARCADE_WORKER_SECRET",
-                       t->name);
-    if (!worker && t->secret_file)
-        return err_set(e, -EINVAL, "target '%s': secret_file is for kind worker only", t->name);
-    if (worker && t->bearer_file)
-        return err_set(e, -EINVAL,
-                       "target '%s': kind worker makes its token from secret_file: remove bearer_file",
-                       t->name);
-    if (t->kind == CONFIG_TARGET_ARCADE && (!t->user_id || !*t->user_id))
-        return err_set(e, -EINVAL, "target '%s': kind arcade needs user_id, in whose name tools run",
-                       t->name);
-    if (t->kind == CONFIG_TARGET_MCP && t->user_id)
-        return err_set(
-            e, -EINVAL,
-            "target '%s': user_id is for kinds arcade and worker; a gateway of Arcade takes the header "
-            "'Arcade-User-ID: NAME'",
-            t->name);
-    return t->kind == CONFIG_TARGET_MCP ? 0 : check_base(t, e);
-}
-
 static int check_targets(const struct config *c, struct err *e) {
     const struct config_target *t = c->targets.items;
     int r = check_names("targets", &c->targets, sizeof *t, e);
@@ -412,9 +346,7 @@ static int check_targets(const struct config *c, struct err *e) {
         (void)snprintf(what, sizeof what, "targets[%zu].url", i);
         r = check_url(t[i].url, what, NULL, e);
         if (r == 0)
-            r = check_kind(&t[i], e);
-        for (size_t h = 0; r == 0 && h < t[i].headers.n; h++)
-            r = check_header(t[i].headers.items[h], t[i].name, e);
+            r = config_check_target(&t[i], e);
     }
     return r;
 }

@@ -104,6 +104,8 @@ static void start_due(struct mcp *m, int64_t now) {
     for (struct mcp_path *t = m->paths; t; t = t->next) {
         if (t->state == MCP_PATH_OPEN)
             peer_turn(t->peer, now);
+        else
+            peer_serve(t->peer, now);
         mcp_catalogue_turn(t, now);
     }
     for (size_t i = 0; i < m->c->documents.n; i++)
@@ -111,6 +113,12 @@ static void start_due(struct mcp *m, int64_t now) {
     for (struct mcp_path *t = m->paths; t; t = t->next)
         for (size_t i = 0; i < t->n_probes && mcp_path_may_call(t); i++)
             mcp_probe_turn(&t->probes[i], now);
+}
+
+/* What is open goes on while nothing new begins. */
+static void serve_open(struct mcp *m, int64_t now) {
+    for (struct mcp_path *t = m->paths; t; t = t->next)
+        peer_serve(t->peer, now);
 }
 
 static int64_t earlier(int64_t a, int64_t b) {
@@ -154,6 +162,8 @@ void mcp_turn(struct mcp *m, int64_t wait_ns) {
     set_loaded(m, begin);
     if (m->scheduling)
         start_due(m, begin);
+    else
+        serve_open(m, begin);
     mcp_transport_turn(&m->transport);
     int64_t now = when_mono_ns();
     if (now >= m->second_at) {

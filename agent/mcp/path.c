@@ -291,11 +291,12 @@ void mcp_paths_turn(struct mcp *m, int64_t now) {
 }
 
 int64_t mcp_path_next(const struct mcp_path *t) {
-    if (t->state == MCP_PATH_GOING && t->gone_at)
-        return t->gone_at + MCP_PATH_GONE_NS;
     if (t->state == MCP_PATH_OPEN)
         return peer_next(t->peer);
-    return INT64_MAX; /* the end of calls and coverage's second wake the thread */
+    int64_t next = peer_serve_next(t->peer);
+    if (t->state == MCP_PATH_GOING && t->gone_at && t->gone_at + MCP_PATH_GONE_NS < next)
+        next = t->gone_at + MCP_PATH_GONE_NS;
+    return next; /* the end of calls and coverage's second wake the thread, too */
 }
 
 /* ------------------------------------------------------------------ the contract with other threads */

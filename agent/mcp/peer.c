@@ -71,21 +71,32 @@ void peer_close(struct peer **ref) {
     *ref = NULL;
 }
 
-void peer_turn(struct peer *p, int64_t now) {
-    peer_notice_turn(p, now);
+void peer_serve(struct peer *p, int64_t now) {
+    peer_inbox_turn(p);
     peer_calls_turn(p, now);
-    if (!p->leaving)
-        peer_session_turn(p, now);
 }
 
 static int64_t earlier(int64_t a, int64_t b) {
     return a < b ? a : b;
 }
 
+int64_t peer_serve_next(const struct peer *p) {
+    return json_array_size(p->inbox) > 0 ? 0 : peer_calls_next(p);
+}
+
+void peer_turn(struct peer *p, int64_t now) {
+    peer_serve(p, now);
+    if (p->leaving)
+        return;
+    peer_notice_turn(p, now);
+    peer_session_turn(p, now);
+}
+
 int64_t peer_next(const struct peer *p) {
-    int64_t next = earlier(peer_calls_next(p), peer_notice_next(p));
+    int64_t next = peer_serve_next(p);
     if (p->leaving)
         return next;
+    next = earlier(next, peer_notice_next(p));
     if (p->state == PEER_UP && p->doubted)
         next = earlier(next, p->doubt_at);
     return p->state == PEER_DOWN ? earlier(next, p->retry_at) : next;

@@ -82,6 +82,10 @@ void peer_close(struct peer **p);
 void peer_turn(struct peer *p, int64_t now);
 /* When peer_turn has something to do next, by itself; INT64_MAX: nothing. */
 int64_t peer_next(const struct peer *p);
+/* The same two for calls that are open, where nothing is to be opened again: streams are taken up, and the
+ * server's requests answered. */
+void peer_serve(struct peer *p, int64_t now);
+int64_t peer_serve_next(const struct peer *p);
 
 enum peer_state peer_state(const struct peer *p);
 /* True once the first attempt to open it has ended, either way. */

@@ -92,7 +92,7 @@ static void take(struct peer *p, const json_t *message) {
         p->events.catalogue(p->events.ctx, p);
 }
 
-static void read_inbox(struct peer *p) {
+void peer_inbox_turn(struct peer *p) {
     size_t i;
     json_t *message;
     if (json_array_size(p->inbox) == 0)
@@ -109,7 +109,7 @@ static void read_inbox(struct peer *p) {
 
 static bool wants_notices(const struct peer *p) {
     bool worth = p->tells_changes || (!p->modern && p->events.request);
-    return p->o.notices && p->o.kind == PEER_MCP && p->state == PEER_UP && worth && !p->leaving &&
+    return p->o.notices && p->o.kind == PEER_MCP && p->state == PEER_UP && worth &&
            !(p->notice_refused && p->notice_generation == p->generation);
 }
 
@@ -172,14 +172,11 @@ static void open_stream(struct peer *p, int64_t now) {
 }
 
 void peer_notice_turn(struct peer *p, int64_t now) {
-    read_inbox(p);
     if (wants_notices(p) && !mcp_xfer_running(&p->notice) && now >= p->notice_at)
         open_stream(p, now);
 }
 
 int64_t peer_notice_next(const struct peer *p) {
-    if (json_array_size(p->inbox) > 0)
-        return 0;
     return wants_notices(p) && !mcp_xfer_running(&p->notice) ? p->notice_at : INT64_MAX;
 }
 

@@ -112,6 +112,7 @@ int64_t peer_calls_next(const struct peer *p);
 /* peer_notice.c */
 /* Keeps a message of the server, that came on an exchange of the peer, until the next turn. */
 void peer_on_message(struct mcp_xfer *x, const json_t *message);
+void peer_inbox_turn(struct peer *p);
 void peer_notice_turn(struct peer *p, int64_t now);
 int64_t peer_notice_next(const struct peer *p);
 void peer_notice_stop(struct peer *p);

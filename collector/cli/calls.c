@@ -356,8 +356,7 @@ static int run(struct cli *c) {
 const struct cli_command cli_cmd_calls = {
     .name = "calls",
     .summary = "calls one by one, or compared with somebody's log",
-    .usage = "[--stage C/NS] [--change ID] [--since TIME] [--until TIME] [--probe NAME] [--lost] [-o "
-             "table|json|csv]\n"
-             "--join FILE [--format FORMAT] [--field NAME] [...] [-o table|json]",
+    .usage = "[--stage C/NS] [--change ID] [--lost] [OPTIONS] [-o table|json|csv]\n"
+             "--join FILE [--format FORMAT] [--field NAME] [OPTIONS] [-o table|json]",
     .run = run,
 };

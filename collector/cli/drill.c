@@ -222,7 +222,4 @@ static int run(struct cli *c) {
 
 const struct cli_command cli_cmd_drill = {
     "drill", "makes a change under load, and judges it",
-    "config-change|rollback --stage C/NS [--for TIME] [--repeat N] [--settle TIME] [--wait-change TIME] "
-    "[--no-wait]\n"
-    "    [--suspend-flux KIND/NAME[,..] [--kube-context NAME]] [--load-ttl TIME] -- COMMAND [ARGUMENTS]",
-    run};
+    "config-change|rollback --stage C/NS [OPTIONS] -- COMMAND [ARGUMENTS]", run};

@@ -106,11 +106,17 @@ static bool is_replica(const struct facts *f, const struct fact_change *c, const
     return was_ready(f, p, c->begin_lo, c->window_to);
 }
 
+/* Made inside the change, as far as whole seconds tell, and not ready before it: nothing was in flight there.
+ */
+static bool has_come(const struct facts *f, const struct fact_change *c, const struct fact_pod *p) {
+    return p->created_hi > c->begin_lo && !was_ready(f, p, c->begin_lo, c->begin_lo);
+}
+
 static struct fact_switch switch_of(const struct facts *f, struct fact_change *c, const struct fact_pod *p) {
     struct fact_switch s = {.path = p->subject, .pod = p, .kind = FACT_SWITCH_UNSEEN};
     bool ended = p->told_hi && p->told_lo <= c->last_hi + f->longest_call_ns;
     bool signs = switch_of_pod(c, p, &s.lo, &s.hi);
-    bool came = p->created_hi > c->begin_lo && !signs;
+    bool came = !signs && has_come(f, c, p);
     if (ended) {
         s.kind = FACT_SWITCH_ENDED;
         s.lo = p->told_lo > c->begin_lo ? p->told_lo : c->begin_lo;

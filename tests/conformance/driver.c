@@ -10,6 +10,7 @@
  *   MCP_CONFORMANCE_CONTEXT            JSON; {"toolCalls":[{"name","arguments"}]}: these calls instead
  *
  * Exit status: 0, 1 when something did not succeed (one line each on standard error), 2 for wrong usage. */
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -98,7 +99,8 @@ static void called(struct peer_call *c) {
     (void)c;
 }
 
-/* Steals arguments. tool or method is NULL. */
+/* Steals arguments. tool or method is NULL. A tool that must not be called (x-mcp-header) is tried, too: the
+ * peer has to refuse. */
 static void call(struct driver *d, const char *tool, const char *method, json_t *arguments) {
     struct err e;
     struct peer_call *c = &d->calls[d->n];
@@ -110,10 +112,14 @@ static void call(struct driver *d, const char *tool, const char *method, json_t 
     *c = (struct peer_call){
         .tool = tool, .method = method, .arguments = arguments, .timeout_ns = CALL_NS, .done = called};
     (void)snprintf(c->id, sizeof c->id, "call-%zu", d->n);
-    if (peer_call_begin(d->peer, c, &e))
-        fail(d, "%s: %s", tool ? tool : method, e.text);
-    else
+    bool refuse = tool && peer_tool_refused(d->peer, tool);
+    int r = peer_call_begin(d->peer, c, &e);
+    if (r == 0)
         d->n++;
+    if (refuse != (r == -EINVAL))
+        fail(d, "%s: %s", tool ? tool : method, r ? e.text : "was to be refused, and is called");
+    else if (r && r != -EINVAL)
+        fail(d, "%s: %s", tool ? tool : method, e.text);
     json_decref(arguments);
 }
 
@@ -123,7 +129,7 @@ static void call_tools(struct driver *d) {
     json_array_foreach(chosen, i, one) {
         call(d, js_str(one, "name", ""), NULL, json_deep_copy(js_at(one, "arguments")));
     }
-    if (chosen)
+    if (chosen || strcmp(d->scenario, "json-schema-ref-no-deref") == 0) /* a server without tools/call */
         return;
     json_array_foreach(d->list.tools, i, one) {
         if (!peer_tool_refused(d->peer, js_str(one, "name", "")))

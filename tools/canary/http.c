@@ -11,6 +11,7 @@
 
 #define CONNECTION_MEMORY 8192 /* of libmicrohttpd, for the headers and buffers of one connection */
 #define FDS_BESIDES_CONNECTIONS 64
+#define DISCARD_MAX (16u << 20) /* bytes of a body over the limit that are read to be able to answer */
 #define DRAIN_STEP_NS (10 * WHEN_MS)
 #define END_NS (5 * WHEN_S) /* for ended calls to be closed */
 
@@ -41,11 +42,14 @@ static struct exchange *begin(struct http *h, struct MHD_Connection *connection)
     return x;
 }
 
-static void receive(struct exchange *x, const char *data, size_t len) {
+/* False: it is of no use to go on. */
+static bool receive(struct exchange *x, const char *data, size_t len) {
     if (!x->too_large && buf_add(&x->body, data, len)) {
         x->too_large = true;
         buf_free(&x->body);
     }
+    x->discarded += x->too_large ? len : 0;
+    return x->discarded <= DISCARD_MAX;
 }
 
 /* libmicrohttpd's handler: once with the headers, then with each piece of the body, then for the answer,
@@ -58,9 +62,9 @@ static enum MHD_Result handle(void *cls, struct MHD_Connection *connection, cons
     if (!x)
         return (*state = begin(cls, connection)) ? MHD_YES : MHD_NO;
     if (*size) {
-        receive(x, data, *size);
+        bool go_on = receive(x, data, *size);
         *size = 0;
-        return MHD_YES;
+        return go_on ? MHD_YES : MHD_NO;
     }
     if (x->state == GONE)
         return MHD_NO;

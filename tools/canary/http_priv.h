@@ -32,6 +32,7 @@ struct exchange {
     enum exchange_state state;
     bool too_large, handed; /* handed: the whole answer is with libmicrohttpd */
     struct buf body;
+    size_t discarded; /* of a body that is too large */
     struct reply reply;
     struct execution run;
     size_t sent;      /* of an event stream's text */

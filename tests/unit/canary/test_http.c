@@ -260,6 +260,22 @@ static void a_large_body_is_refused(void **state) {
     close(fd);
 }
 
+/* It is not read for ever. */
+static void an_endless_body_is_cut(void **state) {
+    struct fixture *f = *state;
+    char block[65536], text[1024];
+    int fd = dial(f);
+    ssize_t sent = 0;
+    memset(block, 'x', sizeof block);
+    int n = snprintf(text, sizeof text,
+                     "POST /mcp HTTP/1.1\r\nHost: x\r\n" MCP_HEADERS "Content-Length: 4000000000\r\n\r\n");
+    assert_int_equal(send(fd, text, (size_t)n, MSG_NOSIGNAL), n);
+    for (int i = 0; i < 4096 && sent >= 0; i++) /* 256 MiB at most */
+        sent = send(fd, block, sizeof block, MSG_NOSIGNAL);
+    assert_int_equal(sent, -1);
+    close(fd);
+}
+
 static void drains(void **state) {
     struct fixture *f = *state;
     char text[4096];
@@ -303,6 +319,7 @@ int main(void) {
                                        TEST(tells_of_changed_tools),
                                        TEST(forgets_who_stopped_listening),
                                        TEST(a_large_body_is_refused),
+                                       TEST(an_endless_body_is_cut),
                                        TEST(drains),
                                        TEST(ends_what_does_not_drain)};
     return cmocka_run_group_tests(tests, NULL, NULL);

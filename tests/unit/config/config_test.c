@@ -191,6 +191,43 @@ static void targets(void **state) {
 #undef T
 }
 
+#define TLS(keys) OUTSIDE "targets: [{name: gw, url: 'https://g/mcp', " keys "}]\n"
+
+/* Secret headers come from files only; certificates come with their keys. */
+static void target_credentials(void **state) {
+    (void)state;
+    struct config c = {0};
+    expect_good(TLS("header_files: ['Authorization: /k', 'X-Api-Key:  /a b'], client_cert_file: /c, "
+                    "client_key_file: /k, http: 2, streams: 4"),
+                &c);
+    const struct config_target *t = c.targets.items;
+    assert_int_equal(t->header_files.n, 2);
+    assert_string_equal(t->header_files.items[1], "X-Api-Key:  /a b");
+    assert_int_equal(t->http, CONFIG_HTTP_2);
+    assert_int_equal(t->streams, 4);
+    config_free(&c);
+    expect_taken(TLS("header_files: ['cookie: /k']"));
+    expect_error(TLS("header_files: ['X-Api-Key']"), "'Name: /path");
+    expect_error(TLS("header_files: ['X-Api-Key: ']"), "'Name: /path");
+    expect_error(TLS("header_files: ['X-Api-Key: relative']"), "'Name: /path");
+    expect_error(TLS("header_files: ['X Api: /k']"), "'Name: /path");
+    expect_error(TLS("header_files: [\"X: /a\\r\\nY: b\"]"), "'Name: /path");
+    expect_error(TLS("header_files: ['Mcp-Session-Id: /k']"), "header Mcp-Session-Id is the prober's own");
+    expect_error(TLS("header_files: ['accept: /k']"), "prober's own");
+    expect_error(TLS("header_files: ['X: /a', 'x: /b']"), "header x is there twice");
+    expect_error(TLS("headers: ['X: a'], header_files: ['x: /b']"), "header x is there twice");
+    expect_error(TLS("bearer_file: /b, header_files: ['authorization: /k']"),
+                 "both header_files and bearer_file");
+    expect_error(TLS("client_cert_file: /c"), "or none of them");
+    expect_error(TLS("client_key_file: /k"), "or none of them");
+    expect_error(OUTSIDE
+                 "targets: [{name: gw, url: 'http://g/', client_cert_file: /c, client_key_file: /k}]\n",
+                 "needs a url with https");
+    expect_error(TLS("streams: 0"), "streams");
+    expect_error(TLS("http: 3"), "is none of: 1.1, 2");
+    expect_error(TLS("headers: ['X-Pilotgate-Call: x']"), "prober's own");
+}
+
 #define KIND(keys) OUTSIDE "targets: [{name: gw, url: 'http://engine:9099', " keys "}]\n"
 
 static void kinds(void **state) {
@@ -298,6 +335,7 @@ int main(void) {
         cmocka_unit_test_setup(targets, leave_cluster),
         cmocka_unit_test_setup(replicas, leave_cluster),
         cmocka_unit_test_setup(probes, leave_cluster),
+        cmocka_unit_test(target_credentials),
         cmocka_unit_test(kinds),
         cmocka_unit_test(reference_is_current),
     };

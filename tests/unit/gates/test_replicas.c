@@ -362,6 +362,13 @@ static void evicted_pod(struct scenario *s) {
     pod(s, UNREADY, 60, "Pod/extra", "x");
 }
 
+/* Made in the second in which the change began, and ready before it: it had calls of the old state. */
+static void pod_of_the_same_second(struct scenario *s) {
+    pod(s, CREATED, 99, "Pod/extra", "x");
+    s->c.ev.records.items[s->c.ev.records.n - 1].r->phase->precision_ns = 2 * WHEN_S;
+    pod(s, READY, 99.5, "Pod/extra", "x");
+}
+
 static void pod_of_another_workload(struct scenario *s) {
     s->owner = "Deployment/canary";
     s->uid = "k";
@@ -374,6 +381,7 @@ static void who_is_a_replica(void **state) {
     (void)state;
     judge(&good, forgotten_pod, "PASS", "2 replicas");
     judge(&good, living_pod, "INCONCLUSIVE", "Pod/extra stayed");
+    judge(&good, pod_of_the_same_second, "INCONCLUSIVE", "Pod/extra stayed");
     judge(&good, evicted_pod, "PASS", "2 replicas");
     judge(&good, pod_of_another_workload, "PASS", "2 replicas");
 }

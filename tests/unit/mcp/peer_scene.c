@@ -46,10 +46,12 @@ int scene_teardown(void **state) {
 
 void scene_begin(struct scene *s, script_fn *answer) {
     struct err e;
-    s->server.answer = answer;
-    s->server.ctx = s;
-    script_start(&s->server);
-    s->o.url = s->server.url;
+    if (!s->o.url) {
+        s->server.answer = answer;
+        s->server.ctx = s;
+        script_start(&s->server);
+        s->o.url = s->server.url;
+    }
     s->o.id_prefix = "scene";
     if (peer_open(&s->peer, &s->transport, &s->o, &s->events, &e) < 0)
         fail_msg("%s", e.text);
@@ -109,9 +111,11 @@ void scene_call(struct scene *s, const char *id, int64_t timeout_ns) {
     struct err e;
     peer_call_clear(&s->call);
     s->called = false;
-    json_t *arguments = json_pack("{s:s}", "region", "us-west1");
-    s->call = (struct peer_call){
-        .tool = "hold", .arguments = arguments, .timeout_ns = timeout_ns, .done = on_called};
+    json_t *arguments = json_loads(s->arguments ? s->arguments : "{\"region\":\"us-west1\"}", 0, NULL);
+    s->call = (struct peer_call){.tool = s->tool ? s->tool : "hold",
+                                 .arguments = arguments,
+                                 .timeout_ns = timeout_ns,
+                                 .done = on_called};
     (void)snprintf(s->call.id, sizeof s->call.id, "%s", id);
     if (peer_call_begin(s->peer, &s->call, &e) < 0)
         fail_msg("%s", e.text);

@@ -7,7 +7,9 @@
 struct scene {
     struct script_server server;
     struct mcp_transport transport;
-    struct peer_options o; /* to change before scene_open */
+    struct peer_options o; /* to change before scene_open; url: another server than the script's */
+    const char *tool;      /* of calls; default hold ... */
+    const char *arguments; /* ... with {"region":"us-west1"} */
     struct peer_events events;
     struct peer *peer;
     struct peer_call call;

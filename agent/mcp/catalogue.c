@@ -99,6 +99,7 @@ static void complete(struct mcp_path *t) {
     if (names && norm_digest(t->target->m->key, tools, &whole, digest) == 0) {
         read.normal = names;
         read.digest = digest;
+        read.speaks = peer_revision(t->peer);
         mcp_watch_read(&t->watch, &read, t->target->m->emit);
         tell_first(t, json_array_size(tools), read.now_wall);
     }
@@ -122,6 +123,7 @@ static void read_configuration(struct mcp_path *t) {
     if (normal && norm_digest(t->target->m->key, normal, &text, digest) == 0) {
         read.normal = text;
         read.digest = digest;
+        read.speaks = peer_revision(t->peer);
         mcp_watch_read(&t->configuration, &read, t->target->m->emit);
     }
     free(text);

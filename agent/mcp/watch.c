@@ -29,6 +29,16 @@ static char *cut(const char *normal) {
     return strndup(normal, n);
 }
 
+/* Says which revision the server speaks, when no record has said so yet. */
+static bool tell_revision(struct mcp_watch *w, const char *speaks, char out[MCP_REASON_MAX]) {
+    if (!speaks || !*speaks || strcmp(w->speaks, speaks) == 0)
+        return false;
+    (void)snprintf(out, MCP_REASON_MAX, "speaks MCP %.15s%s%s", speaks, *w->speaks ? ", before that " : "",
+                   w->speaks);
+    (void)snprintf(w->speaks, sizeof w->speaks, "%s", speaks);
+    return true;
+}
+
 void mcp_watch_read(struct mcp_watch *w, const struct mcp_watch_read *r, const struct emit *to) {
     bool first = w->read_wall == 0;
     bool same = !first && strcmp(w->digest, r->digest) == 0;
@@ -44,7 +54,11 @@ void mcp_watch_read(struct mcp_watch *w, const struct mcp_watch_read *r, const s
     if (!same)
         o.normal = shorter ? shorter : (char *)r->normal;
     o.truncated = shorter != NULL;
-    if (!same || due) {
+    char revision[MCP_REASON_MAX];
+    bool news = tell_revision(w, r->speaks, revision);
+    if (news)
+        o.reason = revision;
+    if (!same || due || news) {
         emit_object(w, &o, to);
         w->emitted_mono = r->now_mono;
     }

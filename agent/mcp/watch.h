@@ -1,7 +1,8 @@
 /* watch: what is known of one state that is polled, a tool catalogue or a configuration document, and
  * the object records that its polls make:
  *   LISTED first, MODIFIED on a change (with the start of the last poll that showed the old state),
- *   CONFIRMED every MCP_CONFIRM_NS, UNREADABLE after MCP_FAILURES_MAX failures in a row. */
+ *   CONFIRMED every MCP_CONFIRM_NS, and when the server speaks another revision of MCP than before; it and
+ *   LISTED say which as their reason, UNREADABLE after MCP_FAILURES_MAX failures in a row. */
 #pragma once
 
 #include "base/norm.h"
@@ -20,12 +21,14 @@ struct mcp_watch {
     int64_t emitted_mono; /* when a record last said that the state is so */
     int failures;         /* in a row */
     bool unreadable;      /* an UNREADABLE record stands */
+    char speaks[16];      /* the revision of MCP as of the last record that said so */
     char reason[MCP_REASON_MAX];
 };
 
 /* A poll, whose request was sent at start_wall, showed this state. now_*: its end. */
 struct mcp_watch_read {
     const char *normal, *digest;
+    const char *speaks; /* of a catalogue: the revision of MCP in which it was read; NULL or "": none */
     int64_t start_wall, now_wall, now_mono;
 };
 void mcp_watch_read(struct mcp_watch *w, const struct mcp_watch_read *r, const struct emit *to);

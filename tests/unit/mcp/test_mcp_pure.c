@@ -349,6 +349,32 @@ static void test_watch(void **state) {
     wire_record_free(&k.last);
 }
 
+static void test_watch_tells_the_revision(void **state) {
+    (void)state;
+    struct kept k = {0};
+    struct emit to = {.fn = keep, .ctx = &k};
+    struct mcp_watch w = {.kind = "ToolCatalogue", .name = "gateway"};
+    struct mcp_watch_read r = {.normal = "{}",
+                               .digest = "aa",
+                               .speaks = "2025-11-25",
+                               .start_wall = 1,
+                               .now_wall = 2,
+                               .now_mono = 3};
+    mcp_watch_read(&w, &r, &to);
+    assert_string_equal(k.last->object->reason, "speaks MCP 2025-11-25");
+    mcp_watch_read(&w, &r, &to);
+    assert_int_equal(k.n, 1);
+    r.speaks = "2026-07-28"; /* an upgrade that changes no tool is no change, and yet told */
+    mcp_watch_read(&w, &r, &to);
+    assert_int_equal(k.n, 2);
+    assert_int_equal(k.last->object->op, PILOTGATE__OBJECT__OP__OP_CONFIRMED);
+    assert_string_equal(k.last->object->reason, "speaks MCP 2026-07-28, before that 2025-11-25");
+    r.speaks = "";
+    mcp_watch_read(&w, &r, &to);
+    assert_int_equal(k.n, 2);
+    wire_record_free(&k.last);
+}
+
 static void test_watch_cuts(void **state) {
     (void)state;
     struct kept k = {0};
@@ -372,11 +398,17 @@ static void test_watch_cuts(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sse_split_anywhere), cmocka_unit_test(test_sse_bounded),
-        cmocka_unit_test(test_sse_callback_stops), cmocka_unit_test(test_classify),
-        cmocka_unit_test(test_call_text),          cmocka_unit_test(test_contains),
-        cmocka_unit_test(test_session_ids),        cmocka_unit_test(test_block_columns),
-        cmocka_unit_test(test_block_full),         cmocka_unit_test(test_watch),
+        cmocka_unit_test(test_sse_split_anywhere),
+        cmocka_unit_test(test_sse_bounded),
+        cmocka_unit_test(test_sse_callback_stops),
+        cmocka_unit_test(test_classify),
+        cmocka_unit_test(test_call_text),
+        cmocka_unit_test(test_contains),
+        cmocka_unit_test(test_session_ids),
+        cmocka_unit_test(test_block_columns),
+        cmocka_unit_test(test_block_full),
+        cmocka_unit_test(test_watch),
+        cmocka_unit_test(test_watch_tells_the_revision),
         cmocka_unit_test(test_watch_cuts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

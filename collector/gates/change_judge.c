@@ -16,7 +16,7 @@ uint64_t gate_whole_units(const struct fact_change *c, enum fact_kind kind) {
 
 /* One before and one after: whatever took the target's URL took it. */
 static bool has_one_replica(const struct fact_change *ch) {
-    return ch->replicas_before == 1 && ch->replicas_after == 1 && ch->pods_before <= 1;
+    return ch->replicas_before == 1 && ch->replicas_after == 1 && ch->pods_before <= 1 && ch->pods_after <= 1;
 }
 
 uint64_t gate_url_units(const struct fact_change *c, enum fact_kind kind) {

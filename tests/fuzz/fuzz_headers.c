@@ -22,12 +22,18 @@ static void check_ids(const char *text) {
     (void)mcp_modern_revision_ok(text);
 }
 
+static const char mark[] = "=?base64?";
+
+static bool looks_encoded(const char *text, size_t n) {
+    return n >= sizeof mark - 1 + 2 && strncmp(text, mark, sizeof mark - 1) == 0 &&
+           memcmp(text + n - 2, "?=", 2) == 0;
+}
+
 static void check_encoded(const char *value, size_t len) {
-    static const char mark[] = "=?base64?";
     char *text = mcp_modern_header_value(value, len);
     MUST(text && mcp_header_value_ok(text));
     size_t n = strlen(text);
-    if (strncmp(text, mark, sizeof mark - 1) != 0) {
+    if (!looks_encoded(text, n)) {
         MUST(n == len && memcmp(text, value, len) == 0);
     } else {
         unsigned char *back = malloc(n);

@@ -369,6 +369,8 @@ void fault_stop(struct fault_server *s) {
     pthread_cond_broadcast(&s->wake);
     pthread_mutex_unlock(&s->lock);
     MHD_stop_daemon(s->daemon);
+    if (s->hung > 0)
+        (void)close(s->hung);
     pthread_mutex_destroy(&s->lock);
     pthread_cond_destroy(&s->wake);
 }
@@ -396,6 +398,12 @@ bool fault_saw_bearer(struct fault_server *s, const char *value) {
 
 void fault_stop_listening(struct fault_server *s) {
     (void)close(MHD_quiesce_daemon(s->daemon));
+}
+
+/* A full backlog drops what would open another connection (Linux, tcp_v4_syn_recv_sock). */
+void fault_hang_new(struct fault_server *s) {
+    s->hung = MHD_quiesce_daemon(s->daemon);
+    (void)listen(s->hung, 0);
 }
 
 int fault_executions(struct fault_server *s, const char *nonce) {

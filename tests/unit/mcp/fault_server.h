@@ -53,6 +53,7 @@ struct fault_server {
     char nonces[FAULT_NONCES_MAX][40];
     char bearer[64]; /* of the newest request */
     bool ending;
+    int hung; /* the listening socket of fault_hang_new, 0: none */
 };
 
 void fault_start(struct fault_server *s);
@@ -64,6 +65,9 @@ int fault_get(struct fault_server *s, const int *counter);
 bool fault_saw_bearer(struct fault_server *s, const char *value);
 /* From now on new connections are refused; those that are open go on. */
 void fault_stop_listening(struct fault_server *s);
+/* From now on new connections are neither accepted nor refused: they hang, but for one or two. To be called
+ * once. */
+void fault_hang_new(struct fault_server *s);
 /* How often a call with this nonce was executed. */
 int fault_executions(struct fault_server *s, const char *nonce);
 /* A loopback port on which nothing listens. */

@@ -111,6 +111,39 @@ static void test_stall_is_told(void **state) {
     mcp_stop(&s->mcp, WHEN_S);
 }
 
+static bool queues(const struct witness *w, int n) {
+    const Pilotgate__Coverage *c = witness_last_coverage(w);
+    return c && c->probes[0]->queued >= (uint64_t)n;
+}
+
+/* What waits for a connection is queued, never in flight, and unsent in the end. */
+static void test_queued(void **state) {
+    struct scene *s = *state;
+    s->probe.interval = 25 * WHEN_MS;
+    s->probe.connection = CONFIG_CONNECTION_NEW;
+    s->probe.timeout = 1500 * WHEN_MS;
+    begin(s);
+    assert_true(witness_wait(&s->witness, completed, 4));
+    fault_hang_new(&s->server);
+    assert_true(witness_wait(&s->witness, queues, 30));
+    pthread_mutex_lock(&s->witness.lock);
+    const Pilotgate__Coverage__Probe *p = witness_last_coverage(&s->witness)->probes[0];
+    uint64_t queued = p->queued;
+    uint64_t in_flight = p->started - p->resolved;
+    assert_int_equal(p->n_open_number_delta, in_flight);
+    assert_int_equal(p->scheduled, p->started + p->unsent + queued);
+    pthread_mutex_unlock(&s->witness.lock);
+    assert_in_range(queued, 30, 70); /* 1.5 s of 40 */
+    assert_in_range(in_flight, 0, 3);
+    assert_true(witness_wait(&s->witness, seconds, 5));
+    mcp_stop(&s->mcp, 2 * WHEN_S);
+    p = witness_last_coverage(&s->witness)->probes[0];
+    assert_int_equal(p->queued, 0);
+    assert_true(p->unsent >= queued);
+    assert_int_equal(p->scheduled, p->started + p->unsent);
+    assert_int_equal(p->started, witness_calls(&s->witness, 0, 0));
+}
+
 static void test_quota(void **state) {
     struct scene *s = *state;
     fault_set(&s->server, FAULT_NONE, 30000);
@@ -172,6 +205,7 @@ int main(void) {
         T(test_rate),
         T(test_repeated),
         T(test_stall_is_told),
+        T(test_queued),
         T(test_quota),
         T(test_in_flight_and_drill),
         T(test_failing_is_not_hammered),

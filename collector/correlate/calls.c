@@ -49,10 +49,17 @@ int corr_told(const struct facts *f, const char *path, int64_t start, int64_t er
 }
 
 bool corr_moment_meets(const struct corr_moments *m, size_t stream, int64_t from, int64_t to) {
-    for (size_t i = 0; i < m->n; i++)
-        if (m->items[i].stream == stream && m->items[i].from <= to && m->items[i].to >= from)
-            return true;
-    return false;
+    size_t lo = 0;
+    size_t hi = m->n;
+    while (lo < hi) { /* the first that is of a later stream, or begins after `to` */
+        size_t mid = lo + (hi - lo) / 2;
+        const struct corr_moment *k = &m->items[mid];
+        if (k->stream < stream || (k->stream == stream && k->from <= to))
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo > 0 && m->items[lo - 1].stream == stream && m->items[lo - 1].reach >= from;
 }
 
 /* ---- completed calls */

@@ -91,9 +91,26 @@ static int add_moment(struct corr_moments *m, size_t stream, int64_t from, int64
     struct corr_moment *slot = CORR_PUSH(m->items, m->n, m->cap);
     if (!slot)
         return -ENOMEM;
-    *slot = (struct corr_moment){stream, from, to};
+    *slot = (struct corr_moment){.stream = stream, .from = from, .to = to};
     m->n++;
     return 0;
+}
+
+static int by_begin(const void *a, const void *b) {
+    const struct corr_moment *x = a;
+    const struct corr_moment *y = b;
+    if (x->stream != y->stream)
+        return x->stream < y->stream ? -1 : 1;
+    return x->from < y->from ? -1 : x->from > y->from;
+}
+
+static void order_moments(struct corr_moments *m) {
+    if (m->n)
+        qsort(m->items, m->n, sizeof *m->items, by_begin);
+    for (size_t i = 0; i < m->n; i++) {
+        struct corr_moment *k = &m->items[i];
+        k->reach = i && k[-1].stream == k->stream && k[-1].reach > k->to ? k[-1].reach : k->to;
+    }
 }
 
 static int find_control(const struct facts *f, struct corr_moments *m) {
@@ -153,6 +170,8 @@ static int expose(struct corr_work *w, int64_t now, int64_t gap) {
 static int expose_all(struct facts *f, const struct rubric *rubric, int64_t now, struct corr_moments *stalls,
                       struct corr_moments *control, struct err *e) {
     int r = find_control(f, control) | find_stalls(f, rubric->rules.stall_max_ns, stalls);
+    order_moments(control);
+    order_moments(stalls);
     for (size_t i = 0; r == 0 && i < f->n_changes; i++) {
         struct corr_work w = {.f = f, .c = &f->changes[i], .stalls = stalls, .control = control};
         r = expose(&w, now, rubric->rules.coverage_gap_ns);

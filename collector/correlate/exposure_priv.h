@@ -15,9 +15,10 @@ struct corr_call { /* one call, on the collector's clock */
 struct corr_moment { /* of one stream, on its agent's own clock */
     size_t stream;
     int64_t from, to;
+    int64_t reach; /* the latest `to` of this one and those of its stream before it */
 };
 
-struct corr_moments {
+struct corr_moments {          /* by stream, then from */
     struct corr_moment *items; /* owned */
     size_t n, cap;
 };

@@ -448,6 +448,35 @@ static void many_calls_are_judged_fast(void **state) {
     assert_true(four < 10 * one + 0.2);
 }
 
+static void everything_broke(struct scenario *s) {
+    for (unsigned i = 0; i < 10; i++)
+        scenario_calls(s, 0, 4000, "hold", 98 + i * 0.1, 106, O(RESET), REUSED);
+}
+
+/* 40,000 lost calls, as many failures past the gateway on the same node: each is looked up, none is compared
+ * with all others. */
+static void so_are_many_lost_ones(void **state) {
+    (void)state;
+    for (int control = 0; control < 2; control++) {
+        struct scenario s;
+        pilot_play(&s, &none);
+        everything_broke(&s);
+        for (unsigned i = 0; i < 10; i++) /* an early long one reaches over later short ones */
+            scenario_calls(&s, 0, control ? 4000 : 1, "hold", control ? 97 + i : 60 + i,
+                           control && i == 0 ? 110 : 61 + i + control * 37, O(RESET), CONTROL);
+        clock_t begin = clock();
+        json_t *result = scenario_judge(&s, 290);
+        double seconds = (double)(clock() - begin) / CLOCKS_PER_SEC;
+        print_message("40,000 lost calls: %.3f s\n", seconds);
+        const json_t *stage = scenario_gate(result, "config-safety");
+        assert_string_equal(js_str(stage, "verdict", ""), control ? "INCONCLUSIVE" : "FAIL");
+        assert_int_equal(js_int(stage, "changes.0.measured.unattributed", -1), control ? 40000 : 0);
+        assert_true(seconds < 10);
+        json_decref(result);
+        scenario_end(&s);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(streams_share_their_connection),
@@ -458,6 +487,7 @@ int main(void) {
         cmocka_unit_test(superseded_stays_displayed),
         cmocka_unit_test(a_rollback_is_superseded_by_a_rollback),
         cmocka_unit_test(many_calls_are_judged_fast),
+        cmocka_unit_test(so_are_many_lost_ones),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -43,9 +43,9 @@ static void fail(struct driver *d, const char *fmt, ...) PRINTF_LIKE(2, 3);
 static void fail(struct driver *d, const char *fmt, ...) {
     va_list ap;
     va_start(ap, fmt);
-    fputs("conformance-driver: ", stderr);
+    (void)fputs("conformance-driver: ", stderr);
     (void)vfprintf(stderr, fmt, ap);
-    fputc('\n', stderr);
+    (void)fputc('\n', stderr);
     va_end(ap);
     d->failures++;
 }

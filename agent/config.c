@@ -62,7 +62,10 @@ static const struct conf_key target_keys[] = {
             "again when it changes."},
     {"user_id", CONF_STRING, AT(user_id), .doc = "Of arcade and worker: the user in whose name tools run."},
     {"notices", CONF_BOOL, AT(notices), .fallback = "true",
-     .doc = "Listen for the server's notices of a changed tool catalogue, beside reading it."},
+     .doc =
+         "Listen for the server's notices of a changed tool catalogue, beside reading it: where the "
+         "server gives them, one stream on each path, renewed every minute. A gateway that drains may wait "
+         "for it so long."},
     {"replicas", CONF_STRING, AT(replicas),
      .doc =
          "Service of the stage whose pods are called one by one as well, by their addresses: NAME, or "

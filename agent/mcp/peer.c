@@ -81,7 +81,7 @@ static int64_t earlier(int64_t a, int64_t b) {
 }
 
 int64_t peer_serve_next(const struct peer *p) {
-    return json_array_size(p->inbox) > 0 ? 0 : peer_calls_next(p);
+    return peer_inbox_waits(p) ? 0 : peer_calls_next(p);
 }
 
 void peer_turn(struct peer *p, int64_t now) {

@@ -27,7 +27,8 @@
 #define PEER_RETRY_NS 500000000LL            /* between attempts to open the server */
 #define PEER_CONTROL_TIMEOUT_NS 5000000000LL /* of everything but calls */
 #define PEER_TOOLS_MAX 4096                  /* of one catalogue, in at most ... */
-#define PEER_PAGES_MAX 64                    /* ... pages */
+#define PEER_PAGES_MAX 64                    /* ... pages, ... */
+#define PEER_CATALOGUE_MAX (16u << 20)       /* ... and bytes */
 #define PEER_ROUNDS_MAX 8                    /* of input_required in one call */
 
 enum peer_kind { PEER_MCP, PEER_ARCADE, PEER_WORKER };
@@ -172,6 +173,7 @@ struct peer_list {
     struct peer *peer;
     uint64_t generation;
     int pages;
+    size_t bytes;
     size_t offset; /* of the next page, in the REST interfaces */
     bool again;    /* it began anew, as a cursor was refused */
     struct mcp_xfer xfer;

@@ -179,7 +179,7 @@ static void resume(struct peer_call *c, int64_t now) {
     struct peer *p = c->peer;
     wait_no_more(c);
     c->resumes++;
-    if (is_in_session(c) && c->deadline > now) {
+    if (is_in_session(c) && c->deadline - now >= WHEN_MS) {
         struct mcp_request r = peer_request(p, NULL, c->id);
         r.method = MCP_GET;
         r.last_event_id = c->event_id;
@@ -246,7 +246,7 @@ static bool prepare_round(struct peer_call *c, const json_t *result) {
 static bool another_round(struct peer_call *c) {
     char id[MCP_ID_MAX];
     int64_t left = c->deadline - when_mono_ns();
-    if (c->rounds >= PEER_ROUNDS_MAX || left <= 0 || !is_in_session(c) || !prepare_round(c, c->result))
+    if (c->rounds >= PEER_ROUNDS_MAX || left < WHEN_MS || !is_in_session(c) || !prepare_round(c, c->result))
         return false;
     mcp_xfer_clear(&c->xfer);
     c->result = NULL;

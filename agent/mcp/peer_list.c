@@ -62,14 +62,16 @@ static void fail_text(struct peer_list *l, const char *text) {
     peer_list_finish(l, &why);
 }
 
-/* False: that is no list of tools. */
-static bool gather(json_t *into, const json_t *tools) {
+/* False: that is no list of tools, or too large a one. */
+static bool gather(struct peer_list *l, const json_t *tools) {
     size_t i;
     json_t *tool;
-    if (!json_is_array(tools) || json_array_size(into) + json_array_size(tools) > PEER_TOOLS_MAX)
+    l->bytes += json_dumpb(tools, NULL, 0, JSON_COMPACT);
+    if (!json_is_array(tools) || json_array_size(l->tools) + json_array_size(tools) > PEER_TOOLS_MAX ||
+        l->bytes > PEER_CATALOGUE_MAX)
         return false;
     json_array_foreach(tools, i, tool) {
-        if (!js_str(tool, "name", NULL) || json_array_append(into, tool) < 0)
+        if (!js_str(tool, "name", NULL) || json_array_append(l->tools, tool) < 0)
             return false;
     }
     return true;
@@ -88,6 +90,7 @@ static void ask_on(struct peer_list *l, const char *cursor) {
 static void begin_again(struct peer_list *l) {
     l->again = true;
     l->pages = 0;
+    l->bytes = 0;
     (void)json_array_clear(l->tools);
     mcp_xfer_clear(&l->xfer);
     ask_on(l, NULL);
@@ -99,8 +102,8 @@ static bool take_page(struct peer_list *l, char **ret_cursor) {
     const json_t *next = json_object_get(result, "nextCursor");
     bool end = !next || json_is_null(next) || (!l->peer->modern && json_string_length(next) == 0);
     if (mcp_modern_result_type(result) != MCP_RESULT_COMPLETE ||
-        !gather(l->tools, json_object_get(result, "tools"))) {
-        fail_text(l, "tools/list gives no list of named tools");
+        !gather(l, json_object_get(result, "tools"))) {
+        fail_text(l, "tools/list gives no list of named tools, or more than we read");
         return false;
     }
     if (next && !json_is_null(next) && !json_is_string(next)) {

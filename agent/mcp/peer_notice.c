@@ -64,43 +64,54 @@ void peer_posts_clear(struct peer *p) {
 
 /* ------------------------------------------------------------------ the inbox */
 
+static void keep_request(struct peer *p, const json_t *message) {
+    size_t bytes = json_dumpb(message, NULL, 0, JSON_COMPACT);
+    if (p->modern || bytes > PEER_ASKED_MAX || p->inbox_bytes + bytes > PEER_INBOX_MAX)
+        return;
+    if (json_array_append(p->inbox, (json_t *)message) == 0)
+        p->inbox_bytes += bytes;
+}
+
 void peer_on_message(struct mcp_xfer *x, const json_t *message) {
     struct peer *p = x->owner;
-    if (json_is_string(json_object_get(message, "method")) && json_array_size(p->inbox) < PEER_INBOX_MAX)
-        (void)json_array_append(p->inbox, (json_t *)message);
+    const char *method = js_str(message, "method", "");
+    if (*method && json_object_get(message, "id"))
+        keep_request(p, message);
+    else if (strcmp(method, "notifications/tools/list_changed") == 0)
+        p->notified = true;
 }
 
 /* 2025-11-25, basic/utilities/ping. A server of the modern era asks nothing this way. */
-static void answer(struct peer *p, const char *method, const json_t *id, const json_t *params) {
+static void answer(struct peer *p, const json_t *message) {
+    const char *method = js_str(message, "method", "");
     json_t *result = NULL;
     if (p->modern || p->state == PEER_DOWN)
         return;
     if (strcmp(method, "ping") == 0)
         result = json_object();
     else if (p->events.request)
-        result = p->events.request(p->events.ctx, p, method, params);
-    peer_post(p, mcp_rpc_answer(id, result));
+        result = p->events.request(p->events.ctx, p, method, json_object_get(message, "params"));
+    peer_post(p, mcp_rpc_answer(json_object_get(message, "id"), result));
     json_decref(result);
 }
 
-static void take(struct peer *p, const json_t *message) {
-    const char *method = js_str(message, "method", "");
-    const json_t *id = json_object_get(message, "id");
-    if (id)
-        answer(p, method, id, json_object_get(message, "params"));
-    else if (strcmp(method, "notifications/tools/list_changed") == 0 && p->events.catalogue)
-        p->events.catalogue(p->events.ctx, p);
+bool peer_inbox_waits(const struct peer *p) {
+    return p->notified || json_array_size(p->inbox) > 0;
 }
 
 void peer_inbox_turn(struct peer *p) {
     size_t i;
     json_t *message;
+    if (p->notified && p->events.catalogue)
+        p->events.catalogue(p->events.ctx, p);
+    p->notified = false;
     if (json_array_size(p->inbox) == 0)
         return;
-    json_t *inbox = json_copy(p->inbox);
-    (void)json_array_clear(p->inbox);
+    json_t *inbox = p->inbox;
+    p->inbox = json_array();
+    p->inbox_bytes = 0;
     json_array_foreach(inbox, i, message) {
-        take(p, message);
+        answer(p, message);
     }
     json_decref(inbox);
 }

@@ -12,8 +12,9 @@
 #include "mcp/peer.h"
 
 #define PEER_PREFIX_MAX 24
-#define PEER_POSTS_MAX 64 /* answers and notifications of ours under way; more are not sent */
-#define PEER_INBOX_MAX 256
+#define PEER_POSTS_MAX 64          /* answers and notifications of ours under way; more are not sent */
+#define PEER_ASKED_MAX (64u << 10) /* bytes of one request of the server; a larger one is not answered */
+#define PEER_INBOX_MAX (1u << 20)  /* of all that wait */
 
 struct peer {
     struct mcp_transport *transport;
@@ -55,7 +56,9 @@ struct peer {
     bool notice_refused;
     int64_t notice_at, notice_began, notice_pause;
     char notice_event_id[MCP_EVENT_ID_MAX + 1];
-    json_t *inbox; /* messages of the server that are not answered or told yet */
+    json_t *inbox; /* requests of the server that are not answered yet ... */
+    size_t inbox_bytes;
+    bool notified; /* its tools have changed, and nobody was told yet */
     struct peer_post *posts;
     size_t n_posts;
 };
@@ -110,9 +113,10 @@ void peer_calls_turn(struct peer *p, int64_t now);
 int64_t peer_calls_next(const struct peer *p);
 
 /* peer_notice.c */
-/* Keeps a message of the server, that came on an exchange of the peer, until the next turn. */
+/* Keeps what counts of a message of the server, that came on an exchange of the peer, until the next turn. */
 void peer_on_message(struct mcp_xfer *x, const json_t *message);
 void peer_inbox_turn(struct peer *p);
+bool peer_inbox_waits(const struct peer *p);
 void peer_notice_turn(struct peer *p, int64_t now);
 int64_t peer_notice_next(const struct peer *p);
 void peer_notice_stop(struct peer *p);

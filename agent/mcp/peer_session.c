@@ -182,6 +182,8 @@ static void on_discovered(struct mcp_xfer *x) {
     struct mcp_failure how = peer_result_of(x, false);
     const json_t *revisions = js_at(x->message, "result.supportedVersions");
     enum era_sign sign = sign_of(&how);
+    if (how.outcome == PILOTGATE__OUTCOME__OUTCOME_TIMEOUT)
+        sign = SIGN_LEGACY; /* a server that does not know the method may be silent (basic/versioning) */
     if (sign == SIGN_LEGACY && p->o.era == PEER_AUTO)
         initialize(p, legacy_revision(p));
     else if (how.rpc_code == MCP_UNSUPPORTED_VERSION)
@@ -234,6 +236,8 @@ static void on_asked_again(struct mcp_xfer *x) {
     struct mcp_failure how = peer_result_of(x, false);
     enum era_sign sign = sign_of(&how);
     mcp_xfer_clear(x);
+    if (how.status == 404 && how.rpc_code == 0)
+        sign = SIGN_NONE; /* a proxy whose path is gone says the same */
     if (sign == SIGN_NONE || (sign == SIGN_MODERN) == (p->known == PEER_MODERN))
         return;
     p->known = sign == SIGN_MODERN ? PEER_MODERN : PEER_LEGACY;

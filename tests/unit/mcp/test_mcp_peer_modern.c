@@ -431,6 +431,50 @@ static void test_rollback_to_legacy(void **state) {
     assert_int_equal(script_count(&s->server, "tools/call"), 2);
 }
 
+/* A proxy whose path is gone for a while says 404 to everything, and that is no other era. */
+static void path_gone(void *ctx, const struct script_request *q, struct script_answer *a) {
+    struct scene *s = ctx;
+    if (s->stage == 1)
+        a->status = 404;
+    else
+        modern(ctx, q, a);
+}
+
+static bool asked_again(struct scene *s) {
+    return script_count(&s->server, "server/discover") == 2;
+}
+
+static void test_path_gone_is_no_other_era(void **state) {
+    struct scene *s = *state;
+    scene_open(s, path_gone);
+    set_stage(s, 1);
+    scene_call_is(s, "c-1", OUT(HTTP_ERROR));
+    UNTIL(s, asked_again);
+    scene_turn(s, 100 * WHEN_MS);
+    assert_true(is_modern(s));
+    scene_call_is(s, "c-2", OUT(HTTP_ERROR));
+    set_stage(s, 0);
+    scene_call_is(s, "c-3", OUT(COMPLETED));
+    assert_int_equal(script_count(&s->server, "initialize"), 0);
+    assert_int_equal(s->changed, 2); /* DETECTING, UP */
+}
+
+static void silent(void *ctx, const struct script_request *q, struct script_answer *a) {
+    if (strcmp(q->method, "server/discover") == 0) {
+        a->type = "sse";
+        a->open = true;
+    } else if (!scene_legacy(ctx, q, a)) {
+        scene_tool_result(q, a);
+    }
+}
+
+static void test_silence_is_legacy(void **state) {
+    struct scene *s = *state;
+    scene_open(s, silent);
+    assert_true(is_legacy(s));
+    scene_call_is(s, "c-1", OUT(COMPLETED));
+}
+
 int main(void) {
 #define T(f) cmocka_unit_test_setup_teardown(f, scene_setup, scene_teardown)
     const struct CMUnitTest tests[] = {
@@ -452,6 +496,8 @@ int main(void) {
         T(test_upgrade_to_modern),
         T(test_upgrade_without_sessions),
         T(test_rollback_to_legacy),
+        T(test_path_gone_is_no_other_era),
+        T(test_silence_is_legacy),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -5,6 +5,8 @@ import signal
 import subprocess
 import time
 
+import pytest
+
 from lab import ADDED, HARMFUL, PILOTGATE, PLAIN, wait_until
 
 
@@ -14,7 +16,8 @@ def open_calls(stage):
     return sum(1 if e["event"] == "start" else -1 for e in events)
 
 
-def test_a_killed_drill_leaves_no_raised_load(lab):
+@pytest.mark.parametrize("dies", ["drill", "collector"])
+def test_a_killed_drill_or_collector_leaves_no_raised_load(lab, dies):
     stage = lab.begin("killed", load=40)
     stage.start_witnessing()
     pid = stage.folder / "pid"
@@ -26,7 +29,7 @@ def test_a_killed_drill_leaves_no_raised_load(lab):
         # Time itself is the subject: longer than the load lives when nobody asks for it again.
         time.sleep(9)
         assert open_calls(stage) >= 60
-        drill.kill()
+        (drill if dies == "drill" else lab.collector).kill()
         # Its life, and the longest of the calls that were open then.
         wait_until(lambda: open_calls(stage) <= 10, 30, "the load has fallen")
     finally:

@@ -173,7 +173,9 @@ static void go_away(struct connection *c, int32_t last, bool dies) {
     c->dead = dies;
 }
 
+/* s may be gone afterwards, and others with it. */
 static void act(struct connection *c, struct stream *s) {
+    int32_t id = s->id;
     switch (s->fault) {
     case H2_REFUSE:
         reset(c, s, NGHTTP2_REFUSED_STREAM);
@@ -193,8 +195,8 @@ static void act(struct connection *c, struct stream *s) {
             reset(c, s, NGHTTP2_INTERNAL_ERROR);
             return;
         }
+        s->due = now_ms() + 30; /* its body does not end before */
         answer(c, s);
-        s->due = now_ms() + 30;
         return;
     case H2_GOAWAY:
         go_away(c, s->id - 2 > 0 ? s->id - 2 : 0, true);
@@ -208,7 +210,7 @@ static void act(struct connection *c, struct stream *s) {
         return;
     case H2_IDLE_GOAWAY:
         answer(c, s);
-        go_away(c, s->id, false);
+        go_away(c, id, false);
         return;
     case H2_RST:
         raw_reset(c->fd);
@@ -222,13 +224,17 @@ static void act(struct connection *c, struct stream *s) {
     }
 }
 
-static void act_due(struct connection *c) {
+static struct stream *find_due(struct connection *c) {
     int64_t now = now_ms();
-    struct stream *next;
-    for (struct stream *s = c->streams; s && !c->dead; s = next) {
-        next = s->next;
-        if (!s->whole || !s->due || s->due > now)
-            continue;
+    struct stream *s = c->streams;
+    while (s && (!s->whole || !s->due || s->due > now))
+        s = s->next;
+    return s;
+}
+
+static void act_due(struct connection *c) {
+    struct stream *s;
+    while (!c->dead && (s = find_due(c))) {
         s->due = 0;
         act(c, s);
     }

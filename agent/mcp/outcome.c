@@ -129,7 +129,7 @@ static bool is_second_attempt(const struct mcp_seen *s) {
     case CURLE_COULDNT_CONNECT:
     case CURLE_SSL_CONNECT_ERROR:
     case CURLE_PEER_FAILED_VERIFICATION:
-        return s->sent && s->status == 0;
+        return s->sent;
     default:
         return false;
     }

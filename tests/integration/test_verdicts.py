@@ -92,7 +92,7 @@ def assert_logs_agree(stage, lost):
 
 
 def test_a_failure_stands_until_a_passing_change_supersedes_it(lab):
-    stage = lab.begin("again", load=40, extra=HARMFUL)
+    stage = lab.begin("again", extra=HARMFUL)
     stage.start_witnessing()
     assert lab.finish_drill(lab.drill(stage, *stage.reload(ADDED))) == 1
     stage.extra = ""

@@ -132,8 +132,7 @@ static void call_tools(struct driver *d) {
     if (chosen || strcmp(d->scenario, "json-schema-ref-no-deref") == 0) /* a server without tools/call */
         return;
     json_array_foreach(d->list.tools, i, one) {
-        if (!peer_tool_refused(d->peer, js_str(one, "name", "")))
-            call(d, js_str(one, "name", ""), NULL, answer_arguments(one, d->list.tools));
+        call(d, js_str(one, "name", ""), NULL, answer_arguments(one, d->list.tools));
     }
 }
 

@@ -155,7 +155,7 @@ json_t *gate_change(const struct corr *c, const struct facts *f, const struct fa
     (void)json_object_set_new(o, "signs", signs_json(f, ch, o));
     (void)json_object_set_new(o, "measured", gate_measured_json(c, f, ch));
     (void)json_object_set_new(o, "switches", gate_switches_json(c, ch));
-    (void)json_object_set_new(o, "replicas", gate_replicas_json(ch));
+    (void)json_object_set_new(o, "replicas", gate_replicas_json(f, ch));
     (void)json_object_set_new(o, "lost", lost_json(f, ch));
     (void)json_object_set_new(o, "unwitnessed", spans_json(ch));
     if (ch->drill)

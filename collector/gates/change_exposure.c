@@ -68,10 +68,10 @@ json_t *gate_background_json(const struct facts *f) {
     return o;
 }
 
-json_t *gate_replicas_json(const struct fact_change *ch) {
-    return json_pack("{s:I, s:I, s:I, s:I}", "before", (json_int_t)ch->replicas_before, "after",
-                     (json_int_t)ch->replicas_after, "seen_before", (json_int_t)ch->pods_before, "seen_after",
-                     (json_int_t)ch->pods_after);
+json_t *gate_replicas_json(const struct facts *f, const struct fact_change *ch) {
+    return json_pack("{s:s, s:I, s:I, s:I, s:I}", "workload", f->gateway ? f->gateway : "", "before",
+                     (json_int_t)ch->replicas_before, "after", (json_int_t)ch->replicas_after, "seen_before",
+                     (json_int_t)ch->pods_before, "seen_after", (json_int_t)ch->pods_after);
 }
 
 static void set_count(json_t *o, const char *key, uint64_t n) {

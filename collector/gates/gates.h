@@ -7,7 +7,7 @@
  *      "stages":[{"stage","verdict","reason","evidence":[ref...],"measured":{...}, ...}]}]}
  * A change, in Config safety's stages and from gates_changes, has besides id, verdict, reason and window:
  *   "switches":[{"what","path","from","to","in_flight":{"reused","new"},"units":{...},"dropped",...}]
- *   "replicas":{"before","after","seen_before","seen_after"}, "lost":[...], "unwitnessed":[...],
+ *   "replicas":{"workload","before","after","seen_before","seen_after"}, "lost":[...], "unwitnessed":[...],
  *   "measured":{"units","in_flight",...,"background":{"known","n","lost","rate","from","to"}},
  *   "superseded":{"by","who",...} when an attestation lets its failure no longer decide; the stage then has
  *   "supersedes":[{"change","by","who","said","valid","reason"}], also those without effect.

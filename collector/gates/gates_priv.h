@@ -40,7 +40,7 @@ uint64_t gate_units(const struct fact_change *c);         /* that bound the drop
 /* change_exposure.c: parts of the document; new references. */
 json_t *gate_measured_json(const struct corr *c, const struct facts *f, const struct fact_change *ch);
 json_t *gate_switches_json(const struct corr *c, const struct fact_change *ch);
-json_t *gate_replicas_json(const struct fact_change *ch);
+json_t *gate_replicas_json(const struct facts *f, const struct fact_change *ch);
 json_t *gate_background_json(const struct facts *f);
 
 /* supersede.c: marks those of `judged` (each with "id" and "verdict") that an attestation supersedes, and

@@ -20,7 +20,9 @@ struct stream {
     struct stream *next;
     int32_t id;
     char nonce[40];
-    char answer[256];
+    char body[2048]; /* as far as it fits */
+    size_t body_len;
+    char answer[1024];
     size_t sent;
     bool whole;
     int64_t due; /* ms */
@@ -86,6 +88,18 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
     return 0;
 }
 
+static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *data, size_t len,
+                   void *ctx) {
+    (void)flags;
+    (void)ctx;
+    struct stream *s = nghttp2_session_get_stream_user_data(session, id);
+    if (s && s->body_len + len < sizeof s->body) {
+        memcpy(s->body + s->body_len, data, len);
+        s->body_len += len;
+    }
+    return 0;
+}
+
 static void count(struct h2_server *s, struct stream *t, bool first) {
     pthread_mutex_lock(&s->raw.lock);
     if (s->requests < H2_NONCES_MAX)
@@ -143,6 +157,19 @@ static ssize_t on_body(nghttp2_session *session, int32_t id, uint8_t *out, size_
     return (ssize_t)n;
 }
 
+/* One result for whatever is asked: initialize, tools/list and tools/call find in it what they need. */
+static void say_result(struct stream *s) {
+    char id[64];
+    raw_id(s->body, id);
+    (void)snprintf(
+        s->answer, sizeof s->answer,
+        "{\"jsonrpc\":\"2.0\",\"id\":\"%s\",\"result\":{\"protocolVersion\":\"2025-11-25\",\"capabilities\":{"
+        "},"
+        "\"serverInfo\":{\"name\":\"h2\",\"version\":\"1\"},\"tools\":[{\"name\":\"hold\",\"inputSchema\":{"
+        "\"type\":\"object\"}}],\"content\":[{\"type\":\"text\",\"text\":\"%s\"}]}}",
+        id, s->nonce);
+}
+
 #define PAIR(n, v) \
     { (uint8_t *)(n), (uint8_t *)(v), sizeof(n) - 1, strlen(v), NGHTTP2_NV_FLAG_NONE }
 
@@ -156,8 +183,7 @@ static void answer(struct connection *c, struct stream *s) {
     else if (s->fault == H2_RESET_BODY)
         (void)snprintf(s->answer, sizeof s->answer, "{\"jsonrpc\":");
     else
-        (void)snprintf(s->answer, sizeof s->answer,
-                       "{\"jsonrpc\":\"2.0\",\"id\":\"%s\",\"result\":{\"content\":[]}}", s->nonce);
+        say_result(s);
     (void)nghttp2_submit_response(c->session, s->id, head, 2, &body);
     (void)nghttp2_session_send(c->session);
 }
@@ -267,6 +293,7 @@ static bool begin_session(struct connection *c) {
     nghttp2_session_callbacks_set_send_callback(calls, on_send);
     nghttp2_session_callbacks_set_on_begin_headers_callback(calls, on_begin);
     nghttp2_session_callbacks_set_on_header_callback(calls, on_header);
+    nghttp2_session_callbacks_set_on_data_chunk_recv_callback(calls, on_data);
     nghttp2_session_callbacks_set_on_frame_recv_callback(calls, on_frame);
     nghttp2_session_callbacks_set_on_stream_close_callback(calls, on_close);
     int r = nghttp2_session_server_new(&c->session, calls, c);

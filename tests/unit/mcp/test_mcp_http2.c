@@ -13,7 +13,9 @@
 
 #include "base/when.h"
 #include "h2_server.h"
+#include "mcp/mcp.h"
 #include "shot.h"
+#include "witness.h"
 
 #define OUT(name) PILOTGATE__OUTCOME__OUTCOME_##name
 #define SHOTS 60
@@ -308,6 +310,70 @@ static void test_never_sent_twice(void **state) {
     assert_true(h2_get(&s->server, &s->server.requests) <= (int)done);
 }
 
+/* ------------------------------------------------------------------ the prober */
+
+static bool many_completed(const struct witness *w, int n) {
+    return witness_calls(w, OUT(COMPLETED), PILOTGATE__CALL_FLAG__CALL_FLAG_HTTP2) >= n;
+}
+
+struct counts {
+    uint32_t numbers[SHOTS];
+    size_t connections, calls;
+};
+
+static void count_block(const Pilotgate__CallBlock *b, struct counts *c) {
+    for (size_t i = 0; i < b->n_connection; i++) {
+        size_t k = 0;
+        while (k < c->connections && c->numbers[k] != b->connection[i])
+            k++;
+        assert_true(k < SHOTS && b->connection[i] != 0);
+        c->numbers[k] = b->connection[i];
+        c->connections += k == c->connections;
+        c->calls++;
+    }
+}
+
+/* Twelve calls in flight, four on a connection: three connections, by what the records say. */
+static void test_prober(void **state) {
+    struct scene *s = *state;
+    struct witness w;
+    struct mcp *m = NULL;
+    struct err e;
+    const uint8_t boot[16] = {1};
+    const struct norm_key key = {{1}};
+    struct config_target target = {.name = (char *)"gateway",
+                                   .url = s->server.url,
+                                   .era = CONFIG_ERA_LEGACY,
+                                   .http = CONFIG_HTTP_2,
+                                   .streams = 4};
+    struct config_probe probe = {.name = (char *)"hold",
+                                 .target = (char *)"gateway",
+                                 .tool = (char *)"hold",
+                                 .arguments = (char *)"{\"nonce\":\"{nonce}\"}",
+                                 .timeout = 5 * WHEN_S,
+                                 .limit = 4 * WHEN_S,
+                                 .in_flight = 12,
+                                 .connection = CONFIG_CONNECTION_REUSED};
+    struct config config = {.targets = {&target, 1}, .probes = {&probe, 1}, .max_in_flight = 100};
+    h2_set(&s->server, H2_NONE, 150);
+    witness_init(&w);
+    if (mcp_start(&config, &key, boot, &w.emit, &m, &e) < 0)
+        fail_msg("%s", e.text);
+    assert_true(witness_wait(&w, many_completed, 40));
+    mcp_stop(&m, 5 * WHEN_S);
+    struct counts c = {0};
+    for (size_t i = 0; i < w.n; i++)
+        if (w.records[i]->body_case == PILOTGATE__RECORD__BODY_CALLS)
+            count_block(w.records[i]->calls, &c);
+    assert_int_equal(c.connections, 3);
+    assert_int_equal(witness_calls(&w, OUT(COMPLETED), PILOTGATE__CALL_FLAG__CALL_FLAG_HTTP2), (int)c.calls);
+    assert_int_equal(h2_get(&s->server, &s->server.most_open), 4);
+    assert_null(witness_row(&w, 0));
+    if (w.error[0])
+        fail_msg("%s", w.error);
+    witness_free(&w);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_calls_share_a_connection, set_up, tear_down),
@@ -320,6 +386,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_graceful, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_goaway_while_idle, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_never_sent_twice, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_prober, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -142,7 +142,9 @@ static void test_old_call_cannot_lose_new_session(void **state) {
         scene_turn(s, 10 * WHEN_MS);
     assert_false(peer_call_running(&old));
     assert_int_equal(old.seen.status, 404);
+    scene_turn(s, 50 * WHEN_MS);
     assert_true(scene_is_up(s));
+    assert_int_equal(script_count(&s->server, "initialize"), 2);
     peer_call_clear(&old);
 }
 

@@ -272,6 +272,20 @@ static void test_cancellation_is_the_close(void **state) {
     assert_int_equal(script_count(&s->server, "GET"), 0);
 }
 
+static void breaks(void *ctx, const struct script_request *q, struct script_answer *a) {
+    never_ends(ctx, q, a);
+    a->open = false;
+}
+
+/* This era takes nothing up (basic/transports/streamable-http, Receiving Messages). */
+static void test_broken_stream_is_lost(void **state) {
+    struct scene *s = *state;
+    scene_open(s, breaks);
+    scene_call_is(s, "c-1", OUT(STREAM_ENDED));
+    assert_int_equal(script_count(&s->server, "GET"), 0);
+    assert_int_equal(script_count(&s->server, "tools/call"), 1);
+}
+
 /* ------------------------------------------------------------------ eras */
 
 static void other_version(void *ctx, const struct script_request *q, struct script_answer *a) {
@@ -488,6 +502,7 @@ int main(void) {
         T(test_subscription),
         T(test_no_subscription),
         T(test_cancellation_is_the_close),
+        T(test_broken_stream_is_lost),
         T(test_refused_version_is_chosen_again),
         T(test_no_common_version),
         T(test_legacy_on_offer),

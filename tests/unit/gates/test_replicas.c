@@ -369,6 +369,13 @@ static void pod_of_the_same_second(struct scenario *s) {
     pod(s, READY, 99.5, "Pod/extra", "x");
 }
 
+/* Made long before, with the old configuration, and ready only now: it is to show its switch like the others.
+ */
+static void late_bloomer(struct scenario *s) {
+    pod(s, CREATED, 60, "Pod/extra", "x");
+    pod(s, READY, 101, "Pod/extra", "x");
+}
+
 static void pod_of_another_workload(struct scenario *s) {
     s->owner = "Deployment/canary";
     s->uid = "k";
@@ -382,6 +389,7 @@ static void who_is_a_replica(void **state) {
     judge(&good, forgotten_pod, "PASS", "2 replicas");
     judge(&good, living_pod, "INCONCLUSIVE", "Pod/extra stayed");
     judge(&good, pod_of_the_same_second, "INCONCLUSIVE", "Pod/extra stayed");
+    judge(&good, late_bloomer, "INCONCLUSIVE", "Pod/extra stayed");
     judge(&good, evicted_pod, "PASS", "2 replicas");
     judge(&good, pod_of_another_workload, "PASS", "2 replicas");
 }
@@ -417,6 +425,13 @@ static void one_by_one(struct scenario *s) {
     pod(s, GONE, 103, "Pod/gateway-1", "1");
 }
 
+/* Calls that span the old pod's end, but began when the new one was there already. */
+static void begun_meanwhile(struct scenario *s) {
+    one_by_one(s);
+    scenario_calls(s, 0, 40, "hold", 101.2, 106, OK, 0);
+    scenario_calls(s, 0, 40, "hold", 101.2, 106, OK, REUSED);
+}
+
 /* The new pod is there, and the old one goes on serving: the roll-out is stuck. */
 static void none_is_taken_away(struct scenario *s) {
     pod(s, CREATED, 6, "Pod/gateway-1", "1");
@@ -436,6 +451,8 @@ static void one_replica_needs_no_address(void **state) {
     (void)state;
     static const struct fault none;
     pilot_expect(&none, one_by_one, 290, "config-safety", "PASS", "0 of 320 calls");
+    pilot_expect(&(struct fault){.few = 1}, begun_meanwhile, 290, "config-safety", "INCONCLUSIVE",
+                 "20 on reused");
     pilot_expect(&none, none_is_taken_away, 290, "config-safety", "INCONCLUSIVE", "Pod/gateway-1 stayed");
     pilot_expect(&none, one_asked_for_and_two_there, 290, "config-safety", "INCONCLUSIVE",
                  "Pod/gateway-0 stayed");
@@ -475,6 +492,20 @@ static void the_document_names_each_switch(void **state) {
     scenario_end(&s);
 }
 
+/* Of two pods with one name, the call was at the one that was there when it began. */
+static void a_loss_is_at_the_pod_of_its_time(void **state) {
+    (void)state;
+    struct scenario s;
+    play(&s, &(struct cluster){.name_d = "Pod/a"});
+    in_flight_at_a(&s);
+    json_t *result = scenario_judge(&s, 190);
+    const json_t *change = js_at(scenario_gate(result, "config-safety"), "changes.0");
+    assert_int_equal(js_int(switch_of(change, "Pod/a replaced"), "dropped", -1), 1);
+    assert_int_equal(js_int(switch_of(change, "Pod/a came"), "dropped", -1), 0);
+    json_decref(result);
+    scenario_end(&s);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_replica_must_be_seen),
@@ -486,6 +517,7 @@ int main(void) {
         cmocka_unit_test(who_is_a_replica),
         cmocka_unit_test(replicas_are_as_last_asked_for),
         cmocka_unit_test(one_replica_needs_no_address),
+        cmocka_unit_test(a_loss_is_at_the_pod_of_its_time),
         cmocka_unit_test(the_document_names_each_switch),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

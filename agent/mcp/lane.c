@@ -99,6 +99,21 @@ void mcp_lane_close(struct mcp_lane **ref) {
     *ref = NULL;
 }
 
+/* ------------------------------------------------------------------ sockets */
+
+static int bits_of(uint32_t events) {
+    return (events & (EPOLLIN | EPOLLHUP) ? CURL_CSELECT_IN : 0) |
+           (events & EPOLLOUT ? CURL_CSELECT_OUT : 0) | (events & EPOLLERR ? CURL_CSELECT_ERR : 0);
+}
+
+static void move_sockets(struct mcp_lane *l) {
+    struct epoll_event events[EVENTS];
+    int running;
+    int n = epoll_wait(l->epoll, events, EVENTS, 0);
+    for (int i = 0; i < n; i++)
+        (void)curl_multi_socket_action(l->multi, events[i].data.fd, bits_of(events[i].events), &running);
+}
+
 /* ------------------------------------------------------------------ the gate */
 
 void mcp_lane_enter(struct mcp_lane *l, struct mcp_xfer *x) {
@@ -194,24 +209,13 @@ void mcp_lane_pump(struct mcp_lane *l, int64_t now) {
     struct mcp_xfer *x;
     while ((x = overdue(l, now)))
         mcp_xfer_finish(x, CURLE_OPERATION_TIMEDOUT);
+    if (l->gated && l->first)
+        move_sockets(l); /* a GOAWAY that lies there is read before a call would meet it */
     while (l->first && is_open(l, now))
         hand_over(l, l->first, now);
 }
 
 /* ------------------------------------------------------------------ moving */
-
-static int bits_of(uint32_t events) {
-    return (events & (EPOLLIN | EPOLLHUP) ? CURL_CSELECT_IN : 0) |
-           (events & EPOLLOUT ? CURL_CSELECT_OUT : 0) | (events & EPOLLERR ? CURL_CSELECT_ERR : 0);
-}
-
-static void move_sockets(struct mcp_lane *l) {
-    struct epoll_event events[EVENTS];
-    int running;
-    int n = epoll_wait(l->epoll, events, EVENTS, 0);
-    for (int i = 0; i < n; i++)
-        (void)curl_multi_socket_action(l->multi, events[i].data.fd, bits_of(events[i].events), &running);
-}
 
 /* True: it found no connection to join, nothing was sent, and it goes on with one of its own. */
 static bool add_again(struct mcp_lane *l, struct mcp_xfer *x, CURLcode code) {

@@ -102,7 +102,7 @@ static void start_due(struct mcp *m, int64_t now) {
     if (!m->shared)
         mcp_probes_share(m);
     for (struct mcp_path *t = m->paths; t; t = t->next) {
-        if (t->state == MCP_PATH_OPEN)
+        if (t->state != MCP_PATH_WAITING)
             peer_turn(t->peer, now);
         else
             peer_serve(t->peer, now);
@@ -196,16 +196,25 @@ void mcp_goodbye(struct mcp *m) {
         mcp_turn(m, DRAIN_NS);
 }
 
+/* Nothing new begins; what is open is seen through, also where a broken event stream is to be taken up. */
+static void drain(struct mcp *m, int64_t until) {
+    m->scheduling = false;
+    for (struct mcp_path *t = m->paths; t; t = t->next)
+        peer_hold(t->peer, true);
+    while (m->calls_open > 0 && when_mono_ns() < until) {
+        for (struct mcp_path *t = m->paths; t; t = t->next)
+            peer_turn(t->peer, when_mono_ns());
+        mcp_turn(m, DRAIN_NS);
+    }
+}
+
 static void *run(void *arg) {
     struct mcp *m = arg;
     (void)pthread_setname_np(pthread_self(), "prober");
     (void)prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL); /* else the kernel adds 50 us to every wait */
     while (atomic_load(&m->stop_at) == 0)
         mcp_turn(m, TURN_MAX_NS);
-    m->scheduling = false;
-    int64_t until = atomic_load(&m->stop_at);
-    while (m->calls_open > 0 && when_mono_ns() < until)
-        mcp_turn(m, DRAIN_NS);
+    drain(m, atomic_load(&m->stop_at));
     mcp_calls_abort(m);
     mcp_goodbye(m);
     tell_second(m);

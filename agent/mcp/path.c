@@ -187,6 +187,7 @@ static void enter(struct mcp_path *t, enum mcp_path_state state, int64_t now) {
         return;
     t->state = state;
     t->target->m->shared = false;
+    peer_hold(t->peer, state != MCP_PATH_OPEN);
     if (state != MCP_PATH_PARTING)
         return;
     t->parted_at = now;
@@ -290,13 +291,11 @@ void mcp_paths_turn(struct mcp *m, int64_t now) {
     }
 }
 
+/* The end of calls, and coverage's second, wake the thread by themselves. */
 int64_t mcp_path_next(const struct mcp_path *t) {
-    if (t->state == MCP_PATH_OPEN)
-        return peer_next(t->peer);
-    int64_t next = peer_serve_next(t->peer);
-    if (t->state == MCP_PATH_GOING && t->gone_at && t->gone_at + MCP_PATH_GONE_NS < next)
-        next = t->gone_at + MCP_PATH_GONE_NS;
-    return next; /* the end of calls and coverage's second wake the thread, too */
+    int64_t next = t->state == MCP_PATH_WAITING ? INT64_MAX : peer_next(t->peer);
+    int64_t gone = t->state == MCP_PATH_GOING && t->gone_at ? t->gone_at + MCP_PATH_GONE_NS : INT64_MAX;
+    return gone < next ? gone : next;
 }
 
 /* ------------------------------------------------------------------ the contract with other threads */

@@ -86,7 +86,7 @@ int64_t peer_serve_next(const struct peer *p) {
 
 void peer_turn(struct peer *p, int64_t now) {
     peer_serve(p, now);
-    if (p->leaving)
+    if (p->leaving || p->held)
         return;
     peer_notice_turn(p, now);
     peer_session_turn(p, now);
@@ -94,12 +94,16 @@ void peer_turn(struct peer *p, int64_t now) {
 
 int64_t peer_next(const struct peer *p) {
     int64_t next = peer_serve_next(p);
-    if (p->leaving)
+    if (p->leaving || p->held)
         return next;
     next = earlier(next, peer_notice_next(p));
     if (p->state == PEER_UP && p->doubted)
         next = earlier(next, p->doubt_at);
     return p->state == PEER_DOWN ? earlier(next, p->retry_at) : next;
+}
+
+void peer_hold(struct peer *p, bool held) {
+    p->held = held;
 }
 
 void peer_goodbye(struct peer *p) {

@@ -104,6 +104,9 @@ const char *peer_tool_refused(const struct peer *p, const char *tool);
  * never), which begins each list; false: not that it is healthy, and why. */
 bool peer_health(const struct peer *p, int64_t *ret_wall, const char **ret_reason);
 
+/* While it is held, it opens nothing by itself: no session, no notices. Calls under way get what they need.
+ */
+void peer_hold(struct peer *p, bool held);
 /* Ends notices and the session with the server, and opens nothing any more; turn the transport until it
  * has parted, as long as you like to wait. */
 void peer_goodbye(struct peer *p);

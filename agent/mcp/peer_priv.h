@@ -23,7 +23,7 @@ struct peer {
     struct mcp_bearer bearer;
     struct mcp_header_files header_files;
     uint64_t last_id;
-    bool tried, leaving;
+    bool tried, held, leaving;
     /* peer_rest.c */
     const struct kind *kind;  /* NULL: MCP */
     struct mcp_bearer secret; /* that signs the worker's token */

@@ -94,6 +94,17 @@ static void test_taken_up(void **state) {
     assert_true(peer_call_sent(&s->call) == s->call.times.sent_mono);
 }
 
+/* A replica that is going gets no new session, but what was asked of it is seen through. */
+static void test_taken_up_while_held(void **state) {
+    struct scene *s = *state;
+    open_at(s, GIVES_ANSWER);
+    scene_call(s, "c-1", 5 * WHEN_S);
+    peer_hold(s->peer, true);
+    UNTIL(s, scene_called);
+    assert_int_equal(s->outcome, OUT(COMPLETED));
+    assert_true(s->call.seen.resumed);
+}
+
 static void test_taken_up_twice(void **state) {
     struct scene *s = *state;
     open_at(s, GIVES_ANSWER_SECOND);
@@ -181,6 +192,7 @@ int main(void) {
 #define T(f) cmocka_unit_test_setup_teardown(f, scene_setup, scene_teardown)
     const struct CMUnitTest tests[] = {
         T(test_taken_up),
+        T(test_taken_up_while_held),
         T(test_taken_up_twice),
         T(test_tried_again_while_the_gateway_is_away),
         T(test_error_as_answer),

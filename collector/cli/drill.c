@@ -203,7 +203,7 @@ static int run(struct cli *c) {
          "something else applies the change (Flux, a pipeline): wait so long for it", NULL},
         {"no-wait", 0, CLI_FLAG, &d.no_wait, NULL, "do not wait until the change's window is closed", NULL},
         {"suspend-flux", 0, CLI_TEXT, &suspended, "KIND/NAME[,..]",
-         "suspend these Flux objects meanwhile, by kubectl", NULL},
+         "suspend these Flux objects (or KIND/NAMESPACE/NAME) meanwhile, by kubectl", NULL},
         {"kube-context", 0, CLI_TEXT, &d.flux.context, "NAME", "of the kubeconfig, for --suspend-flux", NULL},
         {"load-ttl", 0, CLI_DURATION, &d.ttl_ns, "TIME",
          "agents end the load when the drill is gone so long (60s)", NULL},

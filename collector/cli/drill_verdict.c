@@ -62,7 +62,7 @@ static int evaluate(const struct drill *d, struct drill_verdict *ret, struct err
     return 0;
 }
 
-/* When the wait is over at the latest; 0: nothing is waited for. */
+/* When the wait is over at the latest; 0: nothing is waited for. A failure, too, is counted to the window's end. */
 static int64_t wait_until(const struct drill *d, const struct drill_verdict *v, int64_t *ret_window) {
     const json_t *stage = stage_of(d, v->gates);
     bool open = false;
@@ -77,7 +77,7 @@ static int64_t wait_until(const struct drill *d, const struct drill_verdict *v, 
     }
     *ret_window = window;
     if (window == 0 || !(open || is_pending(stage)))
-        return 0;
+        return window;
     return window + (open ? POD_GRACE_NS : GATE_GRACE_NS);
 }
 

@@ -36,14 +36,33 @@ def test_a_killed_drill_or_collector_leaves_no_raised_load(lab, dies):
         os.kill(int(pid.read_text()), signal.SIGKILL)  # the drill could not end it
 
 
+def plan_of(lab, stage):
+    done = lab.ask("plan", "--stage", stage.name, "-o", "json")
+    assert done.returncode == 0, done
+    return json.loads(done.stdout)["stages"][0]
+
+
 def test_a_drill_waits_for_its_verdict(lab):
+    """And gives what was planned, from what the agent tells of its load and how long its calls take."""
     stage = lab.begin("waits")
     stage.start_witnessing()
+    plan = wait_until(lambda: (p := plan_of(lab, stage))["reused"] and p["new"] and p, 30, "the load is told")
+    assert plan["units_needed"] == 59 and plan["never"] == [] and plan["drills"] == 1, plan
+    loads = {load["probe"]: load for load in plan["loads"]}
+    assert loads["kept"]["drill_in_flight"] == loads["fresh"]["drill_in_flight"] == 80
+    assert loads["control"]["control"] and loads["control"]["units"] == 0
+    assert 2.9 < loads["fresh"]["call_s"] < 4
     drill = lab.drill(stage, *stage.reload(ADDED))
     lab.finish_drill(drill)
     said = drill.said().splitlines()
     assert any(line.startswith("change t") and ": PASS, 0 of " in line for line in said), said
     assert any(line.startswith(f"config-safety {stage.name}: PASS") for line in said), said
+    after = plan_of(lab, stage)
+    units = lab.verdict("config-safety", stage.name)["measured"]["units"]
+    assert after["units"] == after["units_of_last_drill"] == units and after["drills"] == 0
+    assert plan["units_per_drill"] / 2 < units <= 160, (plan, units)
+    status = json.loads(lab.ask("status", "-o", "json").stdout)
+    assert not [o for o in status["never"] if o["gate"] == "config-safety"], status["never"]
 
 
 def test_a_commit_that_something_else_applies(lab):

@@ -84,12 +84,17 @@ compare_logs() {
   agree "$dir" "$gateway"
 }
 
-# gateway_agrees DIR LOG: by name about every call on a new connection; about no more than it closed, when it says
-# that it did not log them all.
+# gateway_agrees DIR LOG: by name about every call on a new connection. Where its log lacks some (it says that its stop
+# ended before it had logged every call; or one line in twenty at most: what it writes to a full pipe, it drops), it
+# names no other, and it closed no fewer connections than calls were lost.
 gateway_agrees() {
+  local missing
   cmp -s "$1/lost-new" "$1/gateway-failed" && return
-  gave_up "$2" && [ -z "$(comm -13 "$1/lost-new" "$1/gateway-failed")" ] &&
-    [ "$(count_lines "$1/lost-all")" -le "$(gateway_closed "$2")" ]
+  missing=$(comm -23 "$1/lost-new" "$1/gateway-failed" | wc -l)
+  [ -z "$(comm -13 "$1/lost-new" "$1/gateway-failed")" ] &&
+    [ "$(count_lines "$1/lost-all")" -le "$(gateway_closed "$2")" ] || return
+  gave_up "$2" || { [ $((missing * 20)) -le "$(count_lines "$1/lost-new")" ] &&
+    echo "  (the gateway's log lacks $missing of them: it drops lines that its output cannot take)"; }
 }
 
 # agree DIR GATEWAY_LOG: the canary by name about every lost call to it, and the gateway; and none that completed was

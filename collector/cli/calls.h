@@ -42,7 +42,7 @@ void calls_close(struct calls *w);
 
 /* Calls fn for every call that passes the filter, in no promised order; a non-zero return of fn stops and is
  * returned. Memory: the rows of calls that did not complete, at most CALLS_ROWS_MAX. */
-#define CALLS_ROWS_MAX 1000000
+#define CALLS_ROWS_MAX 200000
 typedef int call_fn(void *ctx, const struct call_row *row);
 int calls_read(struct calls *w, call_fn *fn, void *ctx, struct err *e) MUST_CHECK;
 

@@ -16,7 +16,7 @@
 #include "cli/calls_judge.h"
 #include "cli/calls_log.h"
 
-#define JOIN_CALLS_MAX 4000000
+#define JOIN_CALLS_MAX 2000000
 #define NAMES_MAX 1024
 #define OPEN_SPAN_NS                                                                      \
     (120 * WHEN_S) /* how far around a stream's last call its last coverage is looked for \

@@ -62,7 +62,8 @@ static int evaluate(const struct drill *d, struct drill_verdict *ret, struct err
     return 0;
 }
 
-/* When the wait is over at the latest; 0: nothing is waited for. A failure, too, is counted to the window's end. */
+/* When the wait is over at the latest; 0: nothing is waited for. A failure, too, is counted to the window's
+ * end. */
 static int64_t wait_until(const struct drill *d, const struct drill_verdict *v, int64_t *ret_window) {
     const json_t *stage = stage_of(d, v->gates);
     bool open = false;

@@ -29,6 +29,23 @@ static const struct {
 
 /* ---- the command line */
 
+/* A kind of Flux's, or the full name of any other resource that has spec.suspend:
+ * "terraforms.infra.contrib.fluxcd.io". */
+static bool name_kind(const char *kind, struct flux_item *ret) {
+    const char *resource = strchr(kind, '.') && wire_name_ok(kind) ? kind : NULL;
+    *ret = (struct flux_item){.ours = false};
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (strcasecmp(kinds[i].kind, kind) == 0) {
+            resource = kinds[i].resource;
+            kind = kinds[i].kind;
+        }
+    if (!resource)
+        return false;
+    (void)snprintf(ret->resource, sizeof ret->resource, "%s", resource);
+    (void)snprintf(ret->kind, sizeof ret->kind, "%s", kind);
+    return true;
+}
+
 static int parse_item(const char *text, size_t len, const char *ns, struct flux_item *ret, struct err *e) {
     char copy[2 * WIRE_NAME_MAX + 64], *kind = copy, *name, *second;
     if (len >= sizeof copy)
@@ -44,17 +61,14 @@ static int parse_item(const char *text, size_t len, const char *ns, struct flux_
     if (!wire_name_ok(name) || (second && !wire_name_ok(second)))
         return err_set(e, -EINVAL, "--suspend-flux: '%s' is no name; write KIND/NAME or KIND/NAMESPACE/NAME",
                        second ? second : name);
-    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
-        if (strcasecmp(kinds[i].kind, kind) != 0)
-            continue;
-        *ret = (struct flux_item){.resource = kinds[i].resource};
-        (void)snprintf(ret->kind, sizeof ret->kind, "%s", kinds[i].kind);
+    if (name_kind(kind, ret)) {
         (void)snprintf(ret->name, sizeof ret->name, "%s", second ? second : name);
         (void)snprintf(ret->namespace_name, sizeof ret->namespace_name, "%s", second ? name : ns);
         return 0;
     }
     return err_set(e, -EINVAL,
-                   "--suspend-flux: Flux has no kind '%s'; it has HelmRelease, Kustomization and sources",
+                   "--suspend-flux: Flux has no kind '%s'; write HelmRelease, Kustomization, a source, or "
+                   "RESOURCE.GROUP",
                    kind);
 }
 

@@ -15,9 +15,9 @@
 #define FLUX_MAX 32
 
 struct flux_item {
-    const char *resource; /* "helmreleases.helm.toolkit.fluxcd.io" */
-    char kind[32], name[WIRE_NAME_MAX + 1], namespace_name[WIRE_NAME_MAX + 1]; /* kind as the user wrote it */
-    bool ours;                                                                 /* to be resumed by us */
+    char resource[WIRE_NAME_MAX + 1]; /* "helmreleases.helm.toolkit.fluxcd.io" */
+    char kind[WIRE_NAME_MAX + 1], name[WIRE_NAME_MAX + 1], namespace_name[WIRE_NAME_MAX + 1];
+    bool ours; /* to be resumed by us */
 };
 
 struct flux {
@@ -28,7 +28,8 @@ struct flux {
     int guard_fd;
 };
 
-/* list: "KIND/NAME" or "KIND/NAMESPACE/NAME", split by ','; ns where none is named. Touches nothing yet. */
+/* list: "KIND/NAME" or "KIND/NAMESPACE/NAME", split by ','; ns where none is named. KIND is one of Flux's, or
+ * RESOURCE.GROUP of anything else that has spec.suspend. Touches nothing yet. */
 int flux_parse(const char *list, const char *ns, struct flux *ret, struct err *e) MUST_CHECK;
 /* On failure what was suspended is resumed. */
 int flux_suspend(struct flux *f, struct err *e) MUST_CHECK;

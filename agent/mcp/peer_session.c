@@ -240,8 +240,9 @@ static void on_asked_again(struct mcp_xfer *x) {
         sign = SIGN_NONE; /* a proxy whose path is gone says the same */
     if (sign == SIGN_NONE || (sign == SIGN_MODERN) == (p->known == PEER_MODERN))
         return;
+    struct mcp_failure why = p->failure;
     p->known = sign == SIGN_MODERN ? PEER_MODERN : PEER_LEGACY;
-    down(p, &how, 0);
+    down(p, &why, 0);
 }
 
 /* Asks for the era beside what goes on. */
@@ -258,10 +259,12 @@ static void ask_again(struct peer *p, int64_t now) {
 void peer_session_failed(struct peer *p, uint64_t generation, const struct mcp_failure *why) {
     if (p->state != PEER_UP || generation != p->generation)
         return;
-    if (why->outcome == PILOTGATE__OUTCOME__OUTCOME_SESSION_LOST)
+    if (why->outcome == PILOTGATE__OUTCOME__OUTCOME_SESSION_LOST) {
         down(p, why, 0);
-    else
-        p->doubted = p->doubted || is_doubtful(p, why);
+    } else if (is_doubtful(p, why)) {
+        p->doubted = true;
+        p->failure = *why; /* what it is DOWN for, if the doubt is right */
+    }
 }
 
 void peer_session_turn(struct peer *p, int64_t now) {

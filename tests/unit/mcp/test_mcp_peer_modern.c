@@ -416,6 +416,7 @@ static void test_upgrade_without_sessions(void **state) {
     scene_call_is(s, "c-1", OUT(HTTP_ERROR));
     assert_true(scene_is_up(s)); /* asked beside, not down at once */
     UNTIL(s, is_modern);
+    assert_int_equal(peer_failure(s->peer)->outcome, OUT(HTTP_ERROR)); /* of what was not sent meanwhile */
     scene_call_is(s, "c-2", OUT(COMPLETED));
 }
 

@@ -52,7 +52,7 @@ static const struct conf_key target_keys[] = {
     {"ca_file", CONF_PATH, AT(ca_file),
      .doc = "File with the CA certificates to trust, PEM; default: the system's."},
     {"header_files", CONF_STRINGS, AT(header_files), .max = HEADERS_MAX,
-     .doc = "Headers whose values are secret, `Name: path`: the first line of the file is the value, read "
+     .doc = "Headers whose values are secret, `Name: /path`: the first line of the file is the value, read "
             "again when "
             "it changes."},
     {"client_cert_file", CONF_PATH, AT(client_cert_file), .doc = "File with a client certificate, PEM."},

@@ -66,6 +66,58 @@ static void test_sse_split_anywhere(void **state) {
         }
 }
 
+/* Ids and retry times: those of whole events, also of events without data; only what the standard allows. */
+static void test_sse_ids(void **state) {
+    (void)state;
+    static const struct {
+        const char *text, *id;
+        int64_t retry_ms;
+    } cases[] = {
+        {"data: a\n\n", "", -1},
+        {"id: 7\ndata: a\n\n", "7", -1},
+        {"id: 7\n\n", "7", -1},
+        {"id: 7\ndata: a\n\nid: 8\ndata: b\n", "7", -1},
+        {"id: 7\n\ndata: a\n\n", "7", -1},
+        {"id: 7\n\nid\ndata: a\n\n", "", -1},
+        {"id:7 \r\rid: \xC3\xA4\r\n\r\n", "\xC3\xA4", -1},
+        {"retry: 1500\n", "", 1500},
+        {"retry: 15x\nretry: \nretry\nretry: -1\n", "", -1},
+        {"retry: 99999999999999999999\n", "", MCP_SSE_RETRY_MAX},
+        {"idx: 7\nretry2: 5\n\n", "", -1},
+    };
+    struct buf out = BUF_INIT(4096);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        for (size_t n = 1; n < 30; n += 4) {
+            struct mcp_sse s;
+            mcp_sse_init(&s);
+            for (size_t at = 0, len = strlen(cases[i].text); at < len; at += n)
+                assert_int_equal(
+                    mcp_sse_feed(&s, cases[i].text + at, len - at < n ? len - at : n, collect, &out), 0);
+            assert_string_equal(s.id, cases[i].id);
+            assert_int_equal(s.retry_ms, cases[i].retry_ms);
+            mcp_sse_free(&s);
+            buf_clear(&out);
+        }
+    buf_free(&out);
+}
+
+/* A NUL in an id is no id, and an id over the limit is none. */
+static void test_sse_odd_ids(void **state) {
+    (void)state;
+    struct mcp_sse s;
+    struct buf out = BUF_INIT(4096);
+    char line[MCP_EVENT_ID_MAX + 16] = "id: ";
+    memset(line + 4, 'x', sizeof line - 4);
+    mcp_sse_init(&s);
+    assert_int_equal(mcp_sse_feed(&s, "id: 7\n\nid: 8\0009\n\n", 16, collect, &out), 0);
+    assert_string_equal(s.id, "7");
+    assert_int_equal(mcp_sse_feed(&s, line, sizeof line, collect, &out), 0);
+    assert_int_equal(mcp_sse_feed(&s, "\n\n", 2, collect, &out), 0);
+    assert_string_equal(s.id, "");
+    mcp_sse_free(&s);
+    buf_free(&out);
+}
+
 static void test_sse_bounded(void **state) {
     (void)state;
     struct mcp_sse s;
@@ -400,6 +452,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sse_split_anywhere),
         cmocka_unit_test(test_sse_bounded),
+        cmocka_unit_test(test_sse_ids),
+        cmocka_unit_test(test_sse_odd_ids),
         cmocka_unit_test(test_sse_callback_stops),
         cmocka_unit_test(test_classify),
         cmocka_unit_test(test_call_text),

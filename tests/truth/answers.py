@@ -5,6 +5,10 @@ import json
 NOTIFICATION = json.dumps({"jsonrpc": "2.0", "method": "notifications/message",
                            "params": {"level": "info", "data": "soon"}})
 HTML = "<!DOCTYPE html><html><body><h1>Welcome</h1></body></html>"
+COMMENT = b": still here\n\n"
+STALL_BOUND = 60  # seconds; clients leave long before
+RST_AFTER = (0, 0, 0.002, 0.03)  # seconds between the last bytes and the RST
+DRIP_PAUSE = 0.002
 REASONS = {204: "No Content", 307: "Temporary Redirect", 400: "Bad Request", 403: "Forbidden", 404: "Not Found",
            429: "Too Many Requests", 500: "Internal Server Error", 502: "Bad Gateway",
            503: "Service Unavailable", 504: "Gateway Timeout"}
@@ -40,12 +44,35 @@ MESSAGES = {
 }
 
 
+def empty(nonce):
+    """What an answer of ours begins with, where the tool server is not asked."""
+    return {"jsonrpc": "2.0", "id": nonce, "result": {"content": []}}
+
+
+def late_by(settings, rng):
+    """Seconds after which an answer is late, well before the timeout."""
+    return settings["limit"] + rng.uniform(0.3, 0.5) * (settings["timeout"] - settings["limit"])
+
+
+def pieces(data, rng):
+    """Bytes one by one, and then ever larger pieces."""
+    at, size = 0, 1
+    while at < len(data):
+        yield data[at:at + size]
+        at += size
+        size = 1 if at < 30 else size + rng.randrange(1, 5)
+
+
 def chunk(data):
     return b"%x\r\n%b\r\n" % (len(data), data) if data else b""
 
 
 def head(first, *fields):
     return "\r\n".join([f"HTTP/1.1 {first}", "Server: truth", *fields, "", ""]).encode()
+
+
+def event(text):
+    return f"event: message\ndata: {text}\n\n".encode()
 
 
 def frame(form, texts):
@@ -55,7 +82,7 @@ def frame(form, texts):
     if form.startswith("status "):
         return status(int(form.split()[1]))
     if form == "sse":
-        events = [f"event: message\ndata: {text}\n\n".encode() for text in texts]
+        events = map(event, texts)
         return (head("200 OK", "Content-Type: text/event-stream", "Transfer-Encoding: chunked"),
                 chunk(b": hello\n\n") + b"".join(map(chunk, events)) + b"0\r\n\r\n")
     if form == "chunked":

@@ -7,8 +7,8 @@ never changes it. A row is either healthy, a fault of HTTP/1.1, or one of HTTP/2
   message   what becomes of the answer's JSON (proxy.py, MESSAGES)
   form      how the answer is framed: json, chunked, sse, bare (ended by the connection's end), or a status
   cut       where the answer breaks off: zero (not one byte), first-line, head, after-head, body
-  end       what happens then: keep, fin (orderly), rst, stall (nothing, until the client leaves); of HTTP/2
-            also stream resets and GOAWAY
+  end       what happens then: keep, fin (orderly), rst, stall (nothing, until the client leaves); http2.py has
+            those of HTTP/2
   pace      drip (piece by piece), late (after the probe's limit, before its timeout), forever
   classes   what `enum Outcome` calls it; on_reused where a connection that had served a call differs
   why       why more than one class is right, where that is so
@@ -22,6 +22,7 @@ SESSION, TIMEOUT, ABORTED, LIMITED, MALFORMED = "SESSION_LOST", "TIMEOUT", "ABOR
 RACE = "an RST discards what the client has not read yet, so it sees a reset of a stream, or of nothing"
 PARTIAL = "a head broken off is bytes, but neither an answer nor one that announced a length"
 UNTOLD = PARTIAL + "; and libcurl does not tell bytes of a first line that never ended from none"
+NOT_TAKEN = "GOAWAY below the stream: the connection ends in order, the stream as if refused (6.8)"
 OTHER = "another request's answer is no expected answer and no answer to this request: no class is only that"
 
 
@@ -127,10 +128,43 @@ FAULTS = [
 # servers of the older SDKs say.
 SESSIONS = [status(404, SESSION), status(400, SESSION)]
 
+# HTTP/2: rows that mean the same there, and what a stream and its connection can suffer (RFC 9113).
+HTTP2_HEALTHY = [
+    *(f for f in HEALTHY if f.form == "json" or f.form == "sse" and f.pace != "drip"),
+    row("goaway-answered", COMPLETED, end="goaway-answered"),
+    row("no-error", COMPLETED, end="no-error"),
+]
+SAME = [f for f in FAULTS if f.end in ("keep", "stall") and f.cut in ("", "zero", "body")
+        and f.form.split()[0] in ("json", "sse", "html", "status")]
+HTTP2_FAULTS = [
+    row("refused-stream", RESET, cut="zero", end="stream REFUSED_STREAM", through=False),
+    row("rst-stream", RESET, cut="zero", end="stream INTERNAL_ERROR", through=False),
+    row("rst-stream-executed", RESET, cut="zero", end="stream CANCEL"),
+    row("rst-stream-after-head", RESET, cut="after-head", end="stream INTERNAL_ERROR"),
+    row("rst-stream-in-body", RESET, cut="body", end="stream INTERNAL_ERROR"),
+    row("rst-stream-in-sse", ENDED, RESET, form="sse", cut="body", end="stream CANCEL", why=RACE),
+    row("short", TRUNCATED, RESET, cut="body", end="stream-end",
+        why="a body that ends short of its length is a stream error that the client raises itself (8.1.1)"),
+    row("sse-ended-early", ENDED, form="sse", cut="body", end="stream-end"),
+    row("goaway", RESET, CLOSED, cut="zero", end="goaway", through=False, why=NOT_TAKEN),
+    row("goaway-error", RESET, CLOSED, cut="zero", end="goaway INTERNAL_ERROR", through=False, why=NOT_TAKEN),
+    row("connection-fin", CLOSED, cut="zero", end="fin", on_reused=(RESET,)),
+    row("connection-rst", RESET, cut="zero", end="rst"),
+]
+# A request that crossed a GOAWAY on the way: nobody takes it.
+CROSSED = row("goaway-crossed", RESET, CLOSED, cut="zero", through=False, why=NOT_TAKEN)
+# What else was open on a connection that was ended: how far its answer had come decides.
+FELLOW = row("fellow", RESET, CLOSED, TRUNCATED, ENDED, why=RACE)
+
 # A connection that gave its client two answers to one request: its next request would find an answer to another.
 STALE = row("stale", MALFORMED, TOOL, why=OTHER)
 
 # Calls begun when the count was reached: healthy, and the agent that ends may give them up.
 TAIL = row("tail", COMPLETED, ABORTED)
 
-BY_NAME = {f.name: f for f in [*HEALTHY, *FAULTS, *SESSIONS, STALE, TAIL]}
+# What a kind of door chooses from.
+CHOICE = {"plain": (HEALTHY, FAULTS), "session": (HEALTHY, SESSIONS), "shaky": (HEALTHY[:1], []),
+          "quiet": (HEALTHY[:1], []), "http2": (HTTP2_HEALTHY, SAME + 3 * HTTP2_FAULTS)}
+
+BY_NAME = {f.name: f for f in [*HEALTHY, *FAULTS, *SESSIONS, *HTTP2_HEALTHY, *HTTP2_FAULTS, FELLOW, CROSSED,
+                              STALE, TAIL]}

@@ -19,10 +19,10 @@ def start(stage, seed):
     offered = stage.folder / "tools"
     offered.write_text("echo\nhold\nwhoami\n")
     (stage.folder / "tools.new").write_text("echo\nhold\nwhoami\nsum\n")
-    stage.start([("gateway", "quiet")], {"seed": seed, "calls": 1 << 30, "limit": 5, "timeout": 6, "healthy": 1,
+    stage.start([("gateway", "quiet", "http")], {"seed": seed, "calls": 1 << 30, "limit": 5, "timeout": 6, "healthy": 1,
                                          "breaks": BREAKS}, ["--tools-file", offered], rubric=labs.RUBRIC)
     stage.start_agent(
-        [{"name": "gateway", "url": stage.url("gateway"), "custom_server": True, "notices": False},
+        [{"name": "gateway", "url": stage.urls["gateway"], "custom_server": True, "notices": False},
          {"name": "direct", "url": f"http://127.0.0.1:{stage.canary_port}/mcp", "control": True}],
         [{"name": "kept", "target": "gateway", "drill_in_flight": LOAD, "connection": "reused", **SLOW},
          {"name": "fresh", "target": "gateway", "drill_in_flight": LOAD, "connection": "new", **SLOW},

@@ -10,11 +10,13 @@ What is done to a call depends on the seed and the call's number only. Settings:
   seed, calls        so many calls are broken or not; later ones pass, and a line `reached` is printed
   truth              the file that gets one JSON line for each call, when the proxy has done with it:
                      nonce, door, fault, classes, reused, executed, connection, from, to (CLOCK_BOOTTIME), and
+                     {"relayed": door, ...} for what is no call, and
                      of the shaky door {"down": kind, "from", "to"} and {"turned_away": time}
   limit, timeout     of the probes, seconds
   healthy            share of calls that nothing is done to
   upstream           port of the tool server
-  doors              [{name, port, kind}]; kind: plain, session (answers of lost sessions, too), shaky (closes its
+  certificate, key   files for doors with TLS
+  doors              [{name, port, kind, tls}]; kind: plain, session (answers of lost sessions), http2, shaky (closes its
                      port or turns connections away, now and then), quiet (harms nobody until SIGUSR1, and
                      then breaks `breaks` of the calls in flight at it)
 """
@@ -23,17 +25,17 @@ import json
 import random
 import signal
 import socket
+import ssl
 import struct
 import sys
 import time
 
 import answers
 import faults
+import http2
 
-STALL_BOUND = 60  # seconds; clients leave long before
 TICK, LAG = 0.05, 0.2  # the proxy's own standing still is looked for, and told beyond LAG
 DOWN_EVERY, DOWN_FOR = 2.0, 0.5  # of the shaky door
-RST_AFTER = (0, 0, 0.002, 0.03)  # between the last bytes and the RST
 BREAKS = ("rst", "fin", "rst-in-head", "fin-in-body", "status-502", "is-error")  # in flight, of a quiet door
 
 
@@ -49,7 +51,7 @@ class Truth:
     def tell(self, **what):
         self.file.write(json.dumps(what) + "\n")
 
-    def choose(self, kind, nonce, stale):
+    def choose(self, kind, nonce):
         """The row for this call, and the dice for its details."""
         rng = random.Random(f"{self.settings['seed']} {nonce.split('-')[1]}")
         self.counted += 1
@@ -57,13 +59,10 @@ class Truth:
             print("reached", flush=True)
         if self.counted > self.settings["calls"]:
             return faults.TAIL, rng
-        if stale:
-            return faults.STALE, rng
-        if kind in ("shaky", "quiet"):
-            return faults.HEALTHY[0], rng
-        if rng.random() < self.settings["healthy"]:
-            return rng.choice([faults.HEALTHY[0]] * len(faults.HEALTHY) + faults.HEALTHY), rng
-        return rng.choice(faults.SESSIONS if kind == "session" else faults.FAULTS), rng
+        healthy, broken = faults.CHOICE[kind]
+        if not broken or rng.random() < self.settings["healthy"]:
+            return rng.choice([healthy[0]] * len(healthy) + healthy), rng
+        return rng.choice(broken), rng
 
 
 class Upstream:
@@ -72,11 +71,12 @@ class Upstream:
     def __init__(self, port):
         self.port, self.idle = port, []
 
-    async def ask(self, raw):
-        """(head, body) of the answer to that request."""
+    async def ask(self, raw, call):
+        """(head, body) of the answer to that request; notes in the call that it was handed over."""
         reader, writer = self.idle.pop() if self.idle else await asyncio.open_connection("127.0.0.1", self.port)
         try:
             writer.write(raw)
+            call["executed"] = True
             top = await reader.readuntil(b"\r\n\r\n")
             fields = top.lower().split(b"\r\n")
             length = next((int(line[15:]) for line in fields if line.startswith(b"content-length:")), 0)
@@ -114,7 +114,8 @@ class Client(asyncio.Protocol):
         raw, self.buffer = self.buffer[:whole], self.buffer[whole:]
         nonce = fields.get(b"x-pilotgate-call", b"").strip().decode()
         self.requests += 1
-        asyncio.ensure_future(self.door.serve(self, nonce, raw, self.requests > 1))
+        fate = faults.STALE if self.stale else None
+        asyncio.ensure_future(self.door.serve(self, nonce, raw, self.requests > 1, fate))
 
     def connection_lost(self, exc):
         self.gone.set()
@@ -131,6 +132,9 @@ class Client(asyncio.Protocol):
         if data and not self.transport.is_closing():
             self.transport.write(data)
 
+    def relay(self, top, body):
+        self.send(top + body)
+
     def fin(self):
         self.transport.close()
 
@@ -141,6 +145,43 @@ class Client(asyncio.Protocol):
             self.transport.abort()
 
 
+    # ---- answers
+
+    async def answer(self, fault, rng, answer):
+        settings = self.door.truth.settings
+        top, body = answers.frame(fault.form, answers.MESSAGES[fault.message](answer))
+        data = (top + body)[:answers.cut_at(fault, top, body, rng)]
+        self.stale = self.stale or fault.form == "doubled"
+        if fault.pace == "late":
+            await self.left(answers.late_by(settings, rng))
+        if fault.pace == "drip":
+            await self.drip(data, rng)
+        elif fault.pace == "forever":
+            self.send(data[:data.rindex(b"0\r\n")])
+            while not await self.left(0.1):
+                self.send(answers.chunk(answers.COMMENT))
+        else:
+            self.send(data)
+        await self.end(fault, rng)
+
+    async def drip(self, data, rng):
+        until = now() + self.door.truth.settings["limit"] / 2
+        for piece in answers.pieces(data, rng):
+            self.send(piece)
+            if now() < until:
+                await asyncio.sleep(answers.DRIP_PAUSE)
+
+    async def end(self, fault, rng):
+        if fault.end == "fin":
+            self.fin()
+        elif fault.end == "rst":
+            await self.left(rng.choice(answers.RST_AFTER))
+            self.rst()
+        elif fault.end == "stall":
+            await self.left(answers.STALL_BOUND)
+            self.fin()
+
+
 class Door:
     """A port that the agent calls."""
     connections = 0
@@ -148,6 +189,7 @@ class Door:
     def __init__(self, settings, truth, upstream, breaks):
         self.name, self.kind, self.port = settings["name"], settings["kind"], settings["port"]
         self.truth, self.upstream, self.turns_away = truth, upstream, False
+        self.tls = self.context(truth.settings) if settings["tls"] else None
         self.called = asyncio.Event()
         self.breaks, self.open, self.rng = breaks, {}, random.Random(f"{truth.settings['seed']} {self.name}")
 
@@ -155,73 +197,47 @@ class Door:
         Door.connections += 1
         return Door.connections
 
+    def context(self, settings):
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(settings["certificate"], settings["key"])
+        tls.set_alpn_protocols(["h2" if self.kind == "http2" else "http/1.1"])
+        return tls
+
     async def listen(self):
         loop = asyncio.get_running_loop()
-        self.server = await loop.create_server(lambda: Client(self), "127.0.0.1", self.port, backlog=1024)
+        client = http2.Client if self.kind == "http2" else Client
+        self.server = await loop.create_server(lambda: client(self), "127.0.0.1", self.port, backlog=1024,
+                                               ssl=self.tls)
 
     # ---- one call
 
-    async def serve(self, client, nonce, raw, reused):
+    async def serve(self, client, nonce, raw, reused, fate=None):
+        """One request; fate: the row, where the connection leaves no choice."""
         if not nonce:
-            client.send(b"".join(await self.upstream.ask(raw)))
+            begun = now()
+            client.relay(*await self.upstream.ask(raw, {}))
+            self.truth.tell(relayed=self.name, connection=client.number, **{"from": begun, "to": now()})
             return
         self.called.set()
-        fault, rng = self.truth.choose(self.kind, nonce, client.stale)
+        chosen, rng = self.truth.choose(self.kind, nonce)
+        fault = fate or chosen
         call = {"nonce": nonce, "door": self.name, "fault": fault.name, "classes": fault.allowed(reused),
-                "reused": reused, "executed": fault.through, "connection": client.number, "from": now()}
+                "reused": reused, "executed": False, "connection": client.number, "from": now()}
         self.open[nonce] = call, client, asyncio.current_task()
         try:
-            await self.do(fault, rng, client, raw, nonce)
-        except asyncio.CancelledError:  # broken in flight, by break_some
+            await client.answer(fault, rng, await self.learn(fault, call, raw))
+        except asyncio.CancelledError:  # broken in flight
             pass
         finally:
             del self.open[nonce]
             self.truth.tell(**call, to=now())
 
-    async def do(self, fault, rng, client, raw, nonce):
-        answer = {"jsonrpc": "2.0", "id": nonce, "result": {"content": []}}
-        if fault.through:
-            _, body = await self.upstream.ask(raw)
-            answer = json.loads(body)
-        await self.answer(fault, rng, client, answer)
-
-    async def answer(self, fault, rng, client, answer):
-        settings = self.truth.settings
-        top, body = answers.frame(fault.form, answers.MESSAGES[fault.message](answer))
-        data = (top + body)[:answers.cut_at(fault, top, body, rng)]
-        client.stale = client.stale or fault.form == "doubled"
-        if fault.pace == "late":
-            part = rng.uniform(0.3, 0.5)
-            await client.left(settings["limit"] + part * (settings["timeout"] - settings["limit"]))
-        if fault.pace == "drip":
-            await self.drip(client, data, rng)
-        elif fault.pace == "forever":
-            client.send(data[:data.rindex(b"0\r\n")])
-            while not await client.left(0.1):
-                client.send(answers.chunk(b": still here\n\n"))
-        else:
-            client.send(data)
-        await self.end(fault, rng, client)
-
-    async def drip(self, client, data, rng):
-        """Bytes one by one, and then ever larger pieces: at most half of the limit."""
-        until, pause, size, at = now() + self.truth.settings["limit"] / 2, 0.002, 1, 0
-        while at < len(data):
-            client.send(data[at:at + size])
-            at += size
-            size = 1 if at < 30 else size + rng.randrange(1, 5)
-            if now() < until:
-                await asyncio.sleep(pause)
-
-    async def end(self, fault, rng, client):
-        if fault.end == "fin":
-            client.fin()
-        elif fault.end == "rst":
-            await client.left(rng.choice(RST_AFTER))
-            client.rst()
-        elif fault.end == "stall":
-            await client.left(STALL_BOUND)
-            client.fin()
+    async def learn(self, fault, call, raw):
+        """The answer to begin with: the tool server's, or an empty one of ours where it is not to be asked."""
+        if not fault.through:
+            return answers.empty(call["nonce"])
+        _, body = await self.upstream.ask(raw, call)
+        return json.loads(body)
 
     # ---- what happens to a door as a whole
 
@@ -247,12 +263,16 @@ class Door:
         slow = sorted(nonce for nonce, (call, _, _) in self.open.items() if now() - call["from"] > 0.2)
         chosen = self.rng.sample(slow, min(self.breaks, len(slow)))
         for i, nonce in enumerate(chosen):
-            call, client, task = self.open[nonce]
-            fault = faults.BY_NAME[BREAKS[i % len(BREAKS)]]
-            call.update(fault=fault.name, classes=fault.allowed(call["reused"]), broken=now(), executed=True)
-            task.cancel()
-            answer = {"jsonrpc": "2.0", "id": nonce, "result": {"content": []}}
-            asyncio.ensure_future(self.answer(fault, self.rng, client, answer))
+            client, fault = self.open[nonce][1], faults.BY_NAME[BREAKS[i % len(BREAKS)]]
+            self.lose(client, fault)
+            asyncio.ensure_future(client.answer(fault, self.rng, answers.empty(nonce)))
+
+    def lose(self, client, fault):
+        """The open call of this connection or stream is not answered as it was to be: that row is the truth of it."""
+        for call, its, task in self.open.values():
+            if its is client:
+                call.update(fault=fault.name, classes=fault.allowed(call["reused"]), broken=now())
+                task.cancel()
 
 
 async def watch_itself(truth):

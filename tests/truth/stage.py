@@ -1,6 +1,7 @@
 """A stage with the proxy in it: agent -> proxy -> canary, and the collector that the agent reports to."""
 import json
 import pathlib
+import subprocess
 import sys
 import time
 
@@ -21,7 +22,7 @@ class Stage:
         self.agent = None
 
     def start(self, doors, settings, canary_words=(), rubric=None):
-        """Collector, canary and proxy; doors are pairs of name and kind. self.ports has the port of each door."""
+        """Collector, canary and proxy; doors are triples of name, kind and scheme."""
         name = self.name.split("/")[1]
         self.lab.make_keys(name)
         self.lab.declare(name, rubric=rubric)
@@ -30,9 +31,13 @@ class Stage:
         self.canary = self.lab.start("canary", labs.CANARY, "--listen", f"127.0.0.1:{self.canary_port}",
                                      "--log", self.executions_file, *canary_words)
         labs.wait_until(lambda: labs.listens(self.canary_port), 20, "the canary listens")
-        self.ports = {door: labs.free_port() for door, _ in doors}
+        self.ports = {door: labs.free_port() for door, _, _ in doors}
+        self.urls = {door: f"{scheme}://127.0.0.1:{self.ports[door]}/mcp" for door, _, scheme in doors}
+        self.certify()
         settings = {**settings, "truth": str(self.truth_file), "upstream": self.canary_port,
-                    "doors": [{"name": door, "kind": kind, "port": self.ports[door]} for door, kind in doors]}
+                    "certificate": str(self.certificate), "key": str(self.folder / "key.pem"),
+                    "doors": [{"name": door, "kind": kind, "port": self.ports[door], "tls": scheme == "https"}
+                              for door, kind, scheme in doors]}
         path = self.folder / "proxy.json"
         path.write_text(json.dumps(settings))
         self.proxy = self.lab.start("proxy", sys.executable, HERE / "proxy.py", path)
@@ -50,8 +55,12 @@ class Stage:
             "max_in_flight": 4000, "max_rate": 0, "targets": targets, "probes": probes}))
         self.agent = self.lab.start("agent", labs.AGENT, "--config", path)
 
-    def url(self, door):
-        return f"http://127.0.0.1:{self.ports[door]}/mcp"
+    def certify(self):
+        """A certificate for the doors with TLS, which is its own CA."""
+        self.certificate = self.folder / "certificate.pem"
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                        "-days", "2", "-subj", "/CN=truth", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout",
+                        self.folder / "key.pem", "-out", self.certificate], check=True, capture_output=True, timeout=30)
 
     def end_calls(self):
         """Agent, proxy and canary end in order, so that each has written what it knows."""

@@ -54,6 +54,8 @@ static uint32_t flags_of(const struct mcp_call *c) {
         flags |= PILOTGATE__CALL_FLAG__CALL_FLAG_UNSENT;
     if (c->drill)
         flags |= PILOTGATE__CALL_FLAG__CALL_FLAG_DRILL;
+    if (seen->http2)
+        flags |= PILOTGATE__CALL_FLAG__CALL_FLAG_HTTP2;
     if (seen->resumed)
         flags |= PILOTGATE__CALL_FLAG__CALL_FLAG_RESUMED;
     if (c->executions > 1)

@@ -23,6 +23,7 @@ RACE = "an RST discards what the client has not read yet, so it sees a reset of 
 PARTIAL = "a head broken off is bytes, but neither an answer nor one that announced a length"
 UNTOLD = PARTIAL + "; and libcurl does not tell bytes of a first line that never ended from none"
 NOT_TAKEN = "GOAWAY below the stream: the connection ends in order, the stream as if refused (6.8)"
+SHARED = "which call began the connection is the client's to know; one gets the RST, others hear that it ended"
 OTHER = "another request's answer is no expected answer and no answer to this request: no class is only that"
 
 
@@ -148,10 +149,10 @@ HTTP2_FAULTS = [
     row("sse-ended-early", ENDED, form="sse", cut="body", end="stream-end"),
     row("goaway", RESET, CLOSED, cut="zero", end="goaway", through=False, why=NOT_TAKEN),
     row("goaway-error", RESET, CLOSED, cut="zero", end="goaway INTERNAL_ERROR", through=False, why=NOT_TAKEN),
-    row("connection-fin", CLOSED, cut="zero", end="fin", on_reused=(RESET,)),
-    row("connection-rst", RESET, cut="zero", end="rst"),
+    row("connection-fin", CLOSED, RESET, cut="zero", end="fin", why=SHARED),
+    row("connection-rst", RESET, CLOSED, cut="zero", end="rst", why=SHARED),
 ]
-# A request that crossed a GOAWAY on the way: nobody takes it.
+# A request that crossed a GOAWAY, or the connection's end, on the way: nobody takes it.
 CROSSED = row("goaway-crossed", RESET, CLOSED, cut="zero", through=False, why=NOT_TAKEN)
 # What else was open on a connection that was ended: how far its answer had come decides.
 FELLOW = row("fellow", RESET, CLOSED, TRUNCATED, ENDED, why=RACE)

@@ -2,8 +2,8 @@
 
 How a stream ends, beside what HTTP/1.1 has too: `stream CODE` (RST_STREAM), `stream-end` (END_STREAM, too early),
 `no-error` (a whole answer, then RST_STREAM NO_ERROR: RFC 9113, 8.1), `goaway` (the stream was not taken),
-`goaway CODE`, `goaway-answered` (GOAWAY that takes this stream still, and then its answer). fin, rst and goaway end the
-connection, and with it whatever else was open there: those calls are told as `fellow`.
+`goaway CODE`, `goaway-answered` (GOAWAY that still takes every stream there is, and then the answer). fin, rst and goaway
+end the connection, and with it whatever else was open there: those calls are told as `fellow`.
 """
 import asyncio
 import socket
@@ -19,6 +19,7 @@ import hyperframe.frame
 import answers
 import faults
 
+REST, REST_MOST = 0.04, 100  # seconds in which a client reads what it has; looks for such a time
 OUR_OWN = ("connection", "host", "content-length", "transfer-encoding")
 
 
@@ -82,7 +83,7 @@ class Stream:
             body = b": hello\n\n" + b"".join(map(answers.event, texts))
         whole, body = body, self.cut(fault, body, rng)
         if fault.end == "goaway-answered":
-            self.client.goaway(self.id)
+            self.client.goaway(self.client.h2.highest_inbound_stream_id)
         if fault.pace == "late":
             await self.left(answers.late_by(settings, rng))
         if fault.cut != "zero":
@@ -129,6 +130,8 @@ class Stream:
             self.client.goaway(self.id - 2 if self.id > 1 else 0, code or "NO_ERROR")
             self.client.fin()
         elif how in ("fin", "rst"):
+            if how == "rst":
+                await self.client.rest()
             self.client.lose_fellows(self)
             getattr(self.client, how)()
 
@@ -137,7 +140,7 @@ class Client(asyncio.Protocol):
     """A connection of the agent, with its streams."""
 
     def __init__(self, door):
-        self.door, self.streams, self.requests, self.last = door, {}, 0, None
+        self.door, self.streams, self.requests, self.last, self.answered = door, {}, 0, None, 0
         self.h2 = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False, header_encoding="utf-8"))
 
     def connection_made(self, transport):
@@ -179,12 +182,15 @@ class Client(asyncio.Protocol):
         nonce = dict(stream.fields).get("x-pilotgate-call", "")
         await self.door.serve(stream, nonce, stream.raw(), reused, self.fate(stream))
         self.streams.pop(stream.id, None)
-        if self.last is not None and not self.streams:  # the last answer after a GOAWAY
+        self.answered = asyncio.get_running_loop().time()
+        if self.last is not None and not self.streams:  # the last answer after a GOAWAY, which is to be read first
+            await self.rest()
             self.fin()
 
     def fate(self, stream):
-        """A request that crosses our GOAWAY is not taken."""
-        return faults.CROSSED if self.last is not None and stream.id > self.last else None
+        """A request that crosses our GOAWAY, or the connection's end, is not taken."""
+        crossed = self.transport.is_closing() or (self.last is not None and stream.id > self.last)
+        return faults.CROSSED if crossed else None
 
     def connection_lost(self, exc):
         for stream in self.streams.values():
@@ -198,6 +204,13 @@ class Client(asyncio.Protocol):
         frame = hyperframe.frame.GoAwayFrame(0, last_stream_id=last, error_code=h2.errors.ErrorCodes[code])
         if not self.transport.is_closing():
             self.transport.write(frame.serialize())
+
+    async def rest(self):
+        """Until no answer is so fresh that an RST might still take it from the client."""
+        for _ in range(REST_MOST):
+            if asyncio.get_running_loop().time() - self.answered > REST:
+                break
+            await asyncio.sleep(REST / 4)
 
     def lose_fellows(self, but):
         for stream in self.streams.values():

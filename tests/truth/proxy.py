@@ -16,8 +16,8 @@ What is done to a call depends on the seed and the call's number only. Settings:
   healthy            share of calls that nothing is done to
   upstream           port of the tool server
   certificate, key   files for doors with TLS
-  doors              [{name, port, kind, tls}]; kind: plain, session (answers of lost sessions), http2, shaky (closes its
-                     port or turns connections away, now and then), quiet (harms nobody until SIGUSR1, and
+  doors              [{name, port, kind, tls}]; kind: plain, session (answers of lost sessions), http2, shaky (closes
+                     its port or turns connections away, now and then), quiet (harms nobody until SIGUSR1, and
                      then breaks `breaks` of the calls in flight at it)
 """
 import asyncio
@@ -207,7 +207,7 @@ class Door:
         loop = asyncio.get_running_loop()
         client = http2.Client if self.kind == "http2" else Client
         self.server = await loop.create_server(lambda: client(self), "127.0.0.1", self.port, backlog=1024,
-                                               ssl=self.tls)
+                                               ssl=self.tls, ssl_shutdown_timeout=0.05 if self.tls else None)
 
     # ---- one call
 
@@ -222,7 +222,8 @@ class Door:
         chosen, rng = self.truth.choose(self.kind, nonce)
         fault = fate or chosen
         call = {"nonce": nonce, "door": self.name, "fault": fault.name, "classes": fault.allowed(reused),
-                "reused": reused, "executed": False, "connection": client.number, "from": now()}
+                "reused": reused, "http2": self.kind == "http2", "executed": False, "connection": client.number,
+                "from": now()}
         self.open[nonce] = call, client, asyncio.current_task()
         try:
             await client.answer(fault, rng, await self.learn(fault, call, raw))
@@ -278,10 +279,11 @@ class Door:
 async def watch_itself(truth):
     """A proxy that stands still makes healthy answers late: such spans are told."""
     while True:
-        before = now()
+        before, used = now(), time.process_time()
         await asyncio.sleep(TICK)
         if now() - before > TICK + LAG:
-            truth.tell(stood_still=now() - before - TICK, **{"from": before, "to": now()})
+            truth.tell(stood_still=now() - before - TICK, busy=time.process_time() - used,
+                       **{"from": before, "to": now()})
 
 
 async def main(settings):

@@ -8,6 +8,7 @@ import json
 
 REUSED, UNSENT, HTTP2 = 1, 4, 16  # CALL_FLAG_*
 NEAR = 0.3  # seconds between what proxy and agent call the same moment, on a machine of two cores
+QUEUED = 5.0  # seconds that a call may have waited for its connection: the probes' timeout counts them
 # What becomes of a connection that the shaky door does not serve; see reconcile_shaky.
 DOOR_CLASSES = {"refuse": {"REFUSED", "RESET"}, "turn-away": {"RESET", "CLOSED"}}
 
@@ -21,6 +22,7 @@ class Truth:
         self.repeated = [n for n, k in collections.Counter(x["nonce"] for x in lines if "nonce" in x).items() if k > 1]
         self.down = [line for line in lines if "down" in line]
         self.turned_away = [line["turned_away"] for line in lines if "turned_away" in line]
+        self.ended = sorted(line["ended"] for line in lines if "ended" in line)
         self.stood_still = [line for line in lines if "stood_still" in line]
 
 
@@ -91,7 +93,7 @@ class Comparison:
     def excuse(self, call, seen):
         """A machine that stood still made the proxy's answer late: then time decided, which nobody chose."""
         return seen["outcome"] in ("COMPLETED_LATE", "TIMEOUT", "COMPLETED") and self.stood_still(
-            min(call["from"], seen["start"]), max(call["to"], seen["end"]))
+            min(call["from"], seen["start"]) - QUEUED, max(call["to"], seen["end"]))
 
     def stood_still(self, begun, ended):
         return any(x["from"] < ended + NEAR and begun < x["to"] + NEAR for x in self.truth.stood_still)
@@ -148,9 +150,20 @@ class Comparison:
                                                       if self.seen.rows[n]["outcome"] != self.seen.calls[n]["outcome"]))
 
     def each_stored(self):
+        unseen = []
         self.say("calls stored twice", self.seen.repeated)
-        self.say("calls stored that the proxy never saw", (
-            n for n, call in self.seen.calls.items() if n not in self.truth.calls and call["probe"] not in self.shaky))
+        for nonce, call in self.seen.calls.items():
+            if nonce not in self.truth.calls and call["probe"] not in self.shaky:
+                if self.met_the_end(call):
+                    self.matrix["unread"][call["outcome"]] += 1
+                else:
+                    unseen.append(nonce)
+        self.say("calls stored that the proxy never saw", unseen)
+
+    def met_the_end(self, call):
+        """A stream may be begun on a connection of HTTP/2 that the proxy has just ended: nobody reads it any more."""
+        return call["flags"] & HTTP2 and call["outcome"] in ("RESET", "CLOSED") and any(
+            call["start"] - NEAR < t < call["end"] + NEAR for t in self.truth.ended)
 
     def executions(self):
         self.say("calls that the proxy got twice", self.truth.repeated)

@@ -24,6 +24,7 @@ PARTIAL = "a head broken off is bytes, but neither an answer nor one that announ
 UNTOLD = PARTIAL + "; and libcurl does not tell bytes of a first line that never ended from none"
 NOT_TAKEN = "GOAWAY below the stream: the connection ends in order, the stream as if refused (6.8)"
 SHARED = "which call began the connection is the client's to know; one gets the RST, others hear that it ended"
+LEAVING = "on a connection with a GOAWAY libcurl tells a reset of the last stream as its end, short of the length"
 OTHER = "another request's answer is no expected answer and no answer to this request: no class is only that"
 
 
@@ -141,8 +142,8 @@ HTTP2_FAULTS = [
     row("refused-stream", RESET, cut="zero", end="stream REFUSED_STREAM", through=False),
     row("rst-stream", RESET, cut="zero", end="stream INTERNAL_ERROR", through=False),
     row("rst-stream-executed", RESET, cut="zero", end="stream CANCEL"),
-    row("rst-stream-after-head", RESET, cut="after-head", end="stream INTERNAL_ERROR"),
-    row("rst-stream-in-body", RESET, cut="body", end="stream INTERNAL_ERROR"),
+    row("rst-stream-after-head", RESET, TRUNCATED, cut="after-head", end="stream INTERNAL_ERROR", why=LEAVING),
+    row("rst-stream-in-body", RESET, TRUNCATED, cut="body", end="stream INTERNAL_ERROR", why=LEAVING),
     row("rst-stream-in-sse", ENDED, RESET, form="sse", cut="body", end="stream CANCEL", why=RACE),
     row("short", TRUNCATED, RESET, cut="body", end="stream-end",
         why="a body that ends short of its length is a stream error that the client raises itself (8.1.1)"),

@@ -2,8 +2,8 @@
 
 How a stream ends, beside what HTTP/1.1 has too: `stream CODE` (RST_STREAM), `stream-end` (END_STREAM, too early),
 `no-error` (a whole answer, then RST_STREAM NO_ERROR: RFC 9113, 8.1), `goaway` (the stream was not taken),
-`goaway CODE`, `goaway-answered` (GOAWAY that still takes every stream there is, and then the answer). fin, rst and goaway
-end the connection, and with it whatever else was open there: those calls are told as `fellow`.
+`goaway CODE`, `goaway-answered` (GOAWAY that still takes every stream there is, and then the answer). fin, rst and
+goaway end the connection, and with it whatever else was open there: those calls are told as `fellow`.
 """
 import asyncio
 import socket
@@ -19,7 +19,7 @@ import hyperframe.frame
 import answers
 import faults
 
-REST, REST_MOST = 0.04, 100  # seconds in which a client reads what it has; looks for such a time
+REST, REST_MOST = 0.2, 100  # seconds in which a client reads what it has; looks for such a time
 OUR_OWN = ("connection", "host", "content-length", "transfer-encoding")
 
 
@@ -108,10 +108,11 @@ class Stream:
             while not await self.left(0.1):
                 self.data(answers.COMMENT)
         elif fault.pace == "drip":
-            for piece in answers.pieces(body, rng):
+            *early, final = answers.pieces(body, rng)
+            for piece in early:
                 self.data(piece)
                 await asyncio.sleep(answers.DRIP_PAUSE)
-            self.do(lambda c: c.end_stream(self.id))
+            self.data(final, last=done)
         else:
             self.data(body, last=done)
 
@@ -199,7 +200,10 @@ class Client(asyncio.Protocol):
     # ---- of the whole connection
 
     def goaway(self, last, code="NO_ERROR"):
-        """Past the library, which takes a GOAWAY for the end and would send no more answers."""
+        """Past the library, which takes a GOAWAY for the end and would send no more answers. What was taken once
+        stays taken, and no later GOAWAY may take more (RFC 9113, 6.8)."""
+        if self.last is not None and last >= self.last:
+            return
         self.last = last
         frame = hyperframe.frame.GoAwayFrame(0, last_stream_id=last, error_code=h2.errors.ErrorCodes[code])
         if not self.transport.is_closing():
@@ -218,10 +222,13 @@ class Client(asyncio.Protocol):
                 self.door.lose(stream, faults.FELLOW)
 
     def fin(self):
+        if not self.transport.is_closing():
+            self.door.truth.tell(ended=self.door.now())
         self.transport.close()
 
     def rst(self):
         if not self.transport.is_closing():
+            self.door.truth.tell(ended=self.door.now())
             linger = struct.pack("ii", 1, 0)
             self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
             self.transport.abort()

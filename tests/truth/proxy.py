@@ -10,7 +10,8 @@ What is done to a call depends on the seed and the call's number only. Settings:
   seed, calls        so many calls are broken or not; later ones pass, and a line `reached` is printed
   truth              the file that gets one JSON line for each call, when the proxy has done with it:
                      nonce, door, fault, classes, reused, executed, connection, from, to (CLOCK_BOOTTIME), and
-                     {"relayed": door, ...} for what is no call, and
+                     {"relayed": door, ...} for what is no call, {"ended": time} of a
+                     connection of HTTP/2, and
                      of the shaky door {"down": kind, "from", "to"} and {"turned_away": time}
   limit, timeout     of the probes, seconds
   healthy            share of calls that nothing is done to
@@ -185,6 +186,7 @@ class Client(asyncio.Protocol):
 class Door:
     """A port that the agent calls."""
     connections = 0
+    now = staticmethod(now)
 
     def __init__(self, settings, truth, upstream, breaks):
         self.name, self.kind, self.port = settings["name"], settings["kind"], settings["port"]

@@ -30,6 +30,7 @@ def sources():
         return types.SimpleNamespace(**{"scheduled": 1, "started": 1, "resolved": 1, "unsent": 0, **count})
     truth = types.SimpleNamespace(calls={HEALTHY: told(HEALTHY, "json", True), BROKEN: told(BROKEN, "rst", False)},
                                   repeated=[], down=[{"down": "refuse", "from": 5.0, "to": 6.0}], turned_away=[],
+                                  ended=[],
                                   stood_still=[])
     refused = {"nonce": DOOR, **stored("door", "REFUSED"), "start": 5.5, "end": 5.5, "flags": compare.UNSENT,
                "detail": ""}

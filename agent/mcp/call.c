@@ -46,8 +46,6 @@ static uint32_t flags_of(const struct mcp_call *c) {
     uint32_t flags = 0;
     if (seen->reused)
         flags |= PILOTGATE__CALL_FLAG__CALL_FLAG_REUSED;
-    if (seen->http2)
-        flags |= PILOTGATE__CALL_FLAG__CALL_FLAG_HTTP2;
     if (c->probe->path->target->c->control)
         flags |= PILOTGATE__CALL_FLAG__CALL_FLAG_CONTROL;
     if (!seen->sent)

@@ -122,6 +122,34 @@ static void test_own_ca_and_alpn(void **state) {
     end(s);
 }
 
+#define SHARED 12
+
+/* Streams share connections over TLS as they do without. */
+static void test_streams(void **state) {
+    (void)state;
+    struct scene *s = begin(NULL);
+    static struct shot shots[SHARED];
+    char nonces[SHARED][8];
+    uint32_t newest = 0;
+    h2_set(&s->server, H2_NONE, 200);
+    for (size_t i = 0; i < SHARED; i++) {
+        (void)snprintf(nonces[i], sizeof nonces[i], "n-%zu", i);
+        struct mcp_request r = shot_request(s->server.url, nonces[i]);
+        r.ca_file = in_folder("ca.pem");
+        r.streams = 4;
+        shot_fire(&shots[i], &s->transport, &r);
+    }
+    shot_wait(&s->transport, shots, SHARED);
+    for (size_t i = 0; i < SHARED; i++) {
+        assert_int_equal(shots[i].outcome, OUT(COMPLETED));
+        newest = shots[i].connection > newest ? shots[i].connection : newest;
+    }
+    assert_int_equal(newest, s->transport.last_connection);
+    assert_int_equal(h2_get(&s->server, &s->server.connections), 3);
+    assert_int_equal(h2_get(&s->server, &s->server.most_open), 4);
+    end(s);
+}
+
 static void test_untrusted(void **state) {
     (void)state;
     struct scene *s = begin(NULL);
@@ -206,6 +234,7 @@ static void test_bad_files(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_own_ca_and_alpn),
+        cmocka_unit_test(test_streams),
         cmocka_unit_test(test_untrusted),
         cmocka_unit_test(test_ca_changes),
         cmocka_unit_test(test_client_certificate),

@@ -17,7 +17,9 @@
 #include <cmocka.h>
 
 #include "base/when.h"
+#include "mcp/mcp.h"
 #include "peer_scene.h"
+#include "witness.h"
 
 #define OUT(name) PILOTGATE__OUTCOME__OUTCOME_##name
 
@@ -194,6 +196,49 @@ static void test_legacy_notices(void **state) {
     notices_come(s);
 }
 
+static bool is_listed(const struct witness *w, int op) {
+    return witness_object(w, "ToolCatalogue", op, 0) != NULL;
+}
+
+/* The whole prober: a notice makes it read the catalogue at once, which it would poll in an hour. */
+static void prober_hears(enum config_era era, const char *reason) {
+    static const uint8_t boot[16] = {1};
+    static const struct norm_key key = {{1}};
+    struct witness w;
+    struct mcp *mcp = NULL;
+    struct err e;
+    struct config_target target = {.name = (char *)"canary",
+                                   .url = canary.url,
+                                   .era = era,
+                                   .notices = true,
+                                   .catalogue_interval = 3600 * WHEN_S};
+    struct config config = {.targets = {&target, 1}, .max_in_flight = 10};
+    run_canary("json", "0");
+    witness_init(&w);
+    assert_int_equal(mcp_start(&config, &key, boot, &w.emit, &mcp, &e), 0);
+    assert_true(witness_wait(&w, is_listed, PILOTGATE__OBJECT__OP__OP_LISTED));
+    assert_string_equal(witness_object(&w, "ToolCatalogue", 0, 0)->reason, reason);
+    int64_t changed = when_wall_ns();
+    write_tools("echo\nsum\n");
+    assert_true(witness_wait(&w, is_listed, PILOTGATE__OBJECT__OP__OP_MODIFIED));
+    mcp_stop(&mcp, WHEN_S);
+    const Pilotgate__Object *o = witness_object(&w, "ToolCatalogue", PILOTGATE__OBJECT__OP__OP_MODIFIED, 0);
+    assert_string_equal(o->normal, "{\"tools\":[\"echo\",\"sum\"]}");
+    assert_true(o->previous_wall_ns <= changed && changed <= o->t_wall_ns);
+    assert_string_equal(w.error, "");
+    witness_free(&w);
+}
+
+static void test_prober_hears_in_the_modern_era(void **state) {
+    (void)state;
+    prober_hears(CONFIG_ERA_AUTO, "speaks MCP 2026-07-28");
+}
+
+static void test_prober_hears_in_the_legacy_era(void **state) {
+    (void)state;
+    prober_hears(CONFIG_ERA_LEGACY, "speaks MCP 2025-11-25");
+}
+
 /* Its sessions are gone, and so is nothing in the modern era. */
 static void restart(struct scene *s) {
     run_canary("json", "0");
@@ -238,6 +283,8 @@ int main(void) {
         T(test_legacy_streams),
         T(test_modern_notices),
         T(test_legacy_notices),
+        T(test_prober_hears_in_the_modern_era),
+        T(test_prober_hears_in_the_legacy_era),
         T(test_restart_of_a_legacy_server),
         T(test_restart_of_a_modern_server),
     };

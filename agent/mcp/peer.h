@@ -12,14 +12,14 @@
  *   UP -- 404 or 400 to a request with our session id: the session is lost --> DOWN, again at once
  *   UP -- answers like those of the other era: server/discover is asked beside; if it is so --> DOWN, at once
  *
- * Nothing that was sent is ever sent
- * again by itself: a call that fails is told as what it came to. The exceptions are steps that the protocol
- * itself asks of a client, and each is visible in what the call tells: taking up a broken event stream
+ * Nothing that was sent is ever sent again by itself: a call that fails is told as what it came to. What the
+ * protocol itself asks of a client is done, and visible in what the call tells: taking up a broken event
+ * stream
  * (`resumed`), and answering input_required when there is a `request` callback (`rounds`).
  *
- * One thread, that of the transport: callbacks come from mcp_transport_turn and peer_turn, never from within
- * peer_call_begin or peer_list_begin. They may begin and clear calls and lists, not close the peer.
- * Protocol: MCP specification 2026-07-28 ("modern"); 2025-11-25, 2025-06-18, 2025-03-26 ("legacy"). */
+ * One thread, that of the transport: callbacks come from mcp_transport_turn, peer_turn and peer_serve, never
+ * from within peer_call_begin or peer_list_begin. They may begin and clear calls and lists, not close the
+ * peer. Protocol: MCP specification 2026-07-28 ("modern"); 2025-11-25, 2025-06-18, 2025-03-26 ("legacy"). */
 #pragma once
 
 #include "mcp/transport.h"

@@ -47,6 +47,8 @@ static int command_step(struct drill *d, json_t *step, int64_t iteration, struct
     int status = 0;
     int r = note(step, "begin_ns", json_integer(when_wall_ns()), e);
     if (r == 0)
+        r = save(d, e); /* a drill that is killed has told of its command */
+    if (r == 0)
         r = drill_run_command(d, iteration, &status, e);
     if (r == 0)
         r = note(step, "end_ns", json_integer(when_wall_ns()), e);
@@ -93,9 +95,7 @@ static int one_change(struct drill *d, int64_t iteration, struct err *e) {
         r = store_newest_commit(d->store, &commit, NULL, e);
     if (r == 0)
         r = command_step(d, step, iteration, e);
-    if (r == 0)
-        r = settle_step(d, step, commit, e);
-    return r == 0 ? save(d, e) : r; /* so that a drill that is killed later has told of this change */
+    return r == 0 ? settle_step(d, step, commit, e) : r;
 }
 
 /* ---- the whole */

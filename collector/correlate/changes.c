@@ -14,6 +14,8 @@
 #include "base/when.h"
 #include "correlate/correlate_priv.h"
 
+#define DRILL_SILENT_NS (3600 * WHEN_S) /* the longest command of a drill that is believed to go on */
+
 static int by_order(const void *a, const void *b) {
     const struct fact_sign *x = a;
     const struct fact_sign *y = b;
@@ -22,6 +24,12 @@ static int by_order(const void *a, const void *b) {
     if (x->ref.stream != y->ref.stream)
         return x->ref.stream < y->ref.stream ? -1 : 1;
     return x->ref.seq < y->ref.seq ? -1 : x->ref.seq > y->ref.seq;
+}
+
+/* When a drill was over. One that was killed never said so: it did not go on for long after its last word. */
+static int64_t end_of_drill(const json_t *d) {
+    int64_t said = js_int(d, "said_ns", 0);
+    return js_int(d, "end_ns", said > 0 ? said + DRILL_SILENT_NS : INT64_MAX);
 }
 
 /* The last moment in (after, until] at which a drill of this stage that went on until `lasted` ran its
@@ -33,7 +41,7 @@ static int64_t drilled_between(const struct facts *f, int64_t after, int64_t unt
     json_t *round;
     int64_t last = 0;
     json_array_foreach(f->ev->drills, i, d) {
-        if (strcmp(js_str(d, "stage", ""), f->stage) != 0 || js_int(d, "end_ns", INT64_MAX) < lasted)
+        if (strcmp(js_str(d, "stage", ""), f->stage) != 0 || end_of_drill(d) < lasted)
             continue;
         json_array_foreach(json_object_get(d, "iterations"), j, round) {
             int64_t begin = js_int(round, "begin_ns", 0);
@@ -291,7 +299,7 @@ static void link_drill(const struct facts *f, struct fact_change *c) {
     json_t *d;
     json_array_foreach(f->ev->drills, i, d) {
         int64_t begin = js_int(d, "begin_ns", 0);
-        int64_t end = js_int(d, "end_ns", INT64_MAX);
+        int64_t end = end_of_drill(d);
         if (strcmp(js_str(d, "stage", ""), f->stage) == 0 && c->last_hi >= begin && c->begin_lo <= end)
             c->drill = js_str(d, "name", "");
     }

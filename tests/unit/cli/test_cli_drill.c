@@ -323,6 +323,9 @@ static void test_a_killed_drill_asks_for_no_more_load(void **state) {
     agent_stop(&a);
     assert_int_equal(a.raised, raised);
     assert_int_equal(a.lowered, 0);
+    json_t *doc = drill_document(s); /* what it made is known to be a drill's */
+    assert_true(js_int(json_array_get(js_at(doc, "iterations"), 0), "begin_ns", 0) > 0);
+    json_decref(doc);
 }
 
 /* ---- Flux: the kubectl here is a fake, which keeps what is suspended in a file for each object */

@@ -52,7 +52,6 @@ static bool cover_alloc(struct cover *v, const struct mcp *m) {
 /* ------------------------------------------------------------------ probes */
 
 static void add_probe(struct cover *v, struct mcp_probe *p, size_t *room_used) {
-    const struct mcp *m = p->m;
     Pilotgate__Coverage__Probe *out = &v->probes[v->n_probes];
     pilotgate__coverage__probe__init(out);
     v->probe_list[v->n_probes++] = out;
@@ -69,10 +68,8 @@ static void add_probe(struct cover *v, struct mcp_probe *p, size_t *room_used) {
     out->queued = p->open; /* until add_call finds them sent */
     out->max_delay_us = (uint64_t)p->max_delay / 1000;
     out->interval_us = *p->path->name ? 0 : (uint64_t)p->c->interval / 1000;
-    out->in_flight = mcp_probe_load(p, false);
-    out->drill_in_flight = mcp_probe_load(p, true) > out->in_flight ? mcp_probe_load(p, true) : 0;
-    if (m->cut && *p->path->name) /* there is room for its share only */
-        *(m->loaded ? &out->drill_in_flight : &out->in_flight) = p->want;
+    out->in_flight = p->share[false];
+    out->drill_in_flight = mcp_probe_load(p, true) > mcp_probe_load(p, false) ? p->share[true] : 0;
     p->max_delay = 0;
     p->covered = out;
 }

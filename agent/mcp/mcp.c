@@ -151,15 +151,9 @@ static void note_stall(struct mcp *m, int64_t begin, int64_t end) {
         m->stalled = late + (end - begin);
 }
 
-static void set_loaded(struct mcp *m, int64_t now) {
-    bool loaded = now < atomic_load(&m->load_until);
-    m->shared = m->shared && loaded == m->loaded;
-    m->loaded = loaded;
-}
-
 void mcp_turn(struct mcp *m, int64_t wait_ns) {
     int64_t begin = when_mono_ns();
-    set_loaded(m, begin);
+    m->loaded = begin < atomic_load(&m->load_until);
     if (m->scheduling)
         start_due(m, begin);
     else

@@ -81,11 +81,11 @@ struct mcp_probe {
     const struct config_probe *c;
     struct mcp_path *path;
     json_t *arguments;
-    char *expect; /* NULL: any result that is no error */
-    bool begun;   /* the path's first handshake has ended, the schedule runs */
-    int64_t due;  /* next start of the open loop */
-    size_t want;  /* calls that are to be kept open, as of this turn */
-    size_t slots; /* of these as many as by now; grows to the wanted number */
+    char *expect;    /* NULL: any result that is no error */
+    bool begun;      /* the path's first handshake has ended, the schedule runs */
+    int64_t due;     /* next start of the open loop */
+    size_t share[2]; /* calls that are to be kept open: in quiet times, and with the load raised */
+    size_t slots;    /* of these as many as by now; grows to the wanted number */
     int64_t ramp_at;
     bool next_is_new; /* connection BOTH: kinds take turns */
     size_t open;      /* calls begun and not ended, sent or not */
@@ -138,8 +138,8 @@ struct mcp {
     int64_t second_at; /* next block and coverage */
     bool scheduling;   /* false: ending, or a check */
     bool loaded;       /* the load is raised, as of this turn */
-    bool shared;       /* every probe's want is as load and paths ask */
-    bool cut;          /* max_in_flight leaves less for the replicas than is configured */
+    bool shared;       /* every probe's share is as the paths ask */
+    bool cut;          /* max_in_flight leaves less for the replicas than is configured, also in a drill */
     int64_t rate_at;   /* of max_rate: when the calls begun so far would all be due */
     int64_t asked_at;  /* when the next turn was asked for at the latest */
     int64_t stalled;   /* longest lateness of a turn and time in it, since the last coverage record */
@@ -188,7 +188,8 @@ void mcp_probe_close(struct mcp_probe *p);
 void mcp_probe_turn(struct mcp_probe *p, int64_t now);
 /* Calls to keep open on this path, as configured; with the load raised or not. */
 size_t mcp_probe_load(const struct mcp_probe *p, bool loaded);
-/* Gives every probe its want: URLs in full, and what max_in_flight leaves to the replicas, in equal parts. */
+/* Gives every probe its shares: URLs in full, and what max_in_flight leaves to the replicas, in equal parts.
+ */
 void mcp_probes_share(struct mcp *m);
 /* When the probe wants its next turn. */
 int64_t mcp_probe_next(const struct mcp_probe *p);

@@ -59,32 +59,38 @@ void mcp_probe_close(struct mcp_probe *p) {
 /* ------------------------------------------------------------------ shares */
 
 /* Sum of what probes want, by URL or by replica. */
-static size_t sum_of(const struct mcp *m, bool url) {
+static size_t sum_of(const struct mcp *m, bool url, bool loaded) {
     size_t sum = 0;
     for (const struct mcp_path *t = m->paths; t; t = t->next)
         for (size_t i = 0; i < t->n_probes && !*t->name == url && mcp_path_may_call(t); i++)
-            sum += mcp_probe_load(&t->probes[i], m->loaded);
+            sum += mcp_probe_load(&t->probes[i], loaded);
     return sum;
 }
 
 /* What is left over is dealt out by rounding the running sum: shares differ by one at most. */
-void mcp_probes_share(struct mcp *m) {
-    size_t url = sum_of(m, true);
-    size_t asked = sum_of(m, false);
+static void share(struct mcp *m, bool loaded) {
+    size_t url = sum_of(m, true, loaded);
+    size_t asked = sum_of(m, false, loaded);
     size_t room = (size_t)m->c->max_in_flight > url ? (size_t)m->c->max_in_flight - url : 0;
     size_t before = 0;
-    m->cut = asked > room;
-    m->shared = true;
+    m->cut = m->cut || asked > room;
     for (struct mcp_path *t = m->paths; t; t = t->next)
         for (size_t i = 0; i < t->n_probes; i++) {
             struct mcp_probe *p = &t->probes[i];
-            size_t load = mcp_path_may_call(t) ? mcp_probe_load(p, m->loaded) : 0;
-            p->want = load;
-            if (!m->cut || !*t->name)
+            size_t load = mcp_path_may_call(t) ? mcp_probe_load(p, loaded) : 0;
+            p->share[loaded] = load;
+            if (asked <= room || !*t->name)
                 continue;
-            p->want = (before + load) * room / asked - before * room / asked;
+            p->share[loaded] = (before + load) * room / asked - before * room / asked;
             before += load;
         }
+}
+
+void mcp_probes_share(struct mcp *m) {
+    m->cut = false;
+    m->shared = true;
+    share(m, false);
+    share(m, true);
 }
 
 /* ------------------------------------------------------------------ rests */
@@ -120,7 +126,8 @@ static bool tool_is_absent(const struct mcp_probe *p) {
 static size_t wanted(const struct mcp_probe *p) {
     if (!p->m->scheduling)
         return 0;
-    return p->path->state == MCP_PATH_GOING && p->slots < p->want ? p->slots : p->want;
+    size_t want = p->share[p->m->loaded];
+    return p->path->state == MCP_PATH_GOING && p->slots < want ? p->slots : want;
 }
 
 static bool takes_fresh(struct mcp_probe *p) {

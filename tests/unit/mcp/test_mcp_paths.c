@@ -294,6 +294,8 @@ static void test_shares_of_a_small_quota(void **state) {
     s->config.max_in_flight = 7;
     s->probe.in_flight = 4;
     s->probe.replica_in_flight = 50;
+    s->probe.drill_in_flight = 6;
+    s->probe.replica_drill_in_flight = 60;
     begin(s);
     tell(s, "bc");
     assert_true(witness_wait(&s->witness, on_all, 8));
@@ -304,6 +306,10 @@ static void test_shares_of_a_small_quota(void **state) {
     assert_int_equal(
         covered(&s->witness, "Pod/gw-b")->in_flight + covered(&s->witness, "Pod/gw-c")->in_flight, 3);
     assert_int_equal(covered(&s->witness, "")->in_flight, 4);
+    assert_int_equal(covered(&s->witness, "")->drill_in_flight, 6);
+    assert_int_equal(covered(&s->witness, "Pod/gw-b")->drill_in_flight +
+                         covered(&s->witness, "Pod/gw-c")->drill_in_flight,
+                     1); /* told before any drill: it is too little */
     assert_false(source(&s->witness, "replicas/gateway")->ok);
     assert_non_null(strstr(source(&s->witness, "replicas/gateway")->reason, "max_in_flight 7"));
     assert_int_equal(covered(&s->witness, "")->unsent, 0);

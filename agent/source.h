@@ -38,7 +38,8 @@ struct replica {
 };
 
 /* What is known of a Service's replicas from now on. reason not NULL: it cannot be known, and why; what was
- * known before stays in force. The list is in the order of pod names; left_out: how many more there are. */
+ * known before stays in force. The list is in the order of pod names; left_out: how many more
+ * there are, with those that are no address of a pod. */
 struct replicas {
     const char *service; /* "NAME" or "NAME:PORT", as the target's `replicas` has it */
     const struct replica *list;

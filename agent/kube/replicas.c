@@ -2,8 +2,9 @@
  * 1.33 but served; a Service of more than 1000 addresses has them cut there, far over REPLICAS_MAX).
  * See kube_priv.h.
  *
- * Only addresses that name a pod count. A port is chosen by number, whether the Service has it or not, or by
- * the name that the Service's port has; without one the Service must have a single port. */
+ * Only addresses that name a pod are called; others are counted. A port is chosen by number, whether the
+ * Service has it or not, or by the name that the Service's port has; without one the Service must have a
+ * single port. */
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,8 +16,9 @@
 
 /* ---------------------------------------------------------------- reading */
 
-/* What the Service's own address cannot be either: nowhere, a group, or the node's own link (with the
- * metadata services of clouds). A hostile API must not send our calls there. */
+/* What no address of an Endpoints object may be (Kubernetes, ValidateNonSpecialIP): nowhere, a group, the
+ * node's own link (with the metadata services of clouds), or this very host, which is the node where we share
+ * its network. A hostile API must not send our calls, and the credentials that they carry, there. */
 static bool ip_ok(const char *text) {
     struct in_addr v4;
     struct in6_addr v6;
@@ -24,10 +26,11 @@ static bool ip_ok(const char *text) {
         return false;
     if (inet_pton(AF_INET, text, &v4) == 1) {
         uint32_t a = ntohl(v4.s_addr);
-        return a >> 24 != 0 && a >> 28 < 14 && a >> 16 != 0xa9fe;
+        return a >> 24 != 0 && a >> 24 != 127 && a >> 28 < 14 && a >> 16 != 0xa9fe;
     }
     return inet_pton(AF_INET6, text, &v6) == 1 && !IN6_IS_ADDR_UNSPECIFIED(&v6) &&
-           !IN6_IS_ADDR_MULTICAST(&v6) && !IN6_IS_ADDR_LINKLOCAL(&v6) && !IN6_IS_ADDR_V4MAPPED(&v6);
+           !IN6_IS_ADDR_LOOPBACK(&v6) && !IN6_IS_ADDR_MULTICAST(&v6) && !IN6_IS_ADDR_LINKLOCAL(&v6) &&
+           !IN6_IS_ADDR_V4MAPPED(&v6) && !IN6_IS_ADDR_V4COMPAT(&v6);
 }
 
 static bool is_tcp(const json_t *port) {
@@ -72,6 +75,8 @@ static void insert(struct replica *list, struct replicas *r, const struct replic
     list[at] = *x;
 }
 
+/* What is no address of a pod that may be called is left out, and said to be: the Service may send calls
+ * there, and nobody would witness them. */
 static void read_addresses(const json_t *addresses, uint16_t port, bool ready, struct replica *list,
                            struct replicas *r) {
     size_t i;
@@ -80,8 +85,10 @@ static void read_addresses(const json_t *addresses, uint16_t port, bool ready, s
         const char *pod = js_str(a, "targetRef.name", "");
         const char *ip = js_str(a, "ip", "");
         struct replica x = {.port = port, .ready = ready};
-        if (strcmp(js_str(a, "targetRef.kind", ""), "Pod") != 0 || !wire_name_ok(pod) || !ip_ok(ip))
+        if (strcmp(js_str(a, "targetRef.kind", ""), "Pod") != 0 || !wire_name_ok(pod) || !ip_ok(ip)) {
+            r->left_out++;
             continue;
+        }
         (void)snprintf(x.pod, sizeof x.pod, "%s", pod);
         (void)snprintf(x.ip, sizeof x.ip, "%s", ip);
         insert(list, r, &x);

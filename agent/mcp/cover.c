@@ -122,8 +122,9 @@ static bool all_witnessed(const struct mcp_target *t, char reason[WIRE_TEXT_MAX]
     else if (!r->known)
         (void)snprintf(reason, WIRE_TEXT_MAX, "not read yet");
     else if (missed)
-        (void)snprintf(reason, WIRE_TEXT_MAX, "%zu of %zu replicas are not called: there are too many",
-                       missed, r->n + r->left_out);
+        (void)snprintf(reason, WIRE_TEXT_MAX,
+                       "%zu of %zu replicas are not called: too many, or not at a pod's own address", missed,
+                       r->n + r->left_out);
     else if (t->m->cut)
         (void)snprintf(reason, WIRE_TEXT_MAX,
                        "max_in_flight %lld leaves less than replica_in_flight for each replica: raise it",

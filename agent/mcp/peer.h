@@ -140,7 +140,7 @@ struct peer_call {
     uint64_t generation; /* of the session it uses: it cannot lose a newer one */
     int64_t deadline;
     bool running, modern, had_session, broken; /* broken: the stream of its answer, and out tells of that */
-    char event_id[MCP_EVENT_ID_MAX + 1];       /* from which the stream is taken up */
+    char *event_id;                            /* from which the stream is taken up; owned; NULL: none */
     int64_t resume_at;                         /* 0: not waiting */
     int resumes;
     struct peer_call *prev, *next; /* while it waits */

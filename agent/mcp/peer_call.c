@@ -11,7 +11,7 @@
  *
  * The call's hard maximum covers all of it. */
 #include <errno.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/js.h"
@@ -145,10 +145,12 @@ static bool may_resume(struct peer_call *c, const struct mcp_failure *how) {
         return false;
     if (!c->broken && how->outcome != PILOTGATE__OUTCOME__OUTCOME_STREAM_ENDED)
         return false;
-    if (*id)
-        (void)snprintf(c->event_id, sizeof c->event_id, "%s", id);
+    if (*id) {
+        free(c->event_id);
+        c->event_id = strdup(id);
+    }
     int64_t at = when_mono_ns() + (retry_ms >= 0 ? retry_ms * WHEN_MS : RESUME_NS);
-    if (!*c->event_id || at >= c->deadline)
+    if (!c->event_id || at >= c->deadline)
         return false;
     wait_until(c, at);
     return true;
@@ -322,6 +324,8 @@ void peer_call_clear(struct peer_call *c) {
     wait_no_more(c);
     mcp_xfer_clear(&c->xfer);
     json_decref(c->params);
+    free(c->event_id);
+    c->event_id = NULL;
     c->params = NULL;
     c->result = NULL;
     c->running = false;

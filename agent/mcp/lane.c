@@ -185,8 +185,10 @@ static void set_timeout(struct mcp_xfer *x, int64_t now) {
     (void)curl_easy_setopt(x->easy, CURLOPT_TIMEOUT_MS, (long)(left > 0 ? left : 1));
 }
 
+/* The time that it waited here is not taken from the server's: a call that just went out would time out. */
 static void hand_over(struct mcp_lane *l, struct mcp_xfer *x, int64_t now) {
     stop_waiting(l, x);
+    x->ends_at = now + x->timeout_ns;
     set_timeout(x, now);
     if (x->prior_knowledge)
         choose_version(x, l->gated && l->had_connection);

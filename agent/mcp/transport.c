@@ -331,6 +331,7 @@ int mcp_xfer_begin(struct mcp_xfer *x, struct mcp_transport *t, struct mcp_reque
         return code;
     }
     x->began_mono = when_mono_ns();
+    x->timeout_ns = r->timeout_ns;
     x->ends_at = x->began_mono + r->timeout_ns;
     enlist(x);
     mcp_lane_enter(lane, x);

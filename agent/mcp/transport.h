@@ -83,7 +83,7 @@ struct mcp_request {
      * Borrowed. NULL: they are passed over. May begin other exchanges, not clear this one. */
     void (*message)(struct mcp_xfer *x, const json_t *message);
     void *owner;        /* of the exchange, for `message` */
-    int64_t timeout_ns; /* from the begin, also while it waits */
+    int64_t timeout_ns; /* hard maximum from when it goes out; so long it may wait for its turn before, too */
     bool fresh;         /* a connection of its own, closed afterwards */
     bool reuse_only;    /* on a kept connection or not at all: then it ends as refused and was not sent */
     long streams;       /* 0: HTTP/1.1; else HTTP/2, with so many exchanges on one connection at most */
@@ -118,7 +118,7 @@ struct mcp_xfer {
     json_t *message;  /* the envelope that answers id: result or error */
     enum mcp_answer kind;
     int64_t rpc_code;
-    int64_t ends_at; /* hard maximum */
+    int64_t timeout_ns, ends_at; /* of waiting, then of the exchange */
     struct mcp_lane *lane;
     struct mcp_xfer *next, *prev, *wait_next, *wait_prev, *linger_next, *linger_prev;
     bool waits, lingers, condemned, prior_knowledge, joins; /* see lane.c */

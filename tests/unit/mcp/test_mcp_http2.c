@@ -170,6 +170,25 @@ static void test_queued_calls_time_out(void **state) {
     }
 }
 
+/* New connections are made one after the other: the last call waits for hundreds of ms, and still has all of
+ * its time when it goes out. */
+static void test_waiting_takes_no_time_away(void **state) {
+    struct scene *s = *state;
+    h2_set(&s->server, H2_NONE, 700);
+    for (size_t i = 0; i < 25; i++) {
+        char nonce[40];
+        (void)snprintf(nonce, sizeof nonce, "n-%zu", i);
+        struct mcp_request r = shot_request(s->server.url, nonce);
+        r.streams = 1;
+        r.timeout_ns = 1000 * WHEN_MS;
+        shot_fire(&s->shots[i], &s->transport, &r);
+    }
+    shot_wait(&s->transport, s->shots, 25);
+    for (size_t i = 0; i < 25; i++)
+        assert_completed(&s->shots[i]);
+    assert_int_equal(count_connections(s, 25, 1), 25);
+}
+
 static void test_fresh_connections(void **state) {
     struct scene *s = *state;
     h2_set(&s->server, H2_NONE, 50);
@@ -380,6 +399,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_the_servers_limit, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_queued_is_not_in_flight, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_queued_calls_time_out, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_waiting_takes_no_time_away, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_fresh_connections, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_one_is_given_up, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_ends, set_up, tear_down),

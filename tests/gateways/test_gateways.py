@@ -29,7 +29,8 @@ CASES = [
     Case("nginx-restart", NginxRestarted, "FAIL"),
     Case("haproxy-reload", Gateway, "PASS"),
     Case("haproxy-hard-stop", Gateway, "FAIL", extra=HARMFUL),
-    Case("mcp-proxy-restart", McpProxy, "FAIL"),
+    # Bears 1,300 at once on an idle machine; two restarts do on a busy one, too.
+    Case("mcp-proxy-restart", McpProxy, "FAIL", load=280, times=2),
     # Slow in this era: so many over several restarts.
     Case("mcp-proxy-restart-modern", McpProxyModern, "FAIL", load=220, times=3, short=False),
     # Its chain of three Node.js processes answers about 50 calls a second in time, and does not bear 1,000 at once:
@@ -71,10 +72,11 @@ def test_verdict_is_what_the_logs_say(lab, case, record_property):
     record_property("sessions lost", sum(call["outcome"] == "session-lost" for call in lost.values()))
     record_property("verdict", verdict["verdict"])
 
-    late = {name for name, call in lost.items() if call["outcome"] == "completed-late"}
+    # What came too late for the caller may be an answer to the gateway, which then says that it took that long.
+    late = {name for name, call in lost.items() if call["outcome"] in ("completed-late", "timeout")}
+    took = stage.seconds()
     assert (set(lost) & account.seen) - late == account.unanswered - late
-    assert late <= account.answered
-    assert not [name for name in late if stage.seconds()[name] < NEARLY_LATE]
+    assert not [name for name in late & account.answered if took[name] < NEARLY_LATE]
     for call in (lost[name] for name in set(lost) - account.seen):
         assert call["outcome"] in NEVER_ARRIVED, call
     assert {name for name, call in lost.items() if call["outcome"] == "session-lost"} == stage.forgotten()

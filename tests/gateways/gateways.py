@@ -78,14 +78,18 @@ class Gateway(Stage):
         files = [self.change(added=i % 2 == 0)[-1] for i in range(times)]
         return [str(TOP / "tools" / "lib" / "nth"), *files, "--", *self.change()[:-1]]
 
+    def logged(self):
+        """HAProxy's lines about calls; other requests open sessions or list tools, and carry no call's name."""
+        return [r for r in self.handled() if r["call"] not in ("", "-")]
+
     def access(self):
         """{call: a whole 200 was handed over} of every call that the gateway logged."""
         # The second letter of a termination state: what HAProxy still waited for. None: the answer had gone through.
-        return {r["call"]: r["status"] == 200 and r["end"][1] == "-" for r in self.handled() if r["call"] != "-"}
+        return {r["call"]: r["status"] == 200 and r["end"][1] == "-" for r in self.logged()}
 
     def seconds(self):
         """{call: how long it took} by the gateway's log."""
-        return {r["call"]: r["milliseconds"] / 1000 for r in self.handled()}
+        return {r["call"]: r["milliseconds"] / 1000 for r in self.logged()}
 
     def forgotten(self):
         """The calls that were told that their session is unknown."""
@@ -161,11 +165,11 @@ class Behind(Gateway):
         return config
 
     def access(self):
-        answers = {r["call"] for r in self.handled() if r["bytes"] >= self.WITH_ANSWER}
+        answers = {r["call"] for r in self.logged() if r["bytes"] >= self.WITH_ANSWER}
         return {call: whole and call in answers for call, whole in super().access().items()}
 
     def forgotten(self):
-        return {r["call"] for r in self.handled() if r["status"] in (400, 404) and r["call"] != "-"}
+        return {r["call"] for r in self.logged() if r["status"] in (400, 404)}
 
     def supervised(self, name, *command):
         return self.lab.start(f"{self.folder.name}-{name}-gateway", HERE / "supervise", self.folder / f"{name}.pid",

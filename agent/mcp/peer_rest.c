@@ -93,7 +93,7 @@ static json_t *body_of(struct mcp_xfer *x) {
 static bool is_success(struct mcp_xfer *x, struct mcp_failure *ret_how) {
     struct mcp_seen seen;
     mcp_xfer_seen(x, &seen);
-    bool ok = seen.curl == CURLE_OK && seen.status >= 200 && seen.status <= 299;
+    bool ok = seen.curl == CURLE_OK && seen.head && seen.status >= 200 && seen.status <= 299;
     seen.answer = ok ? MCP_ANSWER_RESULT : seen.answer;
     seen.expected = ok;
     *ret_how = (struct mcp_failure){.status = seen.status};

@@ -5,6 +5,7 @@ import json
 NOTIFICATION = json.dumps({"jsonrpc": "2.0", "method": "notifications/message",
                            "params": {"level": "info", "data": "soon"}})
 HTML = "<!DOCTYPE html><html><body><h1>Welcome</h1></body></html>"
+MODERN = "2026-07-28"
 COMMENT = b": still here\n\n"
 STALL_BOUND = 60  # seconds; clients leave long before
 RST_AFTER = (0, 0, 0.002, 0.03)  # seconds between the last bytes and the RST
@@ -61,6 +62,32 @@ def pieces(data, rng):
         yield data[at:at + size]
         at += size
         size = 1 if at < 30 else size + rng.randrange(1, 5)
+
+
+def tool_call(nonce, arguments):
+    """A request to the tool server for a call that came over another interface."""
+    meta = {"io.modelcontextprotocol/protocolVersion": MODERN, "io.modelcontextprotocol/clientCapabilities": {}}
+    body = json.dumps({"jsonrpc": "2.0", "id": nonce, "method": "tools/call",
+                       "params": {"name": "echo", "arguments": arguments, "_meta": meta}})
+    return "\r\n".join([
+        "POST /mcp HTTP/1.1", "Host: canary", "Content-Type: application/json", f"Content-Length: {len(body)}",
+        "Accept: application/json, text/event-stream", f"MCP-Protocol-Version: {MODERN}", "Mcp-Method: tools/call",
+        "Mcp-Name: echo", f"X-Pilotgate-Call: {nonce}", "", body]).encode()
+
+
+def as_arcade(text):
+    """The same, as Arcade's engine says it: POST /v1/tools/execute (@arcadeai/arcadejs 2.4.1, resources/tools)."""
+    try:
+        result = json.loads(text).get("result")
+    except (ValueError, AttributeError):
+        result = None
+    if not isinstance(result, dict):
+        return text
+    said = "".join(part["text"] for part in result["content"])
+    failed = result.get("isError", False)
+    output = {"error": {"message": said, "kind": "TOOL_RUNTIME_FATAL"}} if failed else {"value": said}
+    return json.dumps({"id": "te_1", "status": "failed" if failed else "success", "success": not failed,
+                       "output": output})
 
 
 def chunk(data):

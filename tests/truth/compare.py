@@ -214,7 +214,7 @@ class Comparison:
                 self.lines.append(f"a call to the shaky door ({fault}) is {call['outcome']}: {call['detail']}"
                                   if "detail" in call else f"a call to the shaky door ({fault}) is {call['outcome']}")
             away += [call] * (call["outcome"] != "REFUSED")
-        if len(away) < len(self.truth.turned_away):
+        if len(away) < len(self.truth.turned_away) and not self.truth.stood_still:
             self.lines.append(f"{len(self.truth.turned_away)} connections were turned away, {len(away)} calls say so")
 
     # ---- words

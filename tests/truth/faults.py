@@ -164,9 +164,20 @@ STALE = row("stale", MALFORMED, TOOL, why=OTHER)
 # Calls begun when the count was reached: healthy, and the agent that ends may give them up.
 TAIL = row("tail", COMPLETED, ABORTED)
 
+# Arcade's REST interface: as over HTTP/1.1, without event streams, and a failure in a 200 is success:false. No document
+# says which content types its clients refuse, so that row is left out.
+ARCADE_HEALTHY = [f for f in HEALTHY if f.form != "sse"]
+ARCADE_MESSAGES = ("as-is", "is-error", "other-nonce", "no-content", "garbage", "half-json", "html")
+ARCADE_FAULTS = [
+    *(f for f in FAULTS if f.form != "sse" and f.message in ARCADE_MESSAGES and f.name != "wrong-type"),
+    row("success-false-alone", TOOL, message="success-false-bare"),
+]
+
 # What a kind of door chooses from.
 CHOICE = {"plain": (HEALTHY, FAULTS), "session": (HEALTHY, SESSIONS), "shaky": (HEALTHY[:1], []),
-          "quiet": (HEALTHY[:1], []), "http2": (HTTP2_HEALTHY, SAME + 3 * HTTP2_FAULTS)}
+          "quiet": (HEALTHY[:1], []), "arcade": (ARCADE_HEALTHY, ARCADE_FAULTS),
+          "http2": (HTTP2_HEALTHY, SAME + 3 * HTTP2_FAULTS)}
 
-BY_NAME = {f.name: f for f in [*HEALTHY, *FAULTS, *SESSIONS, *HTTP2_HEALTHY, *HTTP2_FAULTS, FELLOW, CROSSED,
+BY_NAME = {f.name: f for f in [*HEALTHY, *FAULTS, *SESSIONS, *HTTP2_HEALTHY, *HTTP2_FAULTS,
+                              *ARCADE_FAULTS, FELLOW, CROSSED,
                               STALE, TAIL]}

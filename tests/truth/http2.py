@@ -175,7 +175,7 @@ class Client(asyncio.Protocol):
             self.h2.acknowledge_received_data(event.flow_controlled_length, number)
         elif isinstance(event, h2.events.StreamEnded):
             self.requests += 1
-            asyncio.ensure_future(self.serve(self.streams[number], self.requests > 1))
+            self.door.begin(self.serve(self.streams[number], self.requests > 1))
         elif isinstance(event, h2.events.StreamReset) and number in self.streams:
             self.streams[number].gone.set()
 

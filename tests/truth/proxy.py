@@ -17,9 +17,9 @@ What is done to a call depends on the seed and the call's number only. Settings:
   healthy            share of calls that nothing is done to
   upstream           port of the tool server
   certificate, key   files for doors with TLS
-  doors              [{name, port, kind, tls}]; kind: plain, session (answers of lost sessions), http2, shaky (closes
-                     its port or turns connections away, now and then), quiet (harms nobody until SIGUSR1, and
-                     then breaks `breaks` of the calls in flight at it)
+  doors              [{name, port, kind, tls}]; kind: plain, session (answers of lost sessions), http2, arcade (REST
+                     before, MCP behind), shaky (closes its port or turns connections away, now and then), quiet
+                     (harms nobody until SIGUSR1, and then breaks `breaks` of the calls in flight at it)
 """
 import asyncio
 import json
@@ -116,7 +116,7 @@ class Client(asyncio.Protocol):
         nonce = fields.get(b"x-pilotgate-call", b"").strip().decode()
         self.requests += 1
         fate = faults.STALE if self.stale else None
-        asyncio.ensure_future(self.door.serve(self, nonce, raw, self.requests > 1, fate))
+        self.door.begin(self.door.serve(self, nonce, raw, self.requests > 1, fate))
 
     def connection_lost(self, exc):
         self.gone.set()
@@ -150,7 +150,10 @@ class Client(asyncio.Protocol):
 
     async def answer(self, fault, rng, answer):
         settings = self.door.truth.settings
-        top, body = answers.frame(fault.form, answers.MESSAGES[fault.message](answer))
+        texts = answers.MESSAGES[fault.message](answer)
+        if self.door.kind == "arcade":
+            texts = map(answers.as_arcade, texts)
+        top, body = answers.frame(fault.form, texts)
         data = (top + body)[:answers.cut_at(fault, top, body, rng)]
         self.stale = self.stale or fault.form == "doubled"
         if fault.pace == "late":
@@ -192,7 +195,7 @@ class Door:
         self.name, self.kind, self.port = settings["name"], settings["kind"], settings["port"]
         self.truth, self.upstream, self.turns_away = truth, upstream, False
         self.tls = self.context(truth.settings) if settings["tls"] else None
-        self.called = asyncio.Event()
+        self.called, self.tasks = asyncio.Event(), set()
         self.breaks, self.open, self.rng = breaks, {}, random.Random(f"{truth.settings['seed']} {self.name}")
 
     def number_connection(self):
@@ -211,13 +214,19 @@ class Door:
         self.server = await loop.create_server(lambda: client(self), "127.0.0.1", self.port, backlog=1024,
                                                ssl=self.tls, ssl_shutdown_timeout=0.05 if self.tls else None)
 
+    def begin(self, work):
+        """Runs beside the rest; asyncio itself would forget a task that nobody holds."""
+        task = asyncio.ensure_future(work)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
     # ---- one call
 
     async def serve(self, client, nonce, raw, reused, fate=None):
         """One request; fate: the row, where the connection leaves no choice."""
         if not nonce:
             begun = now()
-            client.relay(*await self.upstream.ask(raw, {}))
+            client.relay(*await (self.welcome() if self.kind == "arcade" else self.upstream.ask(raw, {})))
             self.truth.tell(relayed=self.name, connection=client.number, **{"from": begun, "to": now()})
             return
         self.called.set()
@@ -239,8 +248,15 @@ class Door:
         """The answer to begin with: the tool server's, or an empty one of ours where it is not to be asked."""
         if not fault.through:
             return answers.empty(call["nonce"])
+        if self.kind == "arcade":
+            raw = answers.tool_call(call["nonce"], json.loads(raw[raw.index(b"\r\n\r\n"):])["input"])
         _, body = await self.upstream.ask(raw, call)
         return json.loads(body)
+
+    @staticmethod
+    async def welcome():
+        """Arcade's answer to whoever asks for its health."""
+        return answers.frame("json", ['{"healthy": true}'])
 
     # ---- what happens to a door as a whole
 
@@ -268,7 +284,7 @@ class Door:
         for i, nonce in enumerate(chosen):
             client, fault = self.open[nonce][1], faults.BY_NAME[BREAKS[i % len(BREAKS)]]
             self.lose(client, fault)
-            asyncio.ensure_future(client.answer(fault, self.rng, answers.empty(nonce)))
+            self.begin(client.answer(fault, self.rng, answers.empty(nonce)))
 
     def lose(self, client, fault):
         """The open call of this connection or stream is not answered as it was to be: that row is the truth of it."""

@@ -7,6 +7,7 @@
  * to subscriptions/listen (2026-07-28, basic/patterns/subscriptions). The stream is renewed every STREAM_NS:
  * a proxy that is reloaded keeps what it was before for as long as one of its streams is open. After each gap
  * the catalogue counts as changed, as a notice may have been missed. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -58,8 +59,10 @@ void peer_post(struct peer *p, char *body) {
 }
 
 void peer_posts_clear(struct peer *p) {
-    while (p->posts)
-        post_free(p->posts);
+    for (struct peer_post *o = p->posts, *next; o; o = next) {
+        next = o->next;
+        post_free(o);
+    }
 }
 
 /* ------------------------------------------------------------------ the inbox */
@@ -138,7 +141,7 @@ static void on_stream_ended(struct mcp_xfer *x) {
     int64_t retry_ms = mcp_xfer_retry_ms(x);
     mcp_xfer_seen(x, &seen);
     if (*mcp_xfer_event_id(x))
-        (void)strcpy(p->notice_event_id, mcp_xfer_event_id(x));
+        (void)snprintf(p->notice_event_id, sizeof p->notice_event_id, "%s", mcp_xfer_event_id(x));
     mcp_xfer_clear(x);
     p->notice_refused = is_refused(&seen);
     bool lasted = now - p->notice_began > STREAM_NS / 2;

@@ -27,24 +27,24 @@ struct peer {
     /* peer_rest.c */
     const struct kind *kind;  /* NULL: MCP */
     struct mcp_bearer secret; /* that signs the worker's token */
+    int64_t health_wall;      /* 0: not asked yet */
     bool healthy;
-    int64_t health_wall; /* 0: not asked yet */
     char health_reason[MCP_DETAIL_MAX];
     /* peer_session.c */
+    struct mcp_failure failure; /* why it is not UP */
+    uint64_t generation;        /* of the session */
+    int64_t retry_at;           /* while DOWN */
+    int64_t doubt_at;           /* the era is not asked for again before */
+    struct mcp_xfer handshake;  /* of opening, asking again for the era, and parting */
     enum peer_state state;
     enum peer_era known;               /* as last detected; AUTO: not known */
+    int offers;                        /* of revisions in this attempt */
     bool modern;                       /* of the session */
-    struct mcp_xfer handshake;         /* of opening, asking again for the era, and parting */
+    bool tells_changes;                /* capability tools.listChanged */
+    bool doubted;                      /* the era, while UP */
     char session[MCP_SESSION_MAX + 1]; /* "": the server keeps none */
     char revision[16];                 /* that requests declare; "" before it is agreed on */
     char offered[16];
-    int offers;                 /* of revisions in this attempt */
-    bool tells_changes;         /* capability tools.listChanged */
-    uint64_t generation;        /* of the session */
-    int64_t retry_at;           /* while DOWN */
-    bool doubted;               /* the era, while UP */
-    int64_t doubt_at;           /* not before */
-    struct mcp_failure failure; /* why it is not UP */
     /* peer_list.c: what the last catalogue says of calls, in the modern era */
     json_t *annotations; /* name of a tool: as mcp_modern_annotations gives them; NULL: none */
     json_t *refused;     /* name of a tool: why it must not be called */
@@ -53,14 +53,14 @@ struct peer {
     /* peer_notice.c */
     struct mcp_xfer notice;
     uint64_t notice_generation; /* of the session for which it is open, or was refused */
-    bool notice_refused;
     int64_t notice_at, notice_began, notice_pause;
-    char notice_event_id[MCP_EVENT_ID_MAX + 1];
-    json_t *inbox; /* requests of the server that are not answered yet ... */
+    json_t *inbox; /* requests of the server that are not answered yet */
     size_t inbox_bytes;
-    bool notified; /* its tools have changed, and nobody was told yet */
     struct peer_post *posts;
     size_t n_posts;
+    bool notice_refused;
+    bool notified; /* its tools have changed, and nobody was told yet */
+    char notice_event_id[MCP_EVENT_ID_MAX + 1];
 };
 
 /* peer.c */

@@ -1,10 +1,11 @@
 """The table of faults: what the proxy does to a call, and the class that the agent must give it.
 
-It was written before any run, from the definitions of `enum Outcome` in proto/pilotgate.proto, and a run
-never changes it. A row is either healthy, a fault of HTTP/1.1, or one of HTTP/2:
+It comes from the definitions of `enum Outcome` in proto/pilotgate.proto, not from what the agent says, and a run does
+not change it. A row has one class, unless `why` says what makes two indistinguishable; UNTOLD, SHARED and LEAVING are
+limits of libcurl that runs have shown. A row is healthy, a fault of HTTP/1.1, or one of HTTP/2:
 
   through   the tool server executes the call; otherwise it never learns of it
-  message   what becomes of the answer's JSON (proxy.py, MESSAGES)
+  message   what becomes of the answer's JSON (answers.py, MESSAGES)
   form      how the answer is framed: json, chunked, sse, bare (ended by the connection's end), or a status
   cut       where the answer breaks off: zero (not one byte), first-line, head, after-head, body
   end       what happens then: keep, fin (orderly), rst, stall (nothing, until the client leaves); http2.py has
@@ -43,10 +44,6 @@ class Fault:
 
     def allowed(self, reused):
         return self.on_reused if reused and self.on_reused else self.classes
-
-    @property
-    def healthy(self):
-        return self.classes == (COMPLETED,)
 
 
 def row(name, *classes, **how):

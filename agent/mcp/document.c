@@ -5,6 +5,7 @@
 #include "base/js.h"
 #include "base/when.h"
 #include "mcp/mcp_priv.h"
+#include "mcp/message.h"
 
 static void fail(struct mcp_document *d, const struct mcp_failure *why) {
     char reason[MCP_REASON_MAX];
@@ -23,7 +24,7 @@ static void fail_text(struct mcp_document *d, Pilotgate__Outcome outcome, const 
 static bool normalise(struct mcp_document *d, char **ret_normal, char digest[NORM_HEX_MAX]) {
     const struct buf *body = &d->poll.answer;
     json_t *root = NULL;
-    if (js_parse(buf_str(body), body->len, MCP_ANSWER_MAX, &root, NULL) < 0)
+    if (mcp_message_parse(buf_str(body), body->len, &root) < 0)
         return false;
     json_t *normal = norm_document(d->m->key, root);
     bool ok = normal && norm_digest(d->m->key, normal, ret_normal, digest) == 0;
@@ -46,7 +47,8 @@ static void on_document(struct mcp_xfer *x) {
         return;
     }
     if (!normalise(d, &normal, digest)) {
-        fail_text(d, PILOTGATE__OUTCOME__OUTCOME_MALFORMED, "the document is no JSON object or array");
+        fail_text(d, PILOTGATE__OUTCOME__OUTCOME_MALFORMED,
+                  "the document is no JSON object or array, or too large");
         return;
     }
     struct mcp_watch_read read = {.normal = normal,

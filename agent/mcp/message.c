@@ -30,7 +30,7 @@ static size_t cost_of(char c) {
 }
 
 /* Text inside strings costs its length; whether the text is JSON at all does not matter here. */
-static bool affordable(const char *text, size_t len) {
+size_t mcp_message_cost(const char *text, size_t len) {
     size_t cost = len;
     bool inside = false;
     for (size_t i = 0; i < len; i++) {
@@ -41,11 +41,11 @@ static bool affordable(const char *text, size_t len) {
         else if (!inside)
             cost += cost_of(text[i]);
     }
-    return cost <= MCP_PARSED_MAX;
+    return cost;
 }
 
 int mcp_message_parse(const char *text, size_t len, json_t **ret) {
-    if (len > MCP_ANSWER_MAX || !affordable(text, len))
+    if (len > MCP_ANSWER_MAX || mcp_message_cost(text, len) > MCP_PARSED_MAX)
         return -EMSGSIZE;
     return js_parse(text, len, MCP_ANSWER_MAX, ret, NULL) < 0 ? -EBADMSG : 0;
 }

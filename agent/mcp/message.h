@@ -7,7 +7,9 @@
 
 #include "base/err.h"
 
-#define MCP_PARSED_MAX (128u << 20) /* bytes that the parsed message may take, as estimated */
+#define MCP_PARSED_MAX (32u << 20) /* bytes that the parsed message may take, as estimated */
 
+/* Bytes that the text takes when it is parsed, as estimated: never far fewer than it does. */
+size_t mcp_message_cost(const char *text, size_t len);
 /* -EBADMSG: not JSON; -EMSGSIZE: too large a text, or too many values. A new reference. */
 int mcp_message_parse(const char *text, size_t len, json_t **ret) MUST_CHECK;

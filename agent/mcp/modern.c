@@ -154,7 +154,11 @@ static int take(const json_t *schema, const json_t *annotation, const json_t *pa
         return err_set(e, -EINVAL, ANNOTATION " %s is there twice", name);
     if (json_array_size(found) >= MCP_MODERN_HEADERS_MAX)
         return err_set(e, -EINVAL, "more than %d " ANNOTATION, MCP_MODERN_HEADERS_MAX);
-    json_t *copy = json_deep_copy(path);
+    if (json_array_size(path) > MCP_MODERN_DEPTH_MAX)
+        return err_set(e, -EINVAL, ANNOTATION " %s stands more than %d levels deep", name,
+                       MCP_MODERN_DEPTH_MAX);
+    json_t *copy =
+        json_copy((json_t *)path); /* the names are shared: they may be long, and of many headers */
     return json_array_append_new(found, json_pack("{s:s,s:o}", "header", header, "path", copy)) < 0
                ? err_oom(e)
                : 0;

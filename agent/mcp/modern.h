@@ -12,6 +12,7 @@
 #define MCP_MODERN_REVISION "2026-07-28"
 #define MCP_MODERN_NAME_MAX 128    /* bytes of a header's name from a tool's schema; longer: invalid */
 #define MCP_MODERN_HEADERS_MAX 64  /* such headers of one tool; more: invalid */
+#define MCP_MODERN_DEPTH_MAX 32    /* of a parameter with a header; deeper: invalid */
 #define MCP_MODERN_VALUE_MAX 8192u /* bytes of a header's value, encoded; longer: the call cannot be made */
 
 enum mcp_modern_error {

@@ -176,9 +176,9 @@ struct peer_list {
     struct peer *peer;
     uint64_t generation;
     int pages;
-    size_t bytes;
-    size_t offset; /* of the next page, in the REST interfaces */
-    bool again;    /* it began anew, as a cursor was refused */
+    size_t bytes, cost; /* as text, and parsed */
+    size_t offset;      /* of the next page, in the REST interfaces */
+    bool again;         /* it began anew, as a cursor was refused */
     struct mcp_xfer xfer;
 };
 

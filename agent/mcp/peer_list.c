@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/js.h"
+#include "mcp/message.h"
 #include "mcp/peer_priv.h"
 
 /* ------------------------------------------------------------------ how tools are called */
@@ -45,9 +46,22 @@ static void learn(struct peer *p, const json_t *tools) {
 
 /* ------------------------------------------------------------------ pages */
 
+bool peer_list_afford(struct peer_list *l, size_t cost) {
+    struct mcp_transport *t = l->peer->transport;
+    l->cost += cost;
+    t->listed += cost;
+    return l->cost <= MCP_PARSED_MAX && t->listed <= MCP_HELD_MAX;
+}
+
+static void give_back(struct peer_list *l) {
+    l->peer->transport->listed -= l->cost;
+    l->cost = 0;
+}
+
 void peer_list_finish(struct peer_list *l, const struct mcp_failure *how) {
     l->failure = *how;
     mcp_xfer_clear(&l->xfer);
+    give_back(l);
     if (how->outcome == PILOTGATE__OUTCOME__OUTCOME_COMPLETED)
         learn(l->peer, l->tools);
     else
@@ -91,6 +105,7 @@ static void begin_again(struct peer_list *l) {
     l->again = true;
     l->pages = 0;
     l->bytes = 0;
+    give_back(l);
     (void)json_array_clear(l->tools);
     mcp_xfer_clear(&l->xfer);
     ask_on(l, NULL);
@@ -101,7 +116,7 @@ static bool take_page(struct peer_list *l, char **ret_cursor) {
     const json_t *result = json_object_get(l->xfer.message, "result");
     const json_t *next = json_object_get(result, "nextCursor");
     bool end = !next || json_is_null(next) || (!l->peer->modern && json_string_length(next) == 0);
-    if (mcp_modern_result_type(result) != MCP_RESULT_COMPLETE ||
+    if (mcp_modern_result_type(result) != MCP_RESULT_COMPLETE || !peer_list_afford(l, l->xfer.parsed) ||
         !gather(l, json_object_get(result, "tools"))) {
         fail_text(l, "tools/list gives no list of named tools, or more than we read");
         return false;
@@ -162,6 +177,8 @@ int peer_list_begin(struct peer *p, struct peer_list *l, struct err *e) {
 
 void peer_list_clear(struct peer_list *l) {
     mcp_xfer_clear(&l->xfer);
+    if (l->peer)
+        give_back(l);
     json_decref(l->tools);
     json_decref(l->configuration);
     *l = (struct peer_list){.done = l->done};

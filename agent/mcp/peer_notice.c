@@ -67,11 +67,22 @@ void peer_posts_clear(struct peer *p) {
 
 /* ------------------------------------------------------------------ the inbox */
 
+/* Without somebody to ask, what is asked does not matter, and could be large. */
+static json_t *essence(const struct peer *p, const json_t *message) {
+    if (p->events.request)
+        return json_incref((json_t *)message);
+    return json_pack("{s:O,s:O}", "id", json_object_get(message, "id"), "method",
+                     json_object_get(message, "method"));
+}
+
+/* 2025-11-25, basic, Requests: an id is a string or an integer. */
 static void keep_request(struct peer *p, const json_t *message) {
+    const json_t *id = json_object_get(message, "id");
     size_t bytes = json_dumpb(message, NULL, 0, JSON_COMPACT);
-    if (p->modern || bytes > PEER_ASKED_MAX || p->inbox_bytes + bytes > PEER_INBOX_MAX)
+    if (p->modern || bytes > PEER_ASKED_MAX || p->inbox_bytes + bytes > PEER_INBOX_MAX ||
+        (!json_is_string(id) && !json_is_integer(id)))
         return;
-    if (json_array_append(p->inbox, (json_t *)message) == 0)
+    if (json_array_append_new(p->inbox, essence(p, message)) == 0)
         p->inbox_bytes += bytes;
 }
 

@@ -105,6 +105,9 @@ void peer_rest_read(struct mcp_xfer *x);
 int peer_rest_list(struct peer_list *l, struct err *e) MUST_CHECK;
 
 /* peer_list.c */
+/* False: with a page of that cost (mcp_message_cost) it holds more than a list, or all that are being read,
+ * may. */
+bool peer_list_afford(struct peer_list *l, size_t cost);
 void peer_list_finish(struct peer_list *l, const struct mcp_failure *how);
 void peer_list_forget(struct peer *p);
 

@@ -13,7 +13,7 @@
 
 #include "base/js.h"
 #include "base/when.h"
-#include "mcp/mcp.h"
+#include "mcp/message.h"
 #include "mcp/peer_priv.h"
 
 /* ------------------------------------------------------------------ asking */
@@ -84,7 +84,7 @@ int peer_rest_call(struct peer_call *c, int64_t timeout_ns, void (*done)(struct 
 /* The JSON of a complete answer, of any status; NULL: it is none. A new reference. */
 static json_t *body_of(struct mcp_xfer *x) {
     json_t *body = NULL;
-    if (x->code != CURLE_OK || js_parse(buf_str(&x->answer), x->answer.len, MCP_ANSWER_MAX, &body, NULL) < 0)
+    if (x->code != CURLE_OK || mcp_message_parse(buf_str(&x->answer), x->answer.len, &body) < 0)
         return NULL;
     return body;
 }
@@ -239,14 +239,15 @@ static void on_page(struct mcp_xfer *x) {
     struct peer_list *l = list_of(x);
     struct mcp_failure how;
     int64_t asked = x->sent_wall;
+    bool fits = peer_list_afford(l, mcp_message_cost(buf_str(&x->answer), x->answer.len));
     bool ok = read_page(l->peer, x, l->configuration ? KIND_CONFIGURATION : KIND_TOOLS, l->offset,
                         l->configuration ? l->configuration : l->tools, &l->offset, &how);
     if (l->pages++ == 0)
         *(l->configuration ? &l->configuration_wall : &l->asked_wall) = asked;
-    if (ok && l->offset && l->pages >= PEER_PAGES_MAX) {
+    if (ok && (!fits || (l->offset && l->pages >= PEER_PAGES_MAX))) {
         ok = false;
         how = (struct mcp_failure){.outcome = PILOTGATE__OUTCOME__OUTCOME_MALFORMED,
-                                   .detail = "the list has too many pages"};
+                                   .detail = "the list is longer than we read"};
     }
     mcp_xfer_clear(x);
     if (ok && (l->offset || next_list(l)))

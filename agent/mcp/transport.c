@@ -81,9 +81,10 @@ static bool take_message(struct mcp_xfer *x, const char *text, size_t len) {
     int r = mcp_message_parse(text, len, &message);
     x->overflow = r == -EMSGSIZE;
     x->kind = r < 0 ? MCP_ANSWER_MALFORMED : mcp_rpc_classify(message, x->id, &x->rpc_code);
-    if (x->kind == MCP_ANSWER_RESULT || x->kind == MCP_ANSWER_ERROR)
+    if (x->kind == MCP_ANSWER_RESULT || x->kind == MCP_ANSWER_ERROR) {
         x->message = json_incref(message);
-    else if (x->kind == MCP_ANSWER_NONE && x->on_message)
+        x->parsed = mcp_message_cost(text, len);
+    } else if (x->kind == MCP_ANSWER_NONE && x->on_message)
         x->on_message(x, message);
     json_decref(message);
     if (x->kind == MCP_ANSWER_NONE)
@@ -125,7 +126,8 @@ static void give_back(struct mcp_xfer *x) {
     x->held = 0;
 }
 
-/* The exchange that holds most gives up what it holds: a small answer does not fail for a large one. */
+/* The exchange that holds most gives up what it holds, also an answer that lies parsed while its stream
+ * lingers: a small answer does not fail for a large one. */
 static void sacrifice(struct mcp_transport *t) {
     struct mcp_xfer *most = t->first;
     for (struct mcp_xfer *x = t->first; x; x = x->next)
@@ -133,6 +135,11 @@ static void sacrifice(struct mcp_transport *t) {
             most = x;
     most->overflow = most->condemned = true;
     t->condemned++;
+    if (most->message)
+        most->kind = MCP_ANSWER_MALFORMED;
+    json_decref(most->message);
+    most->message = NULL;
+    most->parsed = 0;
     buf_free(&most->answer);
     mcp_sse_free(&most->sse);
     give_back(most);
@@ -141,7 +148,9 @@ static void sacrifice(struct mcp_transport *t) {
 /* Counts what the exchange holds now. */
 static void count_held(struct mcp_xfer *x) {
     struct mcp_transport *t = x->transport;
-    size_t now = x->answer.cap + x->sse.line.cap + x->sse.data.cap;
+    if (x->kind != MCP_ANSWER_NONE)
+        mcp_sse_free(&x->sse); /* its text is read; its id stays */
+    size_t now = x->answer.cap + x->sse.line.cap + x->sse.data.cap + x->parsed;
     t->held += now - x->held; /* may be negative: unsigned numbers wrap back */
     x->held = now;
     if (t->held > MCP_HELD_MAX)

@@ -12,8 +12,9 @@
  * An answer found in an event stream decides at that moment. The stream may then end in order, so that
  * its connection can be used again, but for at most MCP_LINGER_NS.
  *
- * Memory: an answer may have MCP_ANSWER_MAX bytes, decoded. When all answers under way come to hold more
- * than MCP_HELD_MAX, the exchange that holds most is ended, not the one whose byte was the last.
+ * Memory: an answer may have MCP_ANSWER_MAX bytes, decoded. When all answers under way, as texts and parsed,
+ * come to hold more than MCP_HELD_MAX, the exchange that holds most is ended, not the one whose byte was the
+ * last.
  *
  * One thread. Everything borrowed in a request must live until the exchange is done, except where noted. */
 #pragma once
@@ -46,6 +47,7 @@ struct mcp_transport {
     struct mcp_lane *lanes;
     struct mcp_xfer *first;     /* every exchange that runs or waits */
     size_t held;                /* bytes of answers under way, of all exchanges */
+    size_t listed;              /* bytes of lists that are being read page by page (peer_list.c) */
     size_t condemned;           /* exchanges that are to end for want of memory */
     struct mcp_socket *sockets; /* the open ones; n_sockets of cap_sockets */
     size_t n_sockets, cap_sockets;
@@ -116,6 +118,7 @@ struct mcp_xfer {
     uint64_t decoded; /* bytes of the body */
     size_t held;      /* its share of the transport's */
     json_t *message;  /* the envelope that answers id: result or error */
+    size_t parsed;    /* bytes that it takes, as estimated */
     enum mcp_answer kind;
     int64_t rpc_code;
     int64_t timeout_ns, ends_at; /* of waiting, then of the exchange */

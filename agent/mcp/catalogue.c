@@ -162,8 +162,8 @@ static int64_t interval_of(const struct mcp_path *t) {
 int64_t mcp_catalogue_next(const struct mcp_path *t) {
     if (t->state != MCP_PATH_OPEN || !peer_tried(t->peer) || peer_list_running(&t->poll))
         return INT64_MAX;
-    if (t->poll_now && t->target->c->catalogue_interval > 0)
-        return 0;
+    if (t->poll_now && t->target->c->catalogue_interval > 0) /* a server may say so without end */
+        return t->poll_began ? t->poll_began + MCP_LOADED_POLL_NS : 0;
     return mcp_poll_due(t->target->m, interval_of(t), t->poll_began);
 }
 

@@ -17,9 +17,10 @@
 #include "mcp/watch.h"
 
 #define MCP_DOCUMENT_TIMEOUT_NS 5000000000LL
-#define MCP_LOADED_POLL_NS 250000000LL /* between polls while the load is raised */
-#define MCP_PATH_GONE_NS 5000000000LL  /* a replica may be away from the list so long and come back */
-#define MCP_REPLICAS_MAX 96            /* paths to replicas, of all targets */
+#define MCP_LOADED_POLL_NS \
+    250000000LL /* between polls while the load is raised, or the server gives notices */
+#define MCP_PATH_GONE_NS 5000000000LL /* a replica may be away from the list so long and come back */
+#define MCP_REPLICAS_MAX 96           /* paths to replicas, of all targets */
 
 /* What is known of the replicas of a target. */
 struct mcp_replicas {

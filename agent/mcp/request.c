@@ -158,6 +158,8 @@ static void set_limits(CURL *h, const struct mcp_request *r) {
     int64_t connect_ns = r->timeout_ns < MCP_CONNECT_MAX_NS ? r->timeout_ns : MCP_CONNECT_MAX_NS;
     (void)curl_easy_setopt(h, CURLOPT_CONNECTTIMEOUT_MS, (long)(connect_ns / WHEN_MS));
     (void)curl_easy_setopt(h, CURLOPT_NOSIGNAL, 1L);
+    (void)curl_easy_setopt(h, CURLOPT_QUICK_EXIT,
+                           1L); /* else a slow resolver would hold up our end of a call */
     (void)curl_easy_setopt(h, CURLOPT_BUFFERSIZE, 4096L);
     (void)curl_easy_setopt(h, CURLOPT_UPLOAD_BUFFERSIZE, 16384L);
     (void)curl_easy_setopt(h, CURLOPT_DNS_CACHE_TIMEOUT, 5L);

@@ -251,7 +251,8 @@ void mcp_call_unsent(struct mcp_probe *p, const struct mcp_failure *why) {
 void mcp_calls_abort(struct mcp *m) {
     while (m->calls_first) {
         peer_call_look(&m->calls_first->call);
-        m->calls_first->call.seen.aborted = true;
+        m->calls_first->call.seen.aborted =
+            !m->calls_first->call.broken; /* else its stream had ended before */
         settle(m->calls_first);
     }
 }

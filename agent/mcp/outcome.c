@@ -120,6 +120,9 @@ static Pilotgate__Outcome by_timeout(const struct mcp_seen *s, char *detail) {
 static void say_curl(const struct mcp_seen *s, char *detail) {
     SAY("%s", s->why && *s->why ? s->why : curl_easy_strerror(s->curl));
     detail[strcspn(detail, "\r\n")] = 0;
+    for (char *p = detail; *p; p++) /* it may hold a name out of the server's certificate */
+        if ((unsigned char)*p < 0x20 || (unsigned char)*p > 0x7e)
+            *p = '?';
 }
 
 /* Only a second attempt, which we stop, makes a connection after the request was out. */

@@ -151,12 +151,26 @@ static void test_waiting_is_in_flight(void **state) {
     assert_int_equal(c->probes[0]->resolved, n);
 }
 
+/* Its stream broke before the agent was stopped: that it was not taken up again is no reason to say less. */
+static void test_broken_stays_broken_when_stopped(void **state) {
+    struct scene *s = *state;
+    s->retry_ms = 4500;
+    begin(s);
+    assert_true(witness_wait(&s->witness, one_waits, 2));
+    mcp_stop(&s->mcp, 0);
+    int n = witness_calls(&s->witness, 0, 0);
+    int broken = witness_calls(&s->witness, OUT(STREAM_ENDED), 0);
+    assert_true(broken >= 1 && broken >= n - 1); /* the last may not have come so far */
+    assert_int_equal(witness_calls(&s->witness, OUT(ABORTED), 0), n - broken);
+}
+
 int main(void) {
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         T(test_recovered_is_told),
         T(test_not_recovered_is_lost),
         T(test_waiting_is_in_flight),
+        T(test_broken_stays_broken_when_stopped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

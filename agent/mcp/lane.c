@@ -13,6 +13,7 @@
 #define SETTLE_NS (20 * WHEN_MS) /* beside two round trips */
 #define SETTLE_MAX_NS (500 * WHEN_MS)
 #define EVENTS 64
+#define DRAIN_NS (100 * WHEN_MS) /* at most, before a hard maximum counts as reached */
 
 /* ------------------------------------------------------------------ what libcurl asks for */
 
@@ -75,6 +76,7 @@ int mcp_lane_get(struct mcp_transport *t, const char *key, long streams, struct 
                            .epoll = -1,
                            .gated = streams > 0,
                            .timer_at = INT64_MAX,
+                           .ends_at = INT64_MAX,
                            .idle_since = when_mono_ns()};
     if (open_lane(l, key, streams) < 0) {
         mcp_lane_close(&l);
@@ -106,12 +108,14 @@ static int bits_of(uint32_t events) {
            (events & EPOLLOUT ? CURL_CSELECT_OUT : 0) | (events & EPOLLERR ? CURL_CSELECT_ERR : 0);
 }
 
-static void move_sockets(struct mcp_lane *l) {
+/* False: none wanted to be moved. */
+static bool move_sockets(struct mcp_lane *l) {
     struct epoll_event events[EVENTS];
     int running;
     int n = epoll_wait(l->epoll, events, EVENTS, 0);
     for (int i = 0; i < n; i++)
         (void)curl_multi_socket_action(l->multi, events[i].data.fd, bits_of(events[i].events), &running);
+    return n > 0;
 }
 
 /* ------------------------------------------------------------------ the gate */
@@ -179,17 +183,11 @@ static void choose_version(struct mcp_xfer *x, bool joins) {
     (void)curl_easy_setopt(x->easy, CURLOPT_FRESH_CONNECT, (long)!joins);
 }
 
-/* What is left of its time, in whole ms that are not fewer; 0 would mean without end. */
-static void set_timeout(struct mcp_xfer *x, int64_t now) {
-    int64_t left = (x->ends_at - now + WHEN_MS - 1) / WHEN_MS;
-    (void)curl_easy_setopt(x->easy, CURLOPT_TIMEOUT_MS, (long)(left > 0 ? left : 1));
-}
-
 /* The time that it waited here is not taken from the server's: a call that just went out would time out. */
 static void hand_over(struct mcp_lane *l, struct mcp_xfer *x, int64_t now) {
     stop_waiting(l, x);
     x->ends_at = now + x->timeout_ns;
-    set_timeout(x, now);
+    l->ends_at = x->ends_at < l->ends_at ? x->ends_at : l->ends_at;
     if (x->prior_knowledge)
         choose_version(x, l->gated && l->had_connection);
     if (l->gated)
@@ -212,7 +210,7 @@ void mcp_lane_pump(struct mcp_lane *l, int64_t now) {
     while ((x = overdue(l, now)))
         mcp_xfer_finish(x, CURLE_OPERATION_TIMEDOUT);
     if (l->gated && l->first)
-        move_sockets(l); /* a GOAWAY that lies there is read before a call would meet it */
+        (void)move_sockets(l); /* a GOAWAY that lies there is read before a call would meet it */
     while (l->first && is_open(l, now))
         hand_over(l, l->first, now);
 }
@@ -224,7 +222,6 @@ static bool add_again(struct mcp_lane *l, struct mcp_xfer *x, CURLcode code) {
     if (!x->joins || x->requests > 0 || code != CURLE_COULDNT_CONNECT || x->reuse_only)
         return false;
     (void)curl_multi_remove_handle(l->multi, x->easy);
-    set_timeout(x, when_mono_ns());
     choose_version(x, false);
     return curl_multi_add_handle(l->multi, x->easy) == CURLM_OK;
 }
@@ -241,15 +238,36 @@ static void take_ended(struct mcp_lane *l) {
     }
 }
 
+/* One that runs, has no answer, and should have one by now; NULL: none. Learns when to ask again. */
+static struct mcp_xfer *past_its_end(struct mcp_lane *l, int64_t now) {
+    l->ends_at = INT64_MAX;
+    for (struct mcp_xfer *x = l->transport->first; x; x = x->next) {
+        if (x->lane != l || x->waits || x->lingers)
+            continue;
+        if (x->ends_at <= now)
+            return x;
+        l->ends_at = x->ends_at < l->ends_at ? x->ends_at : l->ends_at;
+    }
+    return NULL;
+}
+
+/* Hard maximums are ours to watch: libcurl looks at its clock before it reads, and would give up calls whose
+ * answers lay in their sockets while this thread stood still. */
 void mcp_lane_move(struct mcp_lane *l) {
-    move_sockets(l);
+    struct mcp_xfer *x;
+    int64_t now = when_mono_ns();
+    bool ends = now >= l->ends_at;
+    while (move_sockets(l) && ends && when_mono_ns() < now + DRAIN_NS)
+        take_ended(l);
     if (when_mono_ns() >= l->timer_at)
         run_timer(l);
     take_ended(l);
+    while (ends && (x = past_its_end(l, now)))
+        mcp_xfer_finish(x, CURLE_OPERATION_TIMEDOUT);
 }
 
 int64_t mcp_lane_next(const struct mcp_lane *l) {
-    int64_t next = l->timer_at;
+    int64_t next = l->timer_at < l->ends_at ? l->timer_at : l->ends_at;
     for (const struct mcp_xfer *x = l->first; x; x = x->wait_next)
         next = x->ends_at < next ? x->ends_at : next;
     if (l->first && !l->entering)

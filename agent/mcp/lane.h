@@ -34,6 +34,7 @@ struct mcp_lane {
     struct mcp_xfer *entering;     /* of a gated lane: has no connection yet */
     int64_t settles_at;            /* a new connection may tell its limit until then */
     int64_t timer_at;              /* libcurl's; INT64_MAX: none */
+    int64_t ends_at;               /* no running exchange is over its time before; INT64_MAX: none runs */
     int64_t idle_since;
     size_t n; /* exchanges, waiting or running */
 };

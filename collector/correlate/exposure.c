@@ -113,14 +113,20 @@ static void order_moments(struct corr_moments *m) {
     }
 }
 
+/* The agent's own quota or end says nothing of the tool server. */
+static bool is_control_failure(const Pilotgate__Call *k) {
+    return k->flags & PILOTGATE__CALL_FLAG__CALL_FLAG_CONTROL &&
+           k->outcome != PILOTGATE__OUTCOME__OUTCOME_COMPLETED &&
+           k->outcome != PILOTGATE__OUTCOME__OUTCOME_ABORTED;
+}
+
 static int find_control(const struct facts *f, struct corr_moments *m) {
     for (size_t i = 0; i < f->ev->records.n; i++) {
         const struct ev_record *r = &f->ev->records.items[i];
         if (r->r->body_case != PILOTGATE__RECORD__BODY_CALL || !corr_in_stage(f, r->stream))
             continue;
         const Pilotgate__Call *k = r->r->call;
-        if (k->flags & PILOTGATE__CALL_FLAG__CALL_FLAG_CONTROL &&
-            k->outcome != PILOTGATE__OUTCOME__OUTCOME_COMPLETED &&
+        if (is_control_failure(k) &&
             add_moment(m, r->stream, k->start_wall_ns, k->start_wall_ns + (int64_t)k->duration_us * 1000) < 0)
             return -ENOMEM;
     }

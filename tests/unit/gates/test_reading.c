@@ -218,6 +218,23 @@ static void a_control_call_that_completed(struct scenario *s) {
     s->executions = 0;
 }
 
+/* The control probe was over its agent's own quota: that says nothing of the tool server. */
+static void lost_beside_a_control_quota(struct scenario *s) {
+    scenario_calls(s, 0, 1, "hold", 98, 106, O(RESET), 0);
+    scenario_calls(s, 0, 1, "hold", 100, 100, O(ABORTED), CONTROL | FLAG(UNSENT));
+}
+
+static void lost_beside_a_control_failure(struct scenario *s) {
+    scenario_calls(s, 0, 1, "hold", 98, 106, O(RESET), 0);
+    scenario_calls(s, 0, 1, "hold", 100, 100, O(REFUSED), CONTROL | FLAG(UNSENT));
+}
+
+static void quotas_blame_nobody(void **state) {
+    (void)state;
+    expect(lost_beside_a_control_quota, "FAIL", "1 calls dropped");
+    expect(lost_beside_a_control_failure, "INCONCLUSIVE", "control probe");
+}
+
 static void executions_are_told(struct scenario *s) {
     s->told = true;
     for (size_t a = 0; a < 2; a++)
@@ -253,7 +270,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_outcome_has_its_reading), cmocka_unit_test(what_else_happened_decides),
         cmocka_unit_test(a_stalled_node_blames_nobody),  cmocka_unit_test(a_detour_is_an_interruption),
-        cmocka_unit_test(hidden_retries_are_admitted),
+        cmocka_unit_test(hidden_retries_are_admitted),   cmocka_unit_test(quotas_blame_nobody),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,7 +7,8 @@
 #include "base/when.h"
 #include "mcp/mcp_priv.h"
 
-#define UNSENT_RECORD_NS WHEN_S /* at most one record a probe in this time for calls never sent */
+#define UNSENT_RECORD_NS \
+    WHEN_S /* at most one record a probe and kind of reason in this time for calls never sent */
 
 static void link_call(struct mcp *m, struct mcp_call *c) {
     c->prev = m->calls_last;
@@ -134,11 +135,13 @@ static void tell_row(struct mcp_call *c, const struct mcp_block_call *b) {
     emit_call(p->m, &call);
 }
 
-static bool may_tell_unsent(struct mcp_probe *p) {
+/* A quota that is reached all the time must not hide that the gateway could not be reached either. */
+static bool may_tell_unsent(struct mcp_probe *p, Pilotgate__Outcome outcome) {
     int64_t now = when_mono_ns();
-    if (p->unsent_told && now - p->unsent_told < UNSENT_RECORD_NS)
+    int64_t *told = &p->unsent_told[outcome == PILOTGATE__OUTCOME__OUTCOME_ABORTED];
+    if (*told && now - *told < UNSENT_RECORD_NS)
         return false;
-    p->unsent_told = now;
+    *told = now;
     return true;
 }
 
@@ -167,7 +170,7 @@ static void tell(struct mcp_call *c) {
         row = !add_to_block(p->m, &b) || row; /* a call is never without any record */
     } else {
         p->unsent++;
-        row = row && may_tell_unsent(p);
+        row = row && may_tell_unsent(p, p->last.outcome);
     }
     if (row)
         tell_row(c, &b);
@@ -229,7 +232,7 @@ bool mcp_call_begin(struct mcp_probe *p, bool fresh, bool drill, int64_t timeout
 
 void mcp_call_unsent(struct mcp_probe *p, const struct mcp_failure *why) {
     p->unsent++;
-    if (!may_tell_unsent(p))
+    if (!may_tell_unsent(p, why->outcome))
         return;
     Pilotgate__Call call = PILOTGATE__CALL__INIT;
     call.number = ++p->m->last_number;

@@ -96,7 +96,8 @@ struct mcp_probe {
     uint64_t executions_told; /* of the resolved: the tool server said how often it executed them */
     int64_t takes;            /* how long the last call that completed was in flight */
     int64_t max_delay;        /* since the last coverage record */
-    int64_t unsent_told;      /* when a call that could not be sent last made a record */
+    int64_t
+        unsent_told[2]; /* when a call that could not be sent last made a record; [1]: for our own reasons */
     bool completed_once;
     Pilotgate__Coverage__Probe *covered; /* while cover.c gathers */
     uint64_t last_covered;

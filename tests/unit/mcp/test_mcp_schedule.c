@@ -144,6 +144,30 @@ static void test_queued(void **state) {
     assert_int_equal(p->started, witness_calls(&s->witness, 0, 0));
 }
 
+static int unsent_rows(const struct witness *w, int outcome) {
+    const Pilotgate__Call *row;
+    int n = 0;
+    for (int i = 0; (row = witness_row(w, i)) != NULL; i++)
+        n += row->flags & FLAG(UNSENT) && (int)row->outcome == outcome;
+    return n;
+}
+
+/* A rate that is over its quota all the time does not keep it from being told that no connection came. */
+static void test_quota_hides_nothing(void **state) {
+    struct scene *s = *state;
+    s->probe.interval = 10 * WHEN_MS;
+    s->probe.connection = CONFIG_CONNECTION_NEW;
+    s->probe.timeout = 200 * WHEN_MS;
+    s->config.max_rate = 10;
+    begin(s);
+    assert_true(witness_wait(&s->witness, completed, 4));
+    fault_hang_new(&s->server);
+    assert_true(witness_wait(&s->witness, seconds, 8));
+    mcp_stop(&s->mcp, WHEN_S);
+    assert_true(unsent_rows(&s->witness, OUT(ABORTED)) >= 4);
+    assert_true(unsent_rows(&s->witness, OUT(TIMEOUT)) >= 4);
+}
+
 static void test_quota(void **state) {
     struct scene *s = *state;
     fault_set(&s->server, FAULT_NONE, 30000);
@@ -207,6 +231,7 @@ int main(void) {
         T(test_stall_is_told),
         T(test_queued),
         T(test_quota),
+        T(test_quota_hides_nothing),
         T(test_in_flight_and_drill),
         T(test_failing_is_not_hammered),
     };

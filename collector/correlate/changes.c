@@ -163,6 +163,11 @@ static void set_switch(const struct facts *f, struct fact_change *c) {
 
 /* ---- tools that came or went */
 
+/* A replica that lacks a tool, or has one, does not say that the gateway does. */
+static bool tells_tools(const struct fact_sign *s) {
+    return s->kind == FACT_SIGN_CATALOGUE && !*s->after->path;
+}
+
 static json_t *tools_of(struct facts *f, const Pilotgate__Object *o) {
     if (!f->texts)
         f->texts = json_object();
@@ -264,10 +269,38 @@ static int add_passing(struct facts *f, struct fact_change *c, const struct fact
 
 static int find_passing(struct facts *f, struct fact_change *c, const struct fact_sign *first,
                         const struct fact_sign *last) {
-    for (size_t i = 0; first->kind == FACT_SIGN_CATALOGUE && i < c->n_signs; i++)
+    for (size_t i = 0; tells_tools(first) && i < c->n_signs; i++)
         if (same_source(f, c->signs[i], first) && add_passing(f, c, c->signs[i], first, last) < 0)
             return -ENOMEM;
     return 0;
+}
+
+/* Does some node list this tool in the end (or not list it), by the same target's URL? */
+static bool ends_on_some(struct facts *f, const struct fact_change *c, const struct fact_tool *tool,
+                         bool listed) {
+    for (size_t i = 0; i < c->n_signs; i++) {
+        const struct fact_sign *last = tells_tools(c->signs[i]) ? last_of(f, c, i) : NULL;
+        const json_t *names = last ? tools_of(f, last->after) : NULL;
+        if (json_is_array(names) && strcmp(last->name, tool->target) == 0 &&
+            (has_text(names, tool->name) != 0) == listed)
+            return true;
+    }
+    return false;
+}
+
+/* What one node still lists is not removed: who cannot call it was interrupted. */
+static void find_split(struct facts *f, struct fact_change *c) {
+    size_t kept = 0;
+    for (size_t i = 0; i < c->n_removed; i++) {
+        if (ends_on_some(f, c, &c->removed[i], true))
+            c->split_tool = c->removed[i].name;
+        else
+            c->removed[kept++] = c->removed[i];
+    }
+    c->n_removed = kept;
+    for (size_t i = 0; i < c->n_added; i++)
+        if (ends_on_some(f, c, &c->added[i], false))
+            c->split_tool = c->added[i].name;
 }
 
 static int set_effect(struct facts *f, struct fact_change *c, struct err *e) {
@@ -279,9 +312,10 @@ static int set_effect(struct facts *f, struct fact_change *c, struct err *e) {
         if (!last || strcmp(first->old_digest, last->new_digest) == 0)
             continue;
         c->effective |= !*first->after->path; /* a replica's own word is not the gateway's */
-        if (first->kind == FACT_SIGN_CATALOGUE && compare_tools(f, c, first, last) < 0)
+        if (tells_tools(first) && compare_tools(f, c, first, last) < 0)
             return err_oom(e);
     }
+    find_split(f, c);
     return 0;
 }
 
@@ -307,10 +341,9 @@ static void link_drill(const struct facts *f, struct fact_change *c) {
 
 /* Once the beginning of each is known: its switches, window and effect. */
 static int settle(struct facts *f, struct fact_change *c, struct err *e) {
-    int64_t next = c + 1 < f->changes + f->n_changes ? c[1].begin_lo : INT64_MAX;
+    c->next_lo = c + 1 < f->changes + f->n_changes ? c[1].begin_lo : INT64_MAX;
     set_switch(f, c);
-    include_command(f, c);
-    corr_include_pods(f, c, next);
+    corr_include_pods(f, c);
     c->window_to = c->last_hi + f->longest_call_ns + f->keep_alive_ns;
     link_drill(f, c);
     if (corr_switches(f, c) < 0)
@@ -325,6 +358,8 @@ int corr_changes(struct facts *f, const struct rubric *rubric, struct err *e) {
         set_begin(&f->changes[i]);
         name_change(f, &f->changes[i]);
     }
+    for (size_t i = 0; i < f->n_changes && r == 0; i++)
+        include_command(f, &f->changes[i]);
     for (size_t i = 0; i < f->n_changes && r == 0; i++)
         r = settle(f, &f->changes[i], e);
     return r;

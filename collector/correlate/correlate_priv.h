@@ -39,8 +39,8 @@ int corr_changes(struct facts *f, const struct rubric *rubric, struct err *e) MU
 /* switches.c: parts of corr_changes. More than one replica is asked for, or was seen to change. */
 bool corr_several_replicas(const struct facts *f, const struct fact_change *c);
 /* Pods that were told to end widen a change's switch and its window; then,
- * once the window is known, the switch of each pod. until: when the next change begins. */
-void corr_include_pods(const struct facts *f, struct fact_change *c, int64_t until);
+ * once the window is known, the switch of each pod. Each end of a pod is of one change. */
+void corr_include_pods(const struct facts *f, struct fact_change *c);
 int corr_switches(const struct facts *f, struct fact_change *c) MUST_CHECK;
 
 /* The parts of facts_exposure, in that order. */

@@ -141,6 +141,7 @@ struct fact_change {
     int64_t begin_lo;       /* last moment at which everything was as before; a drill's command, if earlier */
     int64_t last_hi;        /* newest sign */
     int64_t window_to;      /* last sign + longest call + keep-alive */
+    int64_t next_lo;        /* when the next change began; INT64_MAX: there is none */
     bool effective;         /* catalogue or product configuration ended otherwise than they began */
     bool uninstall;         /* the product was taken away */
     const char *ending_pod; /* a gateway pod that was told to end, and has not been seen gone; NULL: none */
@@ -149,11 +150,13 @@ struct fact_change {
     struct fact_switch *switches; /* owned; the gateway's comes first, if has_switch */
     size_t n_switches, cap_switches;
     int64_t replicas_before, replicas_after; /* asked for by the gateway's workload; 0: not known */
-    unsigned pods_before, pods_after;        /* pods of it that were ready then, as far as agents saw */
+    unsigned pods_before, pods_after;        /* pods of it that agents saw, ready at some time of it */
+    unsigned ready_before;                   /* those that were ready when it began */
     struct fact_tool *added, *removed;       /* from the first state to the last; arrays owned */
     size_t n_added, n_removed;
     struct fact_tool *passing; /* there only in between: came and went within the change; owned */
     size_t n_passing;
+    const char *split_tool;     /* by the target's URL some node lists it in the end, and another does not */
     bool tools_unknown;         /* a catalogue changed whose names are not known */
     bool added_called;          /* every added tool gave an expected answer after the switch */
     const char *added_uncalled; /* the first added tool that no call proved */

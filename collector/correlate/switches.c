@@ -31,11 +31,18 @@ bool corr_several_replicas(const struct facts *f, const struct fact_change *c) {
     return false;
 }
 
+/* It was told to end inside this change, and not by the next one, whose window may overlap: that one counts
+ * it.
+ */
+static bool is_told_in(const struct fact_change *c, const struct fact_pod *p) {
+    return p->told_hi && p->told_hi >= c->begin_lo && p->told_hi < c->next_lo;
+}
+
 /* One pass; what is gone later than the last sign makes the window longer, and other pods may meet it. */
 static void include_until(const struct facts *f, struct fact_change *c, int64_t until) {
     for (size_t i = 0; i < f->n_pods; i++) {
         const struct fact_pod *p = &f->pods[i];
-        if (p->told_hi == 0 || p->told_hi < c->begin_lo || p->told_lo > until)
+        if (!is_told_in(c, p) || p->told_lo > until)
             continue;
         c->has_switch = true;
         c->switch_lo = c->begin_lo;
@@ -48,16 +55,12 @@ static void include_until(const struct facts *f, struct fact_change *c, int64_t 
     }
 }
 
-void corr_include_pods(const struct facts *f, struct fact_change *c, int64_t until) {
-    int64_t end = c->last_hi + f->longest_call_ns;
-    for (;;) {
-        int64_t before = c->last_hi;
-        include_until(f, c, end);
-        if (c->last_hi == before || c->last_hi >= until)
-            return;
-        end = c->last_hi + f->longest_call_ns;
-        end = end < until ? end : until;
-    }
+void corr_include_pods(const struct facts *f, struct fact_change *c) {
+    int64_t before;
+    do {
+        before = c->last_hi;
+        include_until(f, c, before + f->longest_call_ns);
+    } while (c->last_hi != before);
 }
 
 /* Where the nodes agree, what all of them allow; otherwise from the first to the last of them. Readings of
@@ -100,10 +103,15 @@ static bool was_ready(const struct facts *f, const struct fact_pod *pod, int64_t
     return ready;
 }
 
+/* Until the window is closed, or the next change begins: what that one does is its own. */
+static int64_t end_of(const struct fact_change *c) {
+    return c->window_to < c->next_lo ? c->window_to : c->next_lo - 1;
+}
+
 static bool is_replica(const struct facts *f, const struct fact_change *c, const struct fact_pod *p) {
-    if (p->created_lo > c->window_to || (p->told_hi && p->told_hi < c->begin_lo))
+    if (p->created_lo > end_of(c) || (p->told_hi && p->told_hi < c->begin_lo))
         return false;
-    return was_ready(f, p, c->begin_lo, c->window_to);
+    return was_ready(f, p, c->begin_lo, end_of(c));
 }
 
 /* Made inside the change, as far as whole seconds tell, and not ready before it: nothing was in flight there.
@@ -114,7 +122,7 @@ static bool has_come(const struct facts *f, const struct fact_change *c, const s
 
 static struct fact_switch switch_of(const struct facts *f, struct fact_change *c, const struct fact_pod *p) {
     struct fact_switch s = {.path = p->subject, .pod = p, .kind = FACT_SWITCH_UNSEEN};
-    bool ended = p->told_hi && p->told_lo <= c->last_hi + f->longest_call_ns;
+    bool ended = is_told_in(c, p) && p->told_lo <= c->last_hi + f->longest_call_ns;
     bool signs = switch_of_pod(c, p, &s.lo, &s.hi);
     bool came = !signs && has_come(f, c, p);
     if (ended) {
@@ -128,6 +136,7 @@ static struct fact_switch switch_of(const struct facts *f, struct fact_change *c
     }
     s.known = s.kind == FACT_SWITCH_ENDED || s.kind == FACT_SWITCH_RELOADED;
     c->pods_before += !came;
+    c->ready_before += was_ready(f, p, c->begin_lo, c->begin_lo);
     c->pods_after += !ended;
     return s;
 }
@@ -163,6 +172,6 @@ int corr_switches(const struct facts *f, struct fact_change *c) {
             return -ENOMEM;
     pair_replaced(c);
     c->replicas_before = replicas_at(f, c->begin_lo);
-    c->replicas_after = replicas_at(f, c->window_to);
+    c->replicas_after = replicas_at(f, end_of(c));
     return 0;
 }

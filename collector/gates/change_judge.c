@@ -102,7 +102,7 @@ static bool replicas_unproven(json_t *o, const struct facts *f, const struct fac
         return true;
     if (!f->gateway || has_one_replica(ch))
         return false;
-    if (pods_missing(o, f, ch->replicas_before, ch->pods_before, "before") ||
+    if (pods_missing(o, f, ch->replicas_before, ch->ready_before, "before") ||
         pods_missing(o, f, ch->replicas_after, ch->pods_after, "after"))
         return true;
     for (size_t i = 0; i < ch->n_switches; i++)
@@ -161,6 +161,12 @@ static bool effect_unproven(json_t *o, const struct facts *f, const struct fact_
         gate_decide(o, GATE_INCONCLUSIVE,
                     "the names of the tools before or after the change are not known: the catalogue is too "
                     "long, or its record is missing");
+    else if (ch->split_tool)
+        gate_decide(
+            o, GATE_INCONCLUSIVE,
+            "in the end some nodes listed the tool %s through the gateway, and others did not: do all "
+            "its replicas serve the same tools?",
+            ch->split_tool);
     else if (replicas_unproven(o, f, ch))
         return true;
     else if (!ch->added_called)

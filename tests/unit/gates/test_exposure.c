@@ -97,6 +97,38 @@ static void catalogues_come_and_go(struct scenario *s) {
     s->path = NULL;
 }
 
+/* One replica lost a tool that the gateway's URL goes on listing: calls to it that fail count. */
+static void a_replica_lost_a_tool(struct scenario *s) {
+    s->path = "Pod/gateway-1";
+    scenario_tools(s, 0, LISTED, 50, 0, TOOLS_1);
+    scenario_tools(s, 0, MODIFIED, 102, 101.5, "\"hold\",\"sum\"");
+    s->path = NULL;
+    scenario_calls(s, 0, 1, "echo", 105, 105.1, O(RPC_ERROR), 0);
+}
+
+/* The one node sees it gone, the other does not; the rollback brings it back. */
+static void one_node_lost_a_tool(struct scenario *s) {
+    scenario_calls(s, 0, 1, "echo", 205, 205.1, OK, 0);
+    scenario_tools(s, 1, MODIFIED, 103, 102.5, "\"hold\",\"sum\"");
+}
+
+static void one_node_lost_a_tool_and_calls(struct scenario *s) {
+    one_node_lost_a_tool(s);
+    scenario_calls(s, 0, 1, "echo", 105, 105.1, O(RPC_ERROR), 0);
+}
+
+static void one_node_lost_the_added_tool(struct scenario *s) {
+    scenario_tools(s, 1, MODIFIED, 103, 102.5, TOOLS_1);
+}
+
+static void tools_of_all_count(void **state) {
+    (void)state;
+    expect(a_replica_lost_a_tool, "config-safety", "FAIL", "1 interrupted");
+    expect(one_node_lost_a_tool, "config-safety", "INCONCLUSIVE", "some nodes listed the tool echo");
+    expect(one_node_lost_a_tool_and_calls, "config-safety", "FAIL", "1 interrupted");
+    expect(one_node_lost_the_added_tool, "config-safety", "INCONCLUSIVE", "some nodes listed the tool sum");
+}
+
 static void paths_are_kept_apart(void **state) {
     (void)state;
     expect(other_paths_only, "config-safety", "INCONCLUSIVE", "0 on new connections");
@@ -481,6 +513,7 @@ static void so_are_many_lost_ones(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(streams_share_their_connection),
+        cmocka_unit_test(tools_of_all_count),
         cmocka_unit_test(paths_are_kept_apart),
         cmocka_unit_test(every_replica_is_rolled_back),
         cmocka_unit_test(what_is_lost_in_quiet_times),

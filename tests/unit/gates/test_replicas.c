@@ -390,6 +390,8 @@ static void who_is_a_replica(void **state) {
     judge(&good, living_pod, "INCONCLUSIVE", "Pod/extra stayed");
     judge(&good, pod_of_the_same_second, "INCONCLUSIVE", "Pod/extra stayed");
     judge(&good, late_bloomer, "INCONCLUSIVE", "Pod/extra stayed");
+    judge(&(struct cluster){.before = 3}, late_bloomer, "INCONCLUSIVE",
+          "before the change, and agents saw 2");
     judge(&good, evicted_pod, "PASS", "2 replicas");
     judge(&good, pod_of_another_workload, "PASS", "2 replicas");
 }

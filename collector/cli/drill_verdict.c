@@ -133,13 +133,26 @@ static void show_change(const json_t *c) {
                      js_str(c, "replicas.workload", "the gateway"), (long long)before, (long long)after);
 }
 
+/* That of the gate; but where the drill itself changed nothing, what passed before proves nothing of it. */
+static int exit_status(const struct drill *d, const struct drill_verdict *v) {
+    int status = gates_exit_status(v->gates, gate_of(d), d->cli->stage);
+    size_t i;
+    json_t *c;
+    json_array_foreach(v->changes, i, c) {
+        if (is_ours(d, c))
+            return status;
+    }
+    drill_say("no change of this drill was judged: did its command change the product in service?");
+    return status == CLI_OK ? CLI_OPEN : status;
+}
+
 int drill_show(const struct drill *d, const struct drill_verdict *v) {
     const json_t *stage = stage_of(d, v->gates);
     size_t i;
     json_t *c;
     if (strcmp(d->cli->format, "json") == 0) {
         cli_json(stdout, v->gates);
-        return gates_exit_status(v->gates, gate_of(d), d->cli->stage);
+        return exit_status(d, v);
     }
     json_array_foreach(v->changes, i, c) {
         if (is_ours(d, c))
@@ -148,7 +161,7 @@ int drill_show(const struct drill *d, const struct drill_verdict *v) {
     if (stage)
         (void)printf("%s %s: %s, %s\n", gate_of(d), d->cli->stage, js_str(stage, "verdict", ""),
                      js_str(stage, "reason", ""));
-    return gates_exit_status(v->gates, gate_of(d), d->cli->stage);
+    return exit_status(d, v);
 }
 
 void drill_verdict_free(struct drill_verdict *v) {

@@ -267,11 +267,31 @@ static int add_passing(struct facts *f, struct fact_change *c, const struct fact
     return 0;
 }
 
+/* Tools that the first state and the last one have, and this one between them has not: probes do not call
+ * what is not listed, so that nobody saw what other clients met. */
+static void find_gone(struct facts *f, struct fact_change *c, const struct fact_sign *s,
+                      const struct fact_sign *first, const struct fact_sign *last) {
+    const json_t *names = tools_of(f, s->after);
+    const json_t *before = tools_of(f, first->before);
+    const json_t *after = tools_of(f, last->after);
+    size_t i;
+    json_t *v;
+    json_array_foreach((json_t *)before, i, v) {
+        const char *name = json_string_value(v);
+        if (name && json_is_array(names) && has_text(after, name) && !has_text(names, name))
+            c->gone_tool = name;
+    }
+}
+
 static int find_passing(struct facts *f, struct fact_change *c, const struct fact_sign *first,
                         const struct fact_sign *last) {
-    for (size_t i = 0; tells_tools(first) && i < c->n_signs; i++)
-        if (same_source(f, c->signs[i], first) && add_passing(f, c, c->signs[i], first, last) < 0)
+    for (size_t i = 0; tells_tools(first) && i < c->n_signs; i++) {
+        if (!same_source(f, c->signs[i], first))
+            continue;
+        find_gone(f, c, c->signs[i], first, last);
+        if (add_passing(f, c, c->signs[i], first, last) < 0)
             return -ENOMEM;
+    }
     return 0;
 }
 

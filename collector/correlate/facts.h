@@ -157,6 +157,7 @@ struct fact_change {
     struct fact_tool *passing; /* there only in between: came and went within the change; owned */
     size_t n_passing;
     const char *split_tool;     /* by the target's URL some node lists it in the end, and another does not */
+    const char *gone_tool;      /* listed before and after by the target's URL, and not in between */
     bool tools_unknown;         /* a catalogue changed whose names are not known */
     bool added_called;          /* every added tool gave an expected answer after the switch */
     const char *added_uncalled; /* the first added tool that no call proved */

@@ -62,8 +62,8 @@ static bool gateway_unknown(json_t *o, const struct facts *f, const struct fact_
     if (ch->replicas_before >= 1 && ch->replicas_after >= 1)
         return false;
     gate_decide(o, GATE_INCONCLUSIVE,
-                "the replicas of the gateway %s are not known: was it named rightly in the pilot file, "
-                "and may the agents list its kind?",
+                "the replicas of the gateway %s are not known: was it named rightly in the pilot file, as a "
+                "Deployment or StatefulSet, and may the agents list its kind?",
                 f->gateway);
     return true;
 }
@@ -167,6 +167,11 @@ static bool effect_unproven(json_t *o, const struct facts *f, const struct fact_
             "in the end some nodes listed the tool %s through the gateway, and others did not: do all "
             "its replicas serve the same tools?",
             ch->split_tool);
+    else if (ch->gone_tool)
+        gate_decide(o, GATE_INCONCLUSIVE,
+                    "the tool %s was not in the catalogue for a while, and probes do not call what is not "
+                    "listed: nobody saw what other clients met",
+                    ch->gone_tool);
     else if (replicas_unproven(o, f, ch))
         return true;
     else if (!ch->added_called)

@@ -69,26 +69,37 @@ static uint64_t us_between(int64_t from, int64_t to) {
 /* How often the tool server says that it executed this call; only an answer with our nonce says it of us. */
 static uint32_t executions_of(const struct mcp_call *c) {
     const json_t *n = js_at(c->call.result, "structuredContent.executions");
-    if (!json_is_integer(n) || json_integer_value(n) < 0 || !mcp_rpc_contains(c->call.result, c->call.id))
+    if (!json_is_integer(n) || json_integer_value(n) < 0 || !mcp_rpc_names(c->call.result, c->call.id))
         return 0;
     return json_integer_value(n) < UINT32_MAX ? (uint32_t)json_integer_value(n) : UINT32_MAX;
 }
 
-/* What the probe expected of the result. */
+/* The result holds what the probe expects. A nonce at its end is this call's alone: "ab-1" is no "ab-12". */
+static bool is_expected(const struct mcp_call *c) {
+    static const char mark[] = "{nonce}";
+    const char *expect = c->probe->expect;
+    size_t n = expect ? strlen(expect) : 0;
+    char *filled = expect ? mcp_rpc_fill(expect, c->call.id) : NULL;
+    bool whole = n >= sizeof mark - 1 && strcmp(expect + n - (sizeof mark - 1), mark) == 0;
+    bool found =
+        filled && (whole ? mcp_rpc_names(c->call.result, filled) : mcp_rpc_contains(c->call.result, filled));
+    free(filled);
+    return !expect || found;
+}
+
+/* What came of it, beside what the transport saw. */
 static void judge(struct mcp_call *c) {
     struct mcp_seen *seen = &c->call.seen;
     const json_t *result = c->call.result;
     int64_t limit = c->probe->c->limit;
     if (!result)
         return;
-    char *expect = c->probe->expect ? mcp_rpc_fill(c->probe->expect, c->call.id) : NULL;
     const json_t *is_error = json_object_get(result, "isError");
     seen->is_error =
         is_error && !json_is_false(is_error) && !json_is_null(is_error); /* "true" is no success */
-    seen->expected = !c->probe->expect || (expect && mcp_rpc_contains(result, expect));
+    seen->expected = is_expected(c);
     c->executions = executions_of(c);
     seen->late = limit > 0 && c->call.times.end_mono - c->call.times.sent_mono > limit;
-    free(expect);
 }
 
 static void tell_first(struct mcp_call *c) {

@@ -167,29 +167,47 @@ enum mcp_answer mcp_rpc_classify(const json_t *message, const char *id, int64_t 
     return MCP_ANSWER_ERROR;
 }
 
-static bool strings_contain(const json_t *value, const char *text) {
-    const char *key;
-    json_t *item;
-    size_t i;
-    if (json_is_string(value))
-        return strstr(json_string_value(value), text);
-    json_object_foreach((json_t *)value, key, item) {
-        if (strings_contain(item, text))
-            return true;
-    }
-    json_array_foreach(value, i, item) {
-        if (strings_contain(item, text))
+static bool holds(const char *in, const char *text, bool whole) {
+    for (const char *p = strstr(in, text); p; p = strstr(p + 1, text)) {
+        char next = p[strlen(text)];
+        if (!whole || next < '0' || next > '9')
             return true;
     }
     return false;
 }
 
-bool mcp_rpc_contains(const json_t *result, const char *text) {
+static bool strings_hold(const json_t *value, const char *text, bool whole) {
+    const char *key;
+    json_t *item;
+    size_t i;
+    if (json_is_string(value))
+        return holds(json_string_value(value), text, whole);
+    json_object_foreach((json_t *)value, key, item) {
+        if (strings_hold(item, text, whole))
+            return true;
+    }
+    json_array_foreach(value, i, item) {
+        if (strings_hold(item, text, whole))
+            return true;
+    }
+    return false;
+}
+
+static bool result_holds(const json_t *result, const char *text, bool whole) {
     const json_t *structured = json_object_get(result, "structuredContent");
-    if (strings_contain(json_object_get(result, "content"), text) || strings_contain(structured, text))
+    if (strings_hold(json_object_get(result, "content"), text, whole) ||
+        strings_hold(structured, text, whole))
         return true;
     char *canonical = structured ? js_canonical(structured) : NULL;
-    bool found = canonical && strstr(canonical, text);
+    bool found = canonical && holds(canonical, text, whole);
     free(canonical);
     return found;
+}
+
+bool mcp_rpc_contains(const json_t *result, const char *text) {
+    return result_holds(result, text, false);
+}
+
+bool mcp_rpc_names(const json_t *result, const char *text) {
+    return result_holds(result, text, true);
 }

@@ -48,3 +48,5 @@ enum mcp_answer mcp_rpc_classify(const json_t *message, const char *id, int64_t 
 /* True when a string anywhere in the result's content or structuredContent holds the text, or the
  * canonical text of structuredContent does. */
 bool mcp_rpc_contains(const json_t *result, const char *text);
+/* The same for a text that ends with a number: not with a longer one, which another call's would be. */
+bool mcp_rpc_names(const json_t *result, const char *text);

@@ -252,6 +252,29 @@ static void test_contains(void **state) {
     json_decref(r);
 }
 
+/* An answer to another call is none to this one, though its nonce begins like ours. */
+static void test_names(void **state) {
+    (void)state;
+    static const struct {
+        const char *result;
+        bool names;
+    } cases[] = {
+        {"{'content':[{'text':'held ab-1'}]}", true},     {"{'content':[{'text':'held ab-1 long'}]}", true},
+        {"{'content':[{'text':'held ab-12'}]}", false},   {"{'content':[{'text':'ab-12, ab-1'}]}", true},
+        {"{'structuredContent':{'nonce':'ab-1'}}", true}, {"{'structuredContent':{'nonce':'ab-10'}}", false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[128];
+        (void)snprintf(text, sizeof text, "%s", cases[i].result);
+        for (char *p = text; *p; p++)
+            *p = *p == '\'' ? '"' : *p;
+        json_t *r = json_loads(text, 0, NULL);
+        if (mcp_rpc_names(r, "ab-1") != cases[i].names)
+            fail_msg("%s", cases[i].result);
+        json_decref(r);
+    }
+}
+
 static void test_session_ids(void **state) {
     (void)state;
     char longest[MCP_SESSION_MAX + 2];
@@ -458,6 +481,7 @@ int main(void) {
         cmocka_unit_test(test_classify),
         cmocka_unit_test(test_call_text),
         cmocka_unit_test(test_contains),
+        cmocka_unit_test(test_names),
         cmocka_unit_test(test_session_ids),
         cmocka_unit_test(test_block_columns),
         cmocka_unit_test(test_block_full),

@@ -130,7 +130,8 @@ static int set_tls(struct mcp_xfer *x, const struct mcp_request *r, struct err *
     if (code < 0)
         return code;
     (void)curl_easy_setopt(h, CURLOPT_CA_CACHE_TIMEOUT, ca_cache_seconds(r->ca_file));
-    if (r->ca_file && curl_easy_setopt(h, CURLOPT_CAINFO, r->ca_file) != CURLE_OK)
+    if (r->ca_file && (curl_easy_setopt(h, CURLOPT_CAINFO, r->ca_file) != CURLE_OK ||
+                       curl_easy_setopt(h, CURLOPT_CAPATH, NULL) != CURLE_OK)) /* the system's do not count */
         return err_oom(e);
     if (!r->client_cert_file)
         return 0;

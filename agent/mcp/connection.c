@@ -34,6 +34,7 @@ static curl_socket_t on_open(void *ctx, curlsocktype purpose, struct curl_sockad
         x->resend = true;
         return CURL_SOCKET_BAD;
     }
+    x->withheld = x->reuse_only;
     if (x->reuse_only || x->joins || !make_room(t))
         return CURL_SOCKET_BAD;
     int fd = socket(a->family, a->socktype | SOCK_CLOEXEC, a->protocol);
@@ -129,10 +130,11 @@ static int on_progress(void *ctx, curl_off_t dltotal, curl_off_t dlnow, curl_off
 static size_t on_header(char *bytes, size_t size, size_t n, void *ctx) {
     struct mcp_xfer *x = ctx;
     long status = 0;
-    mark_sent(x);
+    (void)curl_easy_getinfo(x->easy, CURLINFO_RESPONSE_CODE, &status);
+    if (!x->body || status >= 200) /* an interim answer may come before the request is out */
+        mark_sent(x);
     if (!x->first_byte_mono)
         x->first_byte_mono = when_mono_ns();
-    (void)curl_easy_getinfo(x->easy, CURLINFO_RESPONSE_CODE, &status);
     if (status >= 200 && size * n > 0 && (bytes[0] == '\r' || bytes[0] == '\n'))
         x->head = true;
     return size * n;

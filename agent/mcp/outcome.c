@@ -218,6 +218,10 @@ Pilotgate__Outcome mcp_outcome(const struct mcp_seen *s, char detail[MCP_DETAIL_
         return by_absence(s, detail);
     if (s->resend || s->refused)
         return by_resend(s, detail);
+    if (s->withheld && !s->sent) { /* nothing of the server shows in that */
+        SAY("never sent: no connection to its replica was kept, and one that is going gets no new ones");
+        return OUT(ABORTED);
+    }
     if (s->aborted) {
         SAY("%s", s->sent ? "given up by the agent, which is ending" : "never sent: the agent is ending");
         return OUT(ABORTED);

@@ -25,6 +25,7 @@ struct mcp_seen {
     uint32_t stream_error; /* ... with this code */
     bool goaway;           /* its connection had a GOAWAY while the call was in flight ... */
     uint32_t goaway_error; /* ... with this code */
+    bool withheld;         /* we made no connection for it, as it was for kept ones only */
     bool aborted;          /* by ourselves */
     bool late;             /* the answer came after the limit */
     bool had_session;      /* the request carried a session id */

@@ -108,19 +108,27 @@ static void end_rests(struct mcp_probe *p, int64_t now) {
 
 /* ------------------------------------------------------------------ starting */
 
+/* In sorted names: a catalogue may have thousands, and is asked in every turn. */
+static bool is_among(const json_t *names, const char *tool) {
+    size_t lo = 0;
+    size_t hi = json_array_size(names);
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        int order = strcmp(json_string_value(json_array_get(names, mid)), tool);
+        if (order == 0)
+            return true;
+        *(order < 0 ? &lo : &hi) = order < 0 ? mid + 1 : mid;
+    }
+    return false;
+}
+
 /* A catalogue that was never read hides nothing: the call's own failure is evidence then. */
 static bool tool_is_absent(const struct mcp_probe *p) {
     const struct mcp_path *t = p->path;
     bool polled = t->target->c->catalogue_interval > 0;
-    size_t i;
-    json_t *name;
     if (!t->names)
         return polled && (t->poll_began == 0 || peer_list_running(&t->poll));
-    json_array_foreach(t->names, i, name) {
-        if (strcmp(json_string_value(name), p->c->tool) == 0)
-            return false;
-    }
-    return polled;
+    return polled && !is_among(t->names, p->c->tool);
 }
 
 static size_t wanted(const struct mcp_probe *p) {
@@ -162,6 +170,12 @@ static bool may_by_rate(struct mcp_probe *p, int64_t now) {
 /* One call that is due now. False: it is counted as unsent. */
 static bool start(struct mcp_probe *p, bool drill, int64_t now) {
     p->scheduled++;
+    if (peer_state(p->path->peer) != PEER_UP && p->path->state != MCP_PATH_OPEN) {
+        struct mcp_failure why = {.outcome = PILOTGATE__OUTCOME__OUTCOME_ABORTED,
+                                  .detail = "its replica is going, and is not opened anew"};
+        mcp_call_unsent(p, &why);
+        return false;
+    }
     if (peer_state(p->path->peer) != PEER_UP) {
         mcp_call_unsent(p, peer_failure(p->path->peer));
         return false;

@@ -356,6 +356,7 @@ void mcp_xfer_seen(struct mcp_xfer *x, struct mcp_seen *ret) {
         .sent = x->sent_mono != 0,
         .reused = x->reused,
         .resend = x->resend,
+        .withheld = x->withheld,
         .head = x->head,
         .sse = x->is_sse,
         .foreign = x->foreign,

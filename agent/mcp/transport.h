@@ -87,7 +87,7 @@ struct mcp_request {
     void *owner;        /* of the exchange, for `message` */
     int64_t timeout_ns; /* hard maximum from when it goes out; so long it may wait for its turn before, too */
     bool fresh;         /* a connection of its own, closed afterwards */
-    bool reuse_only;    /* on a kept connection or not at all: then it ends as refused and was not sent */
+    bool reuse_only;    /* on a kept connection or not at all: then it was withheld, and not sent */
     long streams;       /* 0: HTTP/1.1; else HTTP/2, with so many exchanges on one connection at most */
 };
 
@@ -104,7 +104,7 @@ struct mcp_xfer {
     char *body;
     size_t body_len;
     char id[MCP_ID_MAX];
-    bool rpc, reused, resend, overflow, is_sse, foreign, reuse_only;
+    bool rpc, reused, resend, overflow, is_sse, foreign, reuse_only, withheld;
     bool head;                   /* the head of the answer is complete */
     bool http2, refused, goaway; /* as HTTP/2 stream; refused; its connection had a GOAWAY */
     bool stream_reset;           /* by RST_STREAM */

@@ -314,12 +314,34 @@ static void test_a_slow_resolver_does_not_hold_up_the_thread(void **state) {
     (void)sleep(5); /* the resolver's thread ends by itself: nothing may be left for it to touch */
 }
 
+/* What we did not try is no refusal of the gateway's: a replica that is not ready need not end. */
+static void test_what_was_withheld_blames_nobody(void **state) {
+    (void)state;
+    struct raw_server server;
+    struct mcp_transport t;
+    struct shot shot;
+    struct err e;
+    raw_start(&server, serve_list, NULL);
+    assert_int_equal(mcp_transport_open(&t, 16, &e), 0);
+    struct mcp_request r = shot_request(server.url, "n-1");
+    r.reuse_only = true;
+    shot_fire(&shot, &t, &r);
+    shot_wait(&t, &shot, 1);
+    assert_int_equal(shot.outcome, OUT(ABORTED));
+    assert_false(shot.seen.sent);
+    shot_clear(&shot, 1);
+    mcp_transport_close(&t);
+    raw_stop(&server);
+    assert_int_equal(server.n, 0); /* connections */
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_answers_that_linger_are_counted_as_parsed),
         cmocka_unit_test(test_a_page_that_becomes_large_is_refused),
         cmocka_unit_test(test_pages_that_add_up_are_refused),
         cmocka_unit_test(test_notices_make_no_storm),
+        cmocka_unit_test(test_what_was_withheld_blames_nobody),
         cmocka_unit_test(test_a_slow_resolver_does_not_hold_up_the_thread),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -45,6 +45,7 @@ static const struct {
     {"401 to a session", {SENT, .head = true, .status = 401, .had_session = true}, OUT(HTTP_ERROR)},
     {"429", {SENT, .head = true, .status = 429, .had_session = true}, OUT(RATE_LIMITED)},
     {"no listener", {.curl = CURLE_COULDNT_CONNECT}, OUT(REFUSED)},
+    {"no kept connection", {.curl = CURLE_COULDNT_CONNECT, .withheld = true}, OUT(ABORTED)},
     {"no such name", {.curl = CURLE_COULDNT_RESOLVE_HOST}, OUT(DNS)},
     {"untrusted", {.curl = CURLE_PEER_FAILED_VERIFICATION}, OUT(TLS)},
     {"no TLS there", {.curl = CURLE_SSL_CONNECT_ERROR}, OUT(TLS)},

@@ -139,8 +139,11 @@ static void conclude(struct load *x) {
         x->l.call_ns = x->ms[x->n_ms / 2] * WHEN_MS;
         x->l.call_ns += x->l.call_ns == 0 ? WHEN_MS : 0; /* known, and short */
     }
-    if (x->reused + x->fresh)
-        x->l.kind = x->reused > x->fresh ? PLAN_KIND_REUSED : PLAN_KIND_NEW;
+    uint64_t all = x->reused + x->fresh;
+    if (3 * x->reused > 2 * all)
+        x->l.kind = PLAN_KIND_REUSED;
+    else if (3 * x->fresh > 2 * all)
+        x->l.kind = PLAN_KIND_NEW; /* else they take turns */
 }
 
 /* ---- both */

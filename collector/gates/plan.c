@@ -109,7 +109,8 @@ static json_t *notes(const struct plan_stage *s, const struct sums *t, uint64_t 
         add(list, "how long calls take is not known of %u loads: counted as long enough", t->unknown_calls);
     if (t->unknown)
         add(list,
-            "of %llu units it is not known whether connections are reused: no call was witnessed lately",
+            "of %llu units it is not known whether connections are reused: no call was witnessed lately, or "
+            "both kinds were",
             (unsigned long long)t->unknown);
     if (s->switch_ns == 0)
         add(list, "no switch was seen yet: assumed to be known within 1 s");

@@ -13,7 +13,7 @@ enum plan_kind { PLAN_KIND_UNKNOWN, PLAN_KIND_REUSED, PLAN_KIND_NEW };
 struct plan_load {
     const char *node, *probe, *path; /* path "": the target's URL */
     bool control;
-    enum plan_kind kind; /* of most of its calls lately */
+    enum plan_kind kind; /* of most of its calls lately; UNKNOWN: none, or both kinds in turn */
     uint64_t in_flight, drill_in_flight, interval_us;
     int64_t call_ns; /* median of its calls lately; 0: not known */
 };

@@ -193,7 +193,7 @@ static int take_call(struct corr_work *w, const struct corr_call *k, const Pilot
     l.reading = read_call(w, k, &l.why);
     if (l.reading == FACT_READING_COMPLETED)
         return count_completed(w, k);
-    w->c->calls_in_window++;
+    w->c->calls_in_window += l.reading != FACT_READING_EXCLUDED; /* nothing was tried, or it proves nothing */
     w->c->unknown_outcomes += !corr_outcome_known(k->outcome);
     return corr_add_lost(w, &l);
 }

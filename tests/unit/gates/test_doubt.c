@@ -399,6 +399,13 @@ static void no_calls_at_rollback(struct scenario *s) {
     l->n = kept;
 }
 
+/* Only a quota speaks there: nothing was called. */
+static void only_unsent_at_rollback(struct scenario *s) {
+    no_calls_at_rollback(s);
+    scenario_calls(s, 0, 1, "hold", 201, 201, PILOTGATE__OUTCOME__OUTCOME_ABORTED,
+                   PILOTGATE__CALL_FLAG__CALL_FLAG_UNSENT);
+}
+
 static void rollback_doubts(void **state) {
     (void)state;
     expect(other_node_stays, "rollback", "FAIL", "ToolCatalogue/canary on n2");
@@ -408,6 +415,7 @@ static void rollback_doubts(void **state) {
     expect(secrets_unreadable, "rollback", "INCONCLUSIVE", "configmaps");
     expect(manifest_unknown, "rollback", "INCONCLUSIVE", "rendered manifest");
     expect(no_calls_at_rollback, "rollback", "INCONCLUSIVE", "no call met");
+    expect(only_unsent_at_rollback, "rollback", "INCONCLUSIVE", "no call met");
     expect(flapping_workload, "rollback", "FAIL", "Deployment/gateway is not available");
     passes(old_pod_crashes, "rollback");
     passes(removed_workload_is_down, "rollback");

@@ -191,6 +191,7 @@ static int take_call(struct corr_work *w, const struct corr_call *k, const Pilot
                                .ref = ref};
     w->c->repeated += has_flag(k, PILOTGATE__CALL_FLAG__CALL_FLAG_REPEATED);
     l.reading = read_call(w, k, &l.why);
+    w->called[k->stream] |= l.reading != FACT_READING_EXCLUDED;
     if (l.reading == FACT_READING_COMPLETED)
         return count_completed(w, k);
     w->c->calls_in_window += l.reading != FACT_READING_EXCLUDED; /* nothing was tried, or it proves nothing */

@@ -85,6 +85,28 @@ static int bound_clocks(const struct facts *f, struct fact_change *c) {
     return used ? 0 : -ENOMEM;
 }
 
+static bool node_called(const struct corr_work *w, size_t stream) {
+    const struct ev_stream *all = w->f->ev->streams;
+    for (size_t i = 0; i < w->f->ev->n_streams; i++)
+        if (w->called[i] && corr_in_stage(w->f, i) && strcmp(all[i].node, all[stream].node) == 0)
+            return true;
+    return false;
+}
+
+/* Of a node that was watched, no call meets the window. */
+static void find_silent(struct corr_work *w) {
+    for (size_t i = 0; i < w->f->ev->watched.n; i++) {
+        const struct ev_record *r = &w->f->ev->watched.items[i];
+        if (r->r->body_case != PILOTGATE__RECORD__BODY_COVERAGE || !corr_in_stage(w->f, r->stream) ||
+            !corr_is_call_coverage(r->r->coverage))
+            continue;
+        int64_t error;
+        int64_t t = facts_clock(w->f->ev, r->stream, r->r->wall_ns, &error);
+        if (t >= w->c->begin_lo && t <= w->c->window_to && !node_called(w, r->stream))
+            w->c->silent_node = w->f->ev->streams[r->stream].node;
+    }
+}
+
 /* ---- what stood still, what failed past the gateway */
 
 static int add_moment(struct corr_moments *m, size_t stream, int64_t from, int64_t to) {
@@ -165,10 +187,12 @@ static void count_stalls(const struct facts *f, struct fact_change *c, const str
 
 static int expose(struct corr_work *w, int64_t now, int64_t gap) {
     w->proven = calloc(w->c->n_added + 1, sizeof *w->proven);
-    if (!w->proven || corr_read_calls(w) < 0 || corr_read_open(w, now, gap) < 0 ||
+    w->called = calloc(w->f->ev->n_streams + 1, sizeof *w->called);
+    if (!w->proven || !w->called || corr_read_calls(w) < 0 || corr_read_open(w, now, gap) < 0 ||
         bound_clocks(w->f, w->c) < 0)
         return -ENOMEM;
     count_stalls(w->f, w->c, w->stalls);
+    find_silent(w);
     sum_up(w);
     return 0;
 }
@@ -184,6 +208,7 @@ static int expose_all(struct facts *f, const struct rubric *rubric, int64_t now,
         corr_keys_free(&w.resolved);
         corr_keys_free(&w.units);
         free(w.proven);
+        free(w.called);
         if (r == 0)
             r = corr_coverage(f, &f->changes[i], rubric, now, e);
     }

@@ -31,6 +31,7 @@ struct corr_work {
     struct corr_keys resolved;          /* (stream, number) of calls whose end is known */
     struct corr_keys units;             /* (stream and switch, connection) that are counted already */
     bool *proven;                       /* added tools that gave an expected answer */
+    bool *called;                       /* streams that called through the gateway */
 };
 
 /* calls.c: rows and blocks. Every call that meets the window is taken once. */

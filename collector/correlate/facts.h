@@ -177,10 +177,11 @@ struct fact_change {
     uint64_t control_failures;
     struct fact_span *unwitnessed; /* owned */
     size_t n_unwitnessed, cap_unwitnessed;
-    unsigned witnesses;     /* nodes whose calls were watched from begin to window_to */
-    int64_t clock_error_ns; /* worst bound among the streams used; -1: one has none */
-    uint64_t losses;        /* records that agents declared lost inside the window */
-    const char *drill;      /* name of the drill in which it happened, or NULL */
+    const char *silent_node; /* it was watched, and none of its calls meets the window; NULL: none */
+    unsigned witnesses;      /* nodes whose calls were watched from begin to window_to */
+    int64_t clock_error_ns;  /* worst bound among the streams used; -1: one has none */
+    uint64_t losses;         /* records that agents declared lost inside the window */
+    const char *drill;       /* name of the drill in which it happened, or NULL */
 };
 
 /* What was lost outside the windows of all changes, through the targets' URLs. */

@@ -225,6 +225,17 @@ static bool too_few(json_t *o, const struct corr *c, const struct facts *f, cons
     return f->gateway && !has_one_replica(ch) && too_few_on_replicas(o, c, ch);
 }
 
+/* Whoever watches and calls nobody, for whatever reason, is no witness. True when a reason was given. */
+static bool calls_nobody(json_t *o, const struct fact_change *ch) {
+    if (!ch->silent_node)
+        return false;
+    gate_decide(o, GATE_INCONCLUSIVE,
+                "no call from node %s met the change, though its agent was there: `pilotgate calls` and the "
+                "agent's log say why",
+                ch->silent_node);
+    return true;
+}
+
 /* ---- the decision */
 
 static void pass(json_t *o, const struct fact_change *ch) {
@@ -265,6 +276,7 @@ void gate_judge_change(json_t *o, const struct corr *c, const struct facts *f, c
                     "%llu calls were lost for reasons that may lie outside the gateway (control probe, 429, "
                     "uninstall, the agent's own node stood still)",
                     (unsigned long long)ch->unattributed);
-    else if (!witness_failed(o, c, ch) && !effect_unproven(o, f, ch) && !too_few(o, c, f, ch))
+    else if (!witness_failed(o, c, ch) && !effect_unproven(o, f, ch) && !too_few(o, c, f, ch) &&
+             !calls_nobody(o, ch))
         pass(o, ch);
 }

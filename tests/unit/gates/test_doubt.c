@@ -179,8 +179,24 @@ static void hide_row(struct scenario *s) {
     wire_record_free(&l->items[--l->n].r);
 }
 
+/* The second agent goes on telling that it is there, and its calls are all unsent, for its own reasons. */
+static void one_agent_calls_nobody(struct scenario *s) {
+    struct ev_list *l = &s->c.ev.watched;
+    size_t kept = 0;
+    for (size_t i = 0; i < l->n; i++) {
+        if (l->items[i].r->body_case == PILOTGATE__RECORD__BODY_CALLS && l->items[i].stream == 1)
+            wire_record_free(&l->items[i].r);
+        else
+            l->items[kept++] = l->items[i];
+    }
+    l->n = kept;
+    scenario_calls(s, 1, 1, "hold", 101, 101, PILOTGATE__OUTCOME__OUTCOME_ABORTED,
+                   PILOTGATE__CALL_FLAG__CALL_FLAG_UNSENT);
+}
+
 static void unseen_is_no_pass(void **state) {
     (void)state;
+    config_undecided(one_agent_calls_nobody, "no call from node n2 met the change");
     config_undecided(outlasting_call, "nobody saw their end");
     config_undecided(step, "clock");
     config_undecided(unset_gateway, "which workload is the gateway");

@@ -4,13 +4,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/when.h"
 #include "mcp/transport_priv.h"
 
-#define CA_CACHE_S 60
+/* libcurl keeps the parsed certificates of the system for so long, as they are many. Of a file of ours it
+ * must not: it goes by its name, and would not see that it has changed. */
+#define CA_CACHE_S 60L
 
 /* ------------------------------------------------------------------ headers */
 
@@ -103,17 +104,6 @@ static int set_connect_to(struct mcp_xfer *x, const struct mcp_request *r, struc
     return 0;
 }
 
-/* libcurl keeps the parsed CA certificates of a file for a while, as the system's are many. It must not keep
- * those that were there before the file changed. */
-static long ca_cache_seconds(const char *ca_file) {
-    struct stat st;
-    if (!ca_file || stat(ca_file, &st) < 0)
-        return CA_CACHE_S;
-    time_t changed = st.st_mtime > st.st_ctime ? st.st_mtime : st.st_ctime;
-    int64_t age = when_wall_ns() / WHEN_S - (int64_t)changed - 1;
-    return age <= 0 ? 0 : age < CA_CACHE_S ? (long)age : CA_CACHE_S;
-}
-
 static int check_readable(const char *path, const char *what, struct err *e) {
     if (!path || access(path, R_OK) == 0)
         return 0;
@@ -129,7 +119,7 @@ static int set_tls(struct mcp_xfer *x, const struct mcp_request *r, struct err *
     code = code ? code : check_readable(r->client_key_file, "client certificate's key", e);
     if (code < 0)
         return code;
-    (void)curl_easy_setopt(h, CURLOPT_CA_CACHE_TIMEOUT, ca_cache_seconds(r->ca_file));
+    (void)curl_easy_setopt(h, CURLOPT_CA_CACHE_TIMEOUT, r->ca_file ? 0L : CA_CACHE_S);
     if (r->ca_file && (curl_easy_setopt(h, CURLOPT_CAINFO, r->ca_file) != CURLE_OK ||
                        curl_easy_setopt(h, CURLOPT_CAPATH, NULL) != CURLE_OK)) /* the system's do not count */
         return err_oom(e);

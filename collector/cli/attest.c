@@ -114,5 +114,5 @@ static int run(struct cli *c) {
 const struct cli_command cli_cmd_attest = {
     "attest", "records evidence that a person gives",
     "--name WHAT --by WHO --link URL|--digest FILE [--stage C/NS] [--note TEXT]\n"
-    "supersede CHANGE --by CHANGE --who WHO [--stage C/NS] [--link URL] [--file FILE] [--note TEXT]",
+    "supersede CHANGE --by CHANGE --who WHO [--stage C/NS] [--link URL] [--digest FILE] [--note TEXT]",
     run};

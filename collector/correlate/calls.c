@@ -229,7 +229,7 @@ static int read_row(struct corr_work *w, const struct ev_record *r, bool complet
         return 0;
     if (completed)
         return corr_keys_add(&w->resolved, k.stream, k.number);
-    w->c->executions_told += row->executions > 0;
+    w->c->executions_told += row->executions > 0 && !has_flag(&k, PILOTGATE__CALL_FLAG__CALL_FLAG_CONTROL);
     w->c->control_failures += has_flag(&k, PILOTGATE__CALL_FLAG__CALL_FLAG_CONTROL) &&
                               k.outcome != PILOTGATE__OUTCOME__OUTCOME_ABORTED;
     return take_call(w, &k, row, (struct fact_ref){r->stream, r->seq});

@@ -51,7 +51,9 @@ def free_port():
             return free_port.next
 
 
-free_port.next = 18000 + os.getpid() % 10000
+# Tests that run side by side (pytest-xdist names its workers gw0, gw1 ...) have ranges of their own.
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
+free_port.next = 20000 + 2000 * int(WORKER[2:]) if WORKER else 18000 + os.getpid() % 10000
 
 
 def listens(port):
@@ -59,9 +61,13 @@ def listens(port):
         return s.connect_ex(("127.0.0.1", port)) == 0
 
 
+# What is started ends with whoever started it, also with a worker of pytest-xdist that is killed.
+WITH_US = ["setpriv", "--pdeathsig", "TERM", "--"]
+
+
 def run(*command, bound=CLI_BOUND, env=None):
     """A command to its end, with what it said."""
-    return subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=bound,
+    return subprocess.run(WITH_US + [str(word) for word in command], capture_output=True, text=True, timeout=bound,
                           env=None if env is None else {**os.environ, **env}, check=False)
 
 
@@ -93,8 +99,8 @@ class Process:
     def __init__(self, folder, name, *command, env=None):
         self.name, self.log = name, folder / f"{name}.log"
         with self.log.open("ab") as out:
-            self.popen = subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL, stdout=out,
-                                          stderr=out, env={**os.environ, **(env or {})})
+            self.popen = subprocess.Popen(WITH_US + [str(word) for word in command], stdin=subprocess.DEVNULL,
+                                          stdout=out, stderr=out, env={**os.environ, **(env or {})})
 
     def is_alive(self):
         return self.popen.poll() is None

@@ -15,7 +15,7 @@ import time
 import pytest
 
 from lab import CANARY as PROGRAM
-from lab import wait_until
+from lab import WITH_US, wait_until
 
 VERSION = "2026-07-28"
 META = {"io.modelcontextprotocol/protocolVersion": VERSION, "io.modelcontextprotocol/clientCapabilities": {}}
@@ -30,7 +30,7 @@ class Canary:
     def __init__(self, folder, *flags):
         self.log, self.errors = folder / "log", folder / "errors"
         with self.log.open("w") as out, self.errors.open("w") as err:
-            self.process = subprocess.Popen([PROGRAM, "--listen", "127.0.0.1:0", *flags], stdout=out, stderr=err)
+            self.process = subprocess.Popen([*WITH_US, PROGRAM, "--listen", "127.0.0.1:0", *flags], stdout=out, stderr=err)
         found = wait_for(lambda: re.search(r"listens on port (\d+)", self.errors.read_text()))
         self.port = int(found[1])
 

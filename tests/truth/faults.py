@@ -25,7 +25,7 @@ PARTIAL = "a head broken off is bytes, but neither an answer nor one that announ
 UNTOLD = PARTIAL + "; and libcurl does not tell bytes of a first line that never ended from none"
 NOT_TAKEN = "GOAWAY below the stream: the connection ends in order, the stream as if refused (6.8)"
 SHARED = "which call began the connection is the client's to know; one gets the RST, others hear that it ended"
-LEAVING = "on a connection with a GOAWAY libcurl tells a reset of the last stream as its end, short of the length"
+LEAVING = "on a connection with a GOAWAY libcurl tells a reset of the last stream as its end, with or without bytes"
 OTHER = "another request's answer is no expected answer and no answer to this request: no class is only that"
 
 
@@ -137,8 +137,8 @@ SAME = [f for f in FAULTS if f.end in ("keep", "stall") and f.cut in ("", "zero"
         and f.form.split()[0] in ("json", "sse", "html", "status")]
 HTTP2_FAULTS = [
     row("refused-stream", RESET, cut="zero", end="stream REFUSED_STREAM", through=False),
-    row("rst-stream", RESET, cut="zero", end="stream INTERNAL_ERROR", through=False),
-    row("rst-stream-executed", RESET, cut="zero", end="stream CANCEL"),
+    row("rst-stream", RESET, CLOSED, cut="zero", end="stream INTERNAL_ERROR", through=False, why=LEAVING),
+    row("rst-stream-executed", RESET, CLOSED, cut="zero", end="stream CANCEL", why=LEAVING),
     row("rst-stream-after-head", RESET, TRUNCATED, cut="after-head", end="stream INTERNAL_ERROR", why=LEAVING),
     row("rst-stream-in-body", RESET, TRUNCATED, cut="body", end="stream INTERNAL_ERROR", why=LEAVING),
     row("rst-stream-in-sse", ENDED, RESET, form="sse", cut="body", end="stream CANCEL", why=RACE),

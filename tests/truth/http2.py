@@ -19,7 +19,8 @@ import hyperframe.frame
 import answers
 import faults
 
-REST, REST_MOST = 0.2, 100  # seconds in which a client reads what it has; looks for such a time
+# Seconds in which a client reads what it has; looks for such a time, in all less than a call's hard maximum.
+REST, REST_MOST = 0.2, 60
 OUR_OWN = ("connection", "host", "content-length", "transfer-encoding")
 
 

@@ -7,6 +7,9 @@ target_compile_options(pilotgate_flags INTERFACE $<$<C_COMPILER_ID:Clang>:-Wno-u
   -Wpointer-arith -Wwrite-strings -Wundef -Wno-format-truncation -fno-common -fstack-protector-strong)
 target_compile_definitions(pilotgate_flags INTERFACE
   _GNU_SOURCE PILOTGATE_VERSION="${PROJECT_VERSION}" $<$<NOT:$<CONFIG:Debug>>:_FORTIFY_SOURCE=2>)
+if(PILOTGATE_CRASH_POINTS)
+  target_compile_definitions(pilotgate_flags INTERFACE PILOTGATE_CRASH_POINTS)
+endif()
 target_link_options(pilotgate_flags INTERFACE -Wl,-z,relro,-z,now -Wl,--as-needed)
 
 if(PILOTGATE_ASAN)

@@ -34,6 +34,9 @@ int spool_open(const char *dir, int64_t quota, const uint8_t boot[SPOOL_BOOT_BYT
                uint64_t *ret_torn, struct err *e) MUST_CHECK;
 void spool_close(struct spool **s);
 
+/* Bytes of kept segments; spool_bytes - this is what waits for the collector. */
+int64_t spool_kept_bytes(const struct spool *s);
+
 /* Appends to the living stream; *ret_seq is its number. -ENOSPC: quota reached or disk full; -EMSGSIZE: empty
  * or over SPOOL_RECORD_MAX; other negative: the write failed. Whatever failed, the stream is as before. */
 int spool_append(struct spool *s, const void *record, size_t len, uint64_t *ret_seq) MUST_CHECK;
@@ -45,7 +48,8 @@ uint64_t spool_next_seq(const struct spool *s);
  * incomplete on disk was trimmed: a later fsync that returns 0 says nothing about it. */
 int spool_sync(struct spool *s) MUST_CHECK;
 
-/* The streams that hold records, and the living one, which comes last. Returns how many, at most max. */
+/* The streams that hold unacknowledged records, and the living one, which comes last; first_seq is the oldest
+ * that can still be read, kept ones too. Returns how many, at most max. */
 size_t spool_streams(const struct spool *s, struct spool_stream *out, size_t max);
 
 /* Reads up to max_records records and max_bytes bytes from `from` on, ascending, without gaps inside the
@@ -61,8 +65,24 @@ int spool_read(struct spool *s, const uint8_t boot[SPOOL_BOOT_BYTES], uint64_t f
 int spool_next_held(struct spool *s, const uint8_t boot[SPOOL_BOOT_BYTES], uint64_t from,
                     uint64_t *ret) MUST_CHECK;
 
-/* Everything up to acked is no longer needed: whole segments are removed; a dead stream without
- * records vanishes. */
+/* Everything up to acked is in the store: segments that hold nothing else become *kept* ones. They can still
+ * be read, in case that the store comes back from an older backup, and go when they are older than the grace
+ * (spool_expire), or earlier, the oldest first, when an append needs their room: they never make an append
+ * fail. A dead stream of which all is kept is *settled*: spool_streams leaves it out. */
 int spool_trim(struct spool *s, const uint8_t boot[SPOOL_BOOT_BYTES], uint64_t acked) MUST_CHECK;
+
+/* Removes kept segments whose last byte was written before older_than (CLOCK_REALTIME, ns), whatever the
+ * clock does: a segment from the future stays. */
+int spool_expire(struct spool *s, int64_t older_than_wall_ns) MUST_CHECK;
+
+/* The store that acknowledged what is kept; "" and 0 when none is known. Set once per change, durable before
+ * it returns (written aside, fsync, rename). When the given store differs from the known one, all kept
+ * segments become unacknowledged again *before* the new name is written: a crash in between repeats it, and
+ * loses nothing. Returns 1 when it differed, 0 when not. */
+#define SPOOL_STORE_MAX 64
+int spool_set_store(struct spool *s, const char store_id[SPOOL_STORE_MAX], uint64_t epoch) MUST_CHECK;
+void spool_store(const struct spool *s, char ret_id[SPOOL_STORE_MAX], uint64_t *ret_epoch);
+/* The same for a store that keeps its name and has less than it acknowledged (a machine's snapshot). */
+int spool_unsettle(struct spool *s) MUST_CHECK;
 
 int64_t spool_bytes(const struct spool *s);

@@ -141,7 +141,7 @@ static int take_object(void *ctx, const struct store_record *row, uint64_t commi
 static int look(struct drill *d, struct change *c, bool *ret_more) {
     const struct store_query q = {.cluster = d->cli->cluster,
                                   .namespace_name = d->cli->namespace_name,
-                                  .families = 1u << WIRE_FAMILY_OBJECT,
+                                  .families = 1u << WIRE_FAMILY_OBJECT | 1u << WIRE_FAMILY_CONFIRMED,
                                   .from_ns = c->begin_ns - CLOCKS_APART_NS,
                                   .to_ns = INT64_MAX};
     uint64_t before = c->newest_commit;

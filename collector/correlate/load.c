@@ -134,7 +134,8 @@ static int load_whole_pilot(struct store *s, struct evidence *ev, struct err *e)
     struct store_query q = {.commit = ev->commit,
                             .families = 1u << WIRE_FAMILY_NONE | 1u << WIRE_FAMILY_TIMING |
                                         1u << WIRE_FAMILY_PHASE | 1u << WIRE_FAMILY_CALL |
-                                        1u << WIRE_FAMILY_OBJECT | 1u << WIRE_FAMILY_LOSS};
+                                        1u << WIRE_FAMILY_OBJECT | 1u << WIRE_FAMILY_LOSS |
+                                        1u << WIRE_FAMILY_CONFIRMED};
     return store_records(s, &q, take_record, &l, e);
 }
 

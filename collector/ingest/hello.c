@@ -92,11 +92,12 @@ static int open_stream(struct ingest *i, const struct session *s, struct session
                        const Pilotgate__StreamState *state, struct err *e) {
     memcpy(st->boot, state->boot.data, WIRE_BOOT_BYTES);
     struct store_stream_key key = {s->cluster, s->namespace_name, s->node, st->boot};
-    int r = store_stream(i->store, &key, &st->id, &st->hwm, e);
+    bool elsewhere = false;
+    int r = store_stream(i->store, &key, &st->id, &st->hwm, &elsewhere, e);
     if (r < 0)
         return r;
     if (state->first_seq > st->hwm + 1) {
-        r = store_put_gap(i->store, st->id, st->hwm + 1, state->first_seq - 1, e);
+        r = store_put_gap(i->store, st->id, st->hwm + 1, state->first_seq - 1, STORE_GAP_AGENT, e);
         if (r < 0)
             return r;
         st->hwm = state->first_seq - 1;

@@ -8,6 +8,15 @@
  * for. A frame that breaks a rule is counted as a refusal (key, reason), answered with the reason, and its
  * session ends.
  *
+ * Nobody can harm the others: a session's frames are taken in turn with everyone else's, a key has at most
+ * INGEST_SESSIONS_PER_KEY sessions and INGEST_STREAMS_PER_KEY_HOUR new streams an hour, what is wanted over
+ * that is refused with the reason. A peer that does not read loses its acks, not our memory. When the disk is
+ * full the collector stays: records are refused ("the store is full"), nothing is acknowledged, /readyz says
+ * so.
+ *
+ * Two sessions with different living streams of one node that both go on sending are told as
+ * STORE_DOUBT_TWO_AGENTS (INGEST_TWINS_S of overlap: a pod and its successor overlap shorter).
+ *
  * Allow-list: text file, one agent a line: "<public key Z85> <cluster> <namespace>[,<namespace>...]",
  * '#' begins a comment; "*" as namespace allows all of the cluster. Looked at once a second; a key
  * that vanished loses its sessions. A file that cannot be read or has a bad line keeps the old list and
@@ -20,6 +29,9 @@
 
 #define INGEST_COMMIT_MS 10
 #define INGEST_SESSIONS_MAX 10000
+#define INGEST_SESSIONS_PER_KEY 2000
+#define INGEST_STREAMS_PER_KEY_HOUR 10000
+#define INGEST_TWINS_S 60
 
 struct ingest_options {
     const char *bind;     /* tcp://0.0.0.0:5670 */
@@ -30,6 +42,11 @@ struct ingest_options {
 struct ingest_counters { /* since start; read by /metrics under ingest's own lock */
     uint64_t records, duplicates, conflicts, commits, refusals, frames, bytes;
     uint32_t sessions;
+    uint64_t calls;              /* in committed blocks */
+    uint64_t store_full;         /* batches that were refused for it */
+    uint64_t commit_ns_sum;      /* of commits: from the first record of the transaction to its fsync */
+    uint64_t commit_buckets[16]; /* of commits: up to 2^k * 250 us; cumulative comes with /metrics */
+    int64_t oldest_unacked_ns;   /* age of the open transaction; 0: none */
 };
 
 struct ingest;
@@ -47,3 +64,14 @@ void ingest_counters(struct ingest *i, struct ingest_counters *ret); /* any thre
 /* True while ingest_run takes records; any thread. */
 bool ingest_ready(const struct ingest *i);
 void ingest_free(struct ingest **i);
+
+/* A file that `pilotgate-agent spool export` wrote (FORMAT.md of agent/spool says how) into a store that no
+ * daemon serves, or through it: same checks, same identity of records, same answers as over the wire: what is
+ * there already is a duplicate. Everything or nothing of a file is taken. The allow-list must hold the key
+ * that signed it. */
+struct ingest_imported {
+    char cluster[WIRE_NAME_MAX + 1], namespace_name[WIRE_NAME_MAX + 1], node[WIRE_NAME_MAX + 1];
+    uint64_t streams, records, duplicates, conflicts;
+};
+int ingest_import(struct store *s, const char *path, const char *allow_file, struct ingest_imported *ret,
+                  struct err *e) MUST_CHECK;

@@ -64,8 +64,6 @@ struct session {
     uint64_t answered; /* newest command it gave a result for */
 };
 
-#define INGEST_SESSIONS_PER_KEY (INGEST_SESSIONS_MAX / 2) /* one key must not shut the others out */
-
 struct sessions {
     struct session *buckets[INGEST_BUCKETS];
     struct session *dirty;

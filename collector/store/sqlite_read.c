@@ -120,7 +120,7 @@ struct gap_walk {
 static int gap_row(sqlite3_stmt *st, void *ctx) {
     struct gap_walk *w = ctx;
     struct store_gap_row row = {sqlite3_column_int64(st, 0), (uint64_t)sqlite3_column_int64(st, 1),
-                                (uint64_t)sqlite3_column_int64(st, 2)};
+                                (uint64_t)sqlite3_column_int64(st, 2), STORE_GAP_AGENT};
     return w->fn(w->ctx, &row);
 }
 
@@ -148,7 +148,7 @@ static const char window_sql[] =
     "SELECT r.seq, r.n, r.family, r.t_from, r.t_to, r.payload FROM ("
     "  SELECT seq FROM record INDEXED BY record_time WHERE stream = ?1 AND n <= ?2 AND t_from BETWEEN ?3 AND "
     "?4 "
-    "  AND t_to >= ?5 AND family IN (?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) ORDER BY seq LIMIT -1) k "
+    "  AND t_to >= ?5 AND family IN (?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) ORDER BY seq LIMIT -1) k "
     "CROSS JOIN record r ON r.stream = ?1 AND r.seq = k.seq";
 
 struct record_walk {
@@ -170,7 +170,7 @@ static int record_row(sqlite3_stmt *st, void *ctx) {
 }
 
 static void bind_window(sqlite3_stmt *st, const struct store_query *q, int64_t span) {
-    _Static_assert(WIRE_FAMILIES <= 8, "the statement has eight places for families");
+    _Static_assert(WIRE_FAMILIES <= 9, "the statement has nine places for families");
     bool timed = q->from_ns || q->to_ns;
     unsigned families = q->families ? q->families : ~0u;
     int64_t from = timed ? q->from_ns : INT64_MIN, entry;

@@ -96,7 +96,8 @@ static int find_stream(struct store *s, const struct store_stream_key *k, int64_
 }
 
 int store_stream(struct store *s, const struct store_stream_key *k, int64_t *ret_id, uint64_t *ret_hwm,
-                 struct err *e) {
+                 bool *ret_elsewhere, struct err *e) {
+    *ret_elsewhere = false;
     int r = find_stream(s, k, ret_id, ret_hwm, e);
     if (r != 0)
         return r < 0 ? r : 0;
@@ -237,7 +238,9 @@ int store_put_record(struct store *s, const struct store_record *rec, enum store
     return r;
 }
 
-int store_put_gap(struct store *s, int64_t stream, uint64_t from_seq, uint64_t to_seq, struct err *e) {
+int store_put_gap(struct store *s, int64_t stream, uint64_t from_seq, uint64_t to_seq,
+                  enum store_gap_cause cause, struct err *e) {
+    (void)cause;
     if (from_seq == 0 || to_seq < from_seq || to_seq > STORE_SEQ_MAX)
         return err_set(e, -EINVAL, "a gap must name its first and last record");
     int r = number(s, e);

@@ -1,10 +1,17 @@
 /* store: where records rest. The contract is backend-neutral; sqlite.c is the one backend so far.
  *
- * Data (sqlite.c has the schema; arrows are foreign keys):
+ * Data (sqlite_schema.c has the tables; arrows are foreign keys):
  *
  *   commit_log(n, at_ns)  <- record(stream, seq, n, family, t_from, t_to, payload) -> stream(id, stage, ...)
+ *                         <- pack(stream, family, seq_from, seq_to, ..., body)  many small records as one row
+ *                         <- rollup(stage, probe, path, level, from, ...)       counts of calls by minute,
+ * hour, day
+ *                         <- gap, conflict, deletion(stream, seq_from, seq_to)  what there is not, and why
  *                         <- document(n, kind, name, body)       what people say: pilot, marks, drills ...
  *   session, refusal, command                                    operations; never part of a verdict
+ *
+ * A record keeps its address (stream, seq), its commit and its bytes for as long as it is stored; whether it
+ * lies in a row of its own or in a pack is nobody's business outside of this module.
  *
  * Every write happens in a transaction that gets one number N from commit_log, ascending without holes,
  * with the collector's time. A verdict at N reads only rows with n <= N, so it can be computed again.
@@ -25,6 +32,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "wire/block.h"
 #include "wire/wire.h"
 
 struct store;
@@ -35,7 +43,9 @@ enum store_mode {
     STORE_READ,   /* CLI: an existing one; may still write documents and commands */
 };
 
-/* url: "sqlite:PATH" (or NULL: env PILOTGATE_STORE). A newer schema is refused (-ENOTSUP). */
+/* url: "sqlite:PATH" (or NULL: env PILOTGATE_STORE). A newer schema is refused (-ENOTSUP). STORE_SERVE brings
+ * an older one up to date, after an online backup beside it (PATH.schema-N); the other modes refuse it and
+ * say so. */
 int store_open(const char *url, enum store_mode mode, struct store **ret, struct err *e) MUST_CHECK;
 void store_close(struct store **s); /* the server's handle marks the store as closed in order */
 
@@ -51,8 +61,13 @@ bool store_on_fuse(const struct store *s);     /* server's handle: on FUSE, whos
  * an empty transaction gets no number). */
 int store_begin(struct store *s, struct err *e) MUST_CHECK;
 int store_commit(struct store *s, int64_t now_wall_ns, uint64_t *ret_n, struct err *e) MUST_CHECK;
+/* A full disk is -ENOSPC from any of these: the transaction is gone, the handle stays usable, and the next
+ * may succeed when there is room again. */
 void store_rollback(struct store *s);
 
+/* A stream's identity is its boot within its stage (a spool on a volume may come back on another node): node
+ * counts only when the stream is made. *ret_elsewhere of store_stream: the same boot is known under another
+ * stage. */
 struct store_stream_key {
     const char *cluster, *namespace_name, *node;
     const uint8_t *boot; /* WIRE_BOOT_BYTES */
@@ -60,7 +75,7 @@ struct store_stream_key {
 
 /* Finds or makes the stream; *ret_hwm: the seq up to which it is complete in the store. */
 int store_stream(struct store *s, const struct store_stream_key *k, int64_t *ret_id, uint64_t *ret_hwm,
-                 struct err *e) MUST_CHECK;
+                 bool *ret_elsewhere, struct err *e) MUST_CHECK;
 
 enum store_put { STORE_PUT_NEW, STORE_PUT_DUPLICATE, STORE_PUT_CONFLICT };
 
@@ -74,13 +89,109 @@ struct store_record {
 };
 
 /* The same (stream, seq) with other bytes is a conflict: the first stays, the conflict is counted and
- * dated in the stream; so is a record that comes after its seq was declared lost. Raises the stream's
- * high-water mark to seq; a seq above hwm + 1 is refused (-EINVAL): an acknowledgement is cumulative. */
+ * dated in the stream; so is a record that comes after its seq was declared lost. A record that was deleted
+ * (store_delete_passes) and comes again is a duplicate. Raises the stream's high-water mark to seq; a seq
+ * above hwm + 1 is refused (-EINVAL): an acknowledgement is cumulative. */
 int store_put_record(struct store *s, const struct store_record *r, enum store_put *ret,
                      struct err *e) MUST_CHECK;
+
+/* Why records will never come. */
+enum store_gap_cause {
+    STORE_GAP_AGENT = 1, /* the agent no longer holds them */
+    STORE_GAP_RESTORED,  /* this store had acknowledged them, and was restored from an older copy */
+    STORE_GAP_REPLACED,  /* another store had acknowledged them */
+};
 /* Records lost for good: the agent no longer holds hwm+1 .. first-1. Stored, and hwm raised to first-1. */
 int store_put_gap(struct store *s, int64_t stream, uint64_t from_seq, uint64_t to_seq,
+                  enum store_gap_cause cause, struct err *e) MUST_CHECK;
+
+/* A stream that cannot be believed as a whole, whatever its records say. Once for each stream and reason. */
+enum store_doubt {
+    STORE_DOUBT_TWO_AGENTS = 1, /* two agents said that they are this node at the same time */
+    STORE_DOUBT_TWO_STAGES,     /* the same boot came under another stage: a cloned spool */
+};
+int store_put_doubt(struct store *s, int64_t stream, enum store_doubt d, struct err *e) MUST_CHECK;
+
+/* ---- rollups: how many calls of a probe began in a minute, hour or day of the agent's wall clock, by
+ * outcome and latency. Written in the transaction that brings the block; no query over the pilot reads its
+ * calls. */
+#define STORE_OUTCOMES 32         /* outcomes from 31 on, and unknown ones, count in the last */
+#define STORE_LATENCY_BUCKETS 128 /* store_latency_bucket: four to the octave, from 1 us to 71 min */
+enum store_level { STORE_MINUTE, STORE_HOUR, STORE_DAY, STORE_LEVELS };
+struct store_rollup {
+    const char *cluster, *namespace_name, *probe, *target, *path;
+    bool control;
+    enum store_level level;
+    int64_t from_ns; /* begin of the minute, hour or day, UTC */
+    uint64_t n_first,
+        n_last;     /* first and last commit that added to it: exact as of any N outside [first, last) */
+    uint64_t calls; /* of them unsent ones are not counted */
+    uint64_t unsent;
+    uint64_t outcomes[STORE_OUTCOMES];
+    uint64_t latency[STORE_LATENCY_BUCKETS]; /* of completed calls */
+};
+unsigned store_latency_bucket(uint64_t us);
+uint64_t store_latency_from_us(unsigned bucket); /* least latency of the bucket */
+
+/* Adds one block's calls; gathered in memory and written by store_commit. `entries` as in the block. */
+struct store_calls {
+    const struct block_calls *calls;
+    size_t n_entries;
+    const char *const *probes, *const *targets, *const *paths;
+};
+int store_add_calls(struct store *s, const char *cluster, const char *namespace_name,
+                    const struct store_calls *calls, struct err *e) MUST_CHECK;
+
+struct store_rollup_query {
+    const char *cluster, *namespace_name, *probe; /* NULL: all */
+    enum store_level level;
+    int64_t from_ns, to_ns; /* of those that begin inside */
+};
+typedef int store_rollup_fn(void *ctx, const struct store_rollup *r);
+int store_rollups(struct store *s, const struct store_rollup_query *q, store_rollup_fn *fn, void *ctx,
                   struct err *e) MUST_CHECK;
+
+/* ---- housekeeping of the daemon, each one bounded step in a transaction of its own (none may be open) */
+
+/* Packs records of the bulk families (calls, coverage, timing, confirmed) that were committed at least a
+ * quiet time ago, many of one stream and family into one row, deflated. *ret_records: how many this step
+ * packed; 0: there is nothing to do now. At most about 20 ms. */
+int store_pack(struct store *s, int64_t now_wall_ns, size_t *ret_records, struct err *e) MUST_CHECK;
+
+/* Retention: deletes blocks of calls of one stage in which every call completed and of which none began
+ * at or after before_ns or meets a kept span; nothing else is ever deleted. Each deletion is recorded
+ * (evidence: it gets a commit) with stream, seqs and time span. A step takes at most `max_records`;
+ * *ret_records 0: done. */
+struct store_keep {
+    int64_t from_ns, to_ns;
+};
+struct store_retention {
+    const char *cluster, *namespace_name;
+    int64_t before_ns;
+    const struct store_keep *keep;
+    size_t n_keep;
+    size_t max_records;
+};
+int store_delete_passes(struct store *s, const struct store_retention *r, int64_t now_wall_ns,
+                        size_t *ret_records, struct err *e) MUST_CHECK;
+
+struct store_deletion_row {
+    int64_t stream;
+    uint64_t from_seq, to_seq;  /* some records in this range were deleted ... */
+    uint64_t records;           /* so many ... */
+    int64_t t_from_ns, t_to_ns; /* whose calls were within */
+};
+typedef int store_deletion_fn(void *ctx, const struct store_deletion_row *row);
+int store_deletions(struct store *s, uint64_t commit, store_deletion_fn *fn, void *ctx,
+                    struct err *e) MUST_CHECK;
+
+/* Sizes for retention and metrics. */
+struct store_size {
+    uint64_t file_bytes; /* of the database, its -wal included */
+    uint64_t free_disk_bytes;
+    uint64_t records, packed, calls; /* stored; calls: in rollups */
+};
+int store_size(struct store *s, struct store_size *ret, struct err *e) MUST_CHECK;
 
 /* What people say, append-only; kind: "pilot", "rubric", "mark", "drill", "attestation" ... The newest of a
  * (kind, name) counts. body is canonical JSON. */
@@ -99,6 +210,7 @@ struct store_stream_row {
     uint8_t boot[WIRE_BOOT_BYTES];
     uint64_t hwm;
     uint64_t conflicts;
+    unsigned doubts; /* bits 1u << STORE_DOUBT_... */
 };
 typedef int store_stream_fn(void *ctx, const struct store_stream_row *row);
 int store_streams(struct store *s, store_stream_fn *fn, void *ctx, struct err *e) MUST_CHECK;
@@ -109,6 +221,7 @@ int store_streams_at(struct store *s, uint64_t commit, store_stream_fn *fn, void
 struct store_gap_row {
     int64_t stream;
     uint64_t from_seq, to_seq;
+    enum store_gap_cause cause;
 };
 typedef int store_gap_fn(void *ctx, const struct store_gap_row *row);
 int store_gaps(struct store *s, uint64_t commit, store_gap_fn *fn, void *ctx, struct err *e) MUST_CHECK;
@@ -118,6 +231,8 @@ struct store_query {
     const char *cluster, *namespace_name; /* NULL: every stage */
     unsigned families;                    /* bits 1u << WIRE_FAMILY_...; 0: all */
     int64_t from_ns, to_ns;               /* records whose [t_from, t_to] meets it; both 0: all */
+    bool
+        neighbours; /* besides, of each stream and family the last before from_ns and the first after to_ns */
 };
 /* Calls fn in (stream, seq) order; a non-zero return of fn stops and is returned. payload is borrowed. */
 typedef int store_record_fn(void *ctx, const struct store_record *r, uint64_t commit);

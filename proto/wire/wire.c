@@ -20,11 +20,13 @@ enum wire_family wire_family(const Pilotgate__Record *r) {
     case PILOTGATE__RECORD__BODY_PHASE:
         return WIRE_FAMILY_PHASE;
     case PILOTGATE__RECORD__BODY_CALLS:
+    case PILOTGATE__RECORD__BODY_PACKED_CALLS:
         return WIRE_FAMILY_CALLS;
     case PILOTGATE__RECORD__BODY_CALL:
         return WIRE_FAMILY_CALL;
     case PILOTGATE__RECORD__BODY_OBJECT:
-        return WIRE_FAMILY_OBJECT;
+        return r->object->op == PILOTGATE__OBJECT__OP__OP_CONFIRMED ? WIRE_FAMILY_CONFIRMED
+                                                                    : WIRE_FAMILY_OBJECT;
     case PILOTGATE__RECORD__BODY_COVERAGE:
         return WIRE_FAMILY_COVERAGE;
     case PILOTGATE__RECORD__BODY_LOSS:
@@ -36,9 +38,11 @@ enum wire_family wire_family(const Pilotgate__Record *r) {
 
 const char *wire_family_name(enum wire_family f) {
     static const char *const names[WIRE_FAMILIES] = {
-        [WIRE_FAMILY_NONE] = "unknown",      [WIRE_FAMILY_TIMING] = "timing", [WIRE_FAMILY_PHASE] = "phase",
-        [WIRE_FAMILY_CALLS] = "calls",       [WIRE_FAMILY_CALL] = "call",     [WIRE_FAMILY_OBJECT] = "object",
-        [WIRE_FAMILY_COVERAGE] = "coverage", [WIRE_FAMILY_LOSS] = "loss",
+        [WIRE_FAMILY_NONE] = "unknown",        [WIRE_FAMILY_TIMING] = "timing",
+        [WIRE_FAMILY_PHASE] = "phase",         [WIRE_FAMILY_CALLS] = "calls",
+        [WIRE_FAMILY_CALL] = "call",           [WIRE_FAMILY_OBJECT] = "object",
+        [WIRE_FAMILY_COVERAGE] = "coverage",   [WIRE_FAMILY_LOSS] = "loss",
+        [WIRE_FAMILY_CONFIRMED] = "confirmed",
     };
     return (unsigned)f < WIRE_FAMILIES ? names[f] : "unknown";
 }

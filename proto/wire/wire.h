@@ -42,8 +42,9 @@ enum wire_family {
     WIRE_FAMILY_OBJECT,
     WIRE_FAMILY_COVERAGE,
     WIRE_FAMILY_LOSS,
+    WIRE_FAMILY_CONFIRMED, /* an object of which is said only that it is as it was */
 };
-#define WIRE_FAMILIES (WIRE_FAMILY_LOSS + 1)
+#define WIRE_FAMILIES (WIRE_FAMILY_CONFIRMED + 1)
 
 enum wire_family wire_family(const Pilotgate__Record *r);
 const char *wire_family_name(enum wire_family f); /* "call", "coverage" ... */

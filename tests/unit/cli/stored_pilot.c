@@ -221,7 +221,7 @@ void stored_open(struct stored *s, const char *dir) {
     *s = (struct stored){.begin_ns = when_wall_ns() - STORED_BEFORE_NOW * WHEN_S};
     ok(store_open(url, STORE_SERVE, &s->store, &e));
     ok(store_begin(s->store, &e));
-    ok(store_stream(s->store, &key, &s->stream, &hwm, &e));
+    ok(store_stream(s->store, &key, &s->stream, &hwm, &(bool){false}, &e));
     put_session(s, boot);
     fill(s);
 }

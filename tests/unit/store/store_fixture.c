@@ -51,7 +51,7 @@ int64_t fixture_stream(struct store *s, const char *ns, uint8_t boot, uint64_t *
     struct err e = {""};
     int64_t id = 0;
     uint64_t mark = 0;
-    if (store_stream(s, &k, &id, &mark, &e) < 0)
+    if (store_stream(s, &k, &id, &mark, &(bool){false}, &e) < 0)
         fail_msg("%s", e.text);
     if (hwm)
         *hwm = mark;

@@ -113,9 +113,10 @@ static void test_gaps(void **state) {
     fixture_put(s, stream, 1, WIRE_FAMILY_CALL, 5, 6, "x");
     fixture_commit(s, 100);
     assert_int_equal(store_begin(s, NULL), 0);
-    assert_int_equal(store_put_gap(s, stream, 3, 4, NULL), -EINVAL); /* does not begin at the end */
-    assert_int_equal(store_put_gap(s, stream, 2, 1, NULL), -EINVAL);
-    assert_int_equal(store_put_gap(s, stream, 2, 9, NULL), 0);
+    assert_int_equal(store_put_gap(s, stream, 3, 4, STORE_GAP_AGENT, NULL),
+                     -EINVAL); /* does not begin at the end */
+    assert_int_equal(store_put_gap(s, stream, 2, 1, STORE_GAP_AGENT, NULL), -EINVAL);
+    assert_int_equal(store_put_gap(s, stream, 2, 9, STORE_GAP_AGENT, NULL), 0);
     fixture_put(s, stream, 10, WIRE_FAMILY_CALL, 5, 6, "y");
     /* what was declared lost and comes all the same contradicts the agent's own word */
     assert_int_equal(fixture_put(s, stream, 5, WIRE_FAMILY_CALL, 5, 6, "q"), STORE_PUT_CONFLICT);

@@ -54,6 +54,9 @@ int corr_tells_state(const Pilotgate__Object *o);
 /* A tool catalogue or a document of the product's configuration. */
 int corr_is_product(const Pilotgate__Object *o);
 
+/* missing.c, once the windows are loaded; pointers into f->missing stand from then on. */
+int corr_missing(struct facts *f, struct err *e) MUST_CHECK;
+
 int corr_background(struct facts *f, struct err *e) MUST_CHECK;
 
 /* True when a coverage record tells of calls (the prober's half), not of Kubernetes sources. */

@@ -108,20 +108,25 @@ static int find_spans(struct fact_change *c, const char *node, const struct tick
     return found;
 }
 
-static int count_losses(const struct facts *f, struct fact_change *c) {
-    for (size_t i = 0; i < f->ev->records.n; i++) {
-        const struct ev_record *r = &f->ev->records.items[i];
-        if (r->r->body_case != PILOTGATE__RECORD__BODY_LOSS || !corr_in_stage(f, r->stream))
+/* How many agents there should be at `to`: what the pilot declares, or the newest that the DaemonSet wanted
+ * by then, if that is more. */
+static unsigned expected_agents(const struct facts *f, int64_t to) {
+    unsigned wanted = 0;
+    int64_t newest = INT64_MIN;
+    for (size_t i = 0; i < f->ev->watched.n; i++) {
+        const struct ev_record *r = &f->ev->watched.items[i];
+        if (r->r->body_case != PILOTGATE__RECORD__BODY_COVERAGE || !r->r->coverage->expected_agents ||
+            !corr_in_stage(f, r->stream))
             continue;
-        int64_t from;
-        int64_t to;
-        int64_t unused;
-        corr_interval(f->ev, r->stream, r->r->loss->from_wall_ns, 0, &from, &unused);
-        corr_interval(f->ev, r->stream, r->r->loss->to_wall_ns, 0, &unused, &to);
-        if (to >= c->begin_lo && from <= c->window_to)
-            c->losses += r->r->loss->records;
+        int64_t error;
+        int64_t t = facts_clock(f->ev, r->stream, r->r->wall_ns, &error);
+        if (t > to || t < newest)
+            continue;
+        bool same = t == newest && wanted > r->r->coverage->expected_agents;
+        wanted = same ? wanted : r->r->coverage->expected_agents;
+        newest = t;
     }
-    return 0;
+    return wanted > f->expected_agents ? wanted : f->expected_agents;
 }
 
 /* The names of the stage's nodes, each once, in the order of their first stream. */
@@ -154,9 +159,11 @@ int corr_coverage(struct facts *f, struct fact_change *c, const struct rubric *r
         if (r < 0)
             return err_oom(e);
     }
-    for (; present < f->expected_agents; present++)
-        if (add_span(c, "(an expected agent)", c->begin_lo, to,
-                     "fewer agents with probes were there than the pilot expects") < 0)
-            return err_oom(e);
-    return count_losses(f, c);
+    c->expected_agents = expected_agents(f, to);
+    const char *why = c->expected_agents > f->expected_agents
+                          ? "fewer agents with probes were there than their DaemonSet wants"
+                          : "fewer agents with probes were there than the pilot expects";
+    if (present < c->expected_agents && add_span(c, "(an expected agent)", c->begin_lo, to, why) < 0)
+        return err_oom(e);
+    return 0;
 }

@@ -89,6 +89,15 @@ int ev_add_stream(struct evidence *ev, const struct ev_stream *s) {
     return (int)ev->n_streams++;
 }
 
+int ev_add_missing(struct evidence *ev, const struct ev_missing *m) {
+    struct ev_missing *slot = CORR_PUSH(ev->missing, ev->n_missing, ev->cap_missing);
+    if (!slot)
+        return -ENOMEM;
+    *slot = *m;
+    ev->n_missing++;
+    return 0;
+}
+
 static void free_list(struct ev_list *l) {
     for (size_t i = 0; i < l->n; i++)
         wire_record_free(&l->items[i].r);
@@ -105,6 +114,7 @@ void ev_free(struct evidence *ev) {
         free(ev->streams[i].steps);
     }
     free(ev->streams);
+    free(ev->missing);
     json_decref(ev->pilot);
     json_decref(ev->marks);
     json_decref(ev->drills);

@@ -221,5 +221,7 @@ int facts_exposure(struct facts *f, const struct rubric *rubric, int64_t now, st
     int r = expose_all(f, rubric, now, &stalls, &control, e);
     free(stalls.items);
     free(control.items);
+    if (r == 0)
+        r = corr_missing(f, e);
     return r == 0 ? corr_background(f, e) : r;
 }

@@ -87,6 +87,18 @@ const char *fact_reading_name(enum fact_reading r) {
     return names[r];
 }
 
+/* Of several nodes with a doubt the first is named. */
+static void take_stream(struct facts *f, const struct ev_stream *s) {
+    f->n_streams++;
+    f->conflicts += s->conflicts;
+    if (s->conflicts && !f->conflict_node)
+        f->conflict_node = s->node;
+    if (s->doubts & 1u << EV_DOUBT_TWO_AGENTS && !f->twin_node)
+        f->twin_node = s->node;
+    if (s->doubts & 1u << EV_DOUBT_TWO_STAGES && !f->clone_node)
+        f->clone_node = s->node;
+}
+
 static void read_stage(struct facts *f, const struct rubric *rubric, const json_t *stage) {
     (void)snprintf(f->stage, sizeof f->stage, "%s", js_str(stage, "stage", ""));
     f->gateway = js_str(stage, "gateway", NULL);
@@ -97,9 +109,7 @@ static void read_stage(struct facts *f, const struct rubric *rubric, const json_
     for (size_t i = 0; i < f->ev->n_streams; i++) {
         if (!corr_in_stage(f, i))
             continue;
-        f->n_streams++;
-        f->conflicts += f->ev->streams[i].conflicts;
-        f->lost_seqs += f->ev->streams[i].lost_seqs;
+        take_stream(f, &f->ev->streams[i]);
     }
 }
 
@@ -147,6 +157,7 @@ void facts_free(struct facts *f) {
     free(f->unreadable);
     free(f->pods);
     free(f->scales);
+    free(f->missing);
     *f = (struct facts){0};
 }
 

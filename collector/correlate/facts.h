@@ -86,6 +86,24 @@ struct fact_span { /* nobody watched */
     const char *why; /* static text */
 };
 
+/* Records of this stage that nobody can read, and when what they told of may have been. */
+enum fact_missing_kind {
+    FACT_MISSING_LOST,     /* the agent said that it lost them */
+    FACT_MISSING_AGENT,    /* the agent no longer held them when it was asked */
+    FACT_MISSING_RESTORED, /* the store was restored from an older copy, and the agent no longer held them */
+    FACT_MISSING_REPLACED, /* another store has them */
+    FACT_MISSING_DELETED,  /* retention deleted them */
+};
+struct fact_missing {
+    enum fact_missing_kind kind;
+    size_t stream;
+    uint64_t records;
+    int64_t lo, hi;      /* hi INT64_MAX: nobody knows until when */
+    int64_t at;          /* DELETED: when */
+    bool blind;          /* signs of a change may be among them */
+    struct fact_ref ref; /* of the record that tells of a loss */
+};
+
 struct fact_tool { /* of one target; borrowed */
     const char *name, *target;
 };
@@ -180,8 +198,9 @@ struct fact_change {
     const char *silent_node; /* it was watched, and none of its calls meets the window; NULL: none */
     unsigned witnesses;      /* nodes whose calls were watched from begin to window_to */
     int64_t clock_error_ns;  /* worst bound among the streams used; -1: one has none */
-    uint64_t losses;         /* records that agents declared lost inside the window */
-    const char *drill;       /* name of the drill in which it happened, or NULL */
+    const struct fact_missing *missing; /* the first that may have told of the window; NULL: none */
+    unsigned expected_agents; /* by the pilot, or by what its DaemonSet wanted at that time if that is more */
+    const char *drill;        /* name of the drill in which it happened, or NULL */
 };
 
 /* What was lost outside the windows of all changes, through the targets' URLs. */
@@ -200,9 +219,9 @@ struct fact_unreadable {              /* a source that the agent may not read */
 
 struct facts {
     char stage[FACTS_STAGE_MAX];
-    const char *gateway; /* "Deployment/gateway", from the pilot */
-    const char *release; /* Helm release under pilot, from the pilot; NULL: any */
-    unsigned expected_agents;
+    const char *gateway;      /* "Deployment/gateway", from the pilot */
+    const char *release;      /* Helm release under pilot, from the pilot; NULL: any */
+    unsigned expected_agents; /* as the pilot declares */
     int64_t longest_call_ns, keep_alive_ns;
     const struct evidence *ev;
     struct fact_phase *phases; /* by lo */
@@ -220,7 +239,11 @@ struct facts {
     struct fact_background background;  /* filled by facts_exposure */
     struct fact_unreadable *unreadable; /* still unreadable */
     size_t n_unreadable, cap_unreadable;
-    uint64_t conflicts, lost_seqs;
+    uint64_t conflicts;
+    const char *conflict_node;          /* of the first stream that has some */
+    const char *twin_node, *clone_node; /* two agents said that they are it; its boot came elsewhere, too */
+    struct fact_missing *missing;       /* by lo; filled by facts_exposure */
+    size_t n_missing, cap_missing;
     size_t n_streams;                        /* of this stage */
     bool catalogue_seen, configuration_seen; /* the product's state was read at all */
     json_t *texts;                           /* owned: keeps the tool names alive that changes borrow */
@@ -257,6 +280,8 @@ int facts_products(const struct facts *f, int64_t t, facts_product_fn *fn, void 
                    struct err *e) MUST_CHECK;
 /* Is this stream of the facts' stage? */
 bool facts_has_stream(const struct facts *f, size_t stream);
+/* The first of what is missing that meets [from, to]; blind: only what may hold signs of a change. */
+const struct fact_missing *facts_missing(const struct facts *f, int64_t from, int64_t to, bool blind);
 /* True when this path is a pod of the gateway that certainly still served at t. */
 bool facts_path_lives(const struct facts *f, const char *path, int64_t t);
 /* True when an agent of this node told anything in [from, to]. */

@@ -22,9 +22,14 @@ struct loading {
 
 /* ---- streams and documents */
 
+static unsigned doubts_of(unsigned stored) {
+    return (stored & 1u << STORE_DOUBT_TWO_AGENTS ? 1u << EV_DOUBT_TWO_AGENTS : 0) |
+           (stored & 1u << STORE_DOUBT_TWO_STAGES ? 1u << EV_DOUBT_TWO_STAGES : 0);
+}
+
 static int take_stream(void *ctx, const struct store_stream_row *row) {
     struct loading *l = ctx;
-    struct ev_stream s = {.id = row->id, .conflicts = row->conflicts};
+    struct ev_stream s = {.id = row->id, .conflicts = row->conflicts, .doubts = doubts_of(row->doubts)};
     memcpy(s.cluster, row->cluster, sizeof s.cluster);
     memcpy(s.namespace_name, row->namespace_name, sizeof s.namespace_name);
     memcpy(s.node, row->node, sizeof s.node);
@@ -54,13 +59,19 @@ static int by_id(const void *a, const void *b) {
     return x->id < y->id ? -1 : x->id > y->id;
 }
 
+static enum ev_cause cause_of(enum store_gap_cause c) {
+    if (c == STORE_GAP_RESTORED)
+        return EV_CAUSE_RESTORED;
+    return c == STORE_GAP_REPLACED ? EV_CAUSE_REPLACED : EV_CAUSE_AGENT;
+}
+
 static int take_gap(void *ctx, const struct store_gap_row *row) {
     struct loading *l = ctx;
-    size_t i;
-    struct ev_stream *s = stream_by_id(l->ev, row->stream, &i);
-    if (s)
-        s->lost_seqs += row->to_seq - row->from_seq + 1;
-    return 0;
+    struct ev_missing m = {.from_seq = row->from_seq,
+                           .to_seq = row->to_seq,
+                           .records = row->to_seq - row->from_seq + 1,
+                           .cause = cause_of(row->cause)};
+    return stream_by_id(l->ev, row->stream, &m.stream) ? ev_add_missing(l->ev, &m) : 0;
 }
 
 /* The pilot that was declared last, whatever its name. */

@@ -119,6 +119,7 @@ json_t *gate_measured_json(const struct corr *c, const struct facts *f, const st
     (void)json_object_set_new(m, "rate_bound",
                               json_real(gates_rate_bound(gate_units(ch), c->rubric.rules.confidence)));
     set_count(m, "witnesses", ch->witnesses);
+    set_count(m, "expected_agents", ch->expected_agents);
     gate_set_seconds(m, "longest_in_flight_s", longest);
     if (ch->clock_error_ns >= 0)
         gate_set_seconds(m, "clock_error_s", ch->clock_error_ns);

@@ -114,10 +114,16 @@ static bool replicas_unproven(json_t *o, const struct facts *f, const struct fac
 /* ---- the witness and the effect */
 
 /* The witness itself was not whole. True when a reason was given. */
-static bool witness_failed(json_t *o, const struct corr *c, const struct fact_change *ch) {
+static bool witness_failed(json_t *o, const struct corr *c, const struct facts *f,
+                           const struct fact_change *ch) {
     char a[WHEN_TEXT_MAX];
     char b[WHEN_TEXT_MAX];
-    if (ch->n_unwitnessed) {
+    char missing[GATE_MISSING_MAX];
+    if (ch->missing) {
+        gate_missing_text(f, ch->missing, missing);
+        gate_decide(o, GATE_INCONCLUSIVE, "%s, and repeat the change", missing);
+        gate_cite(o, f, ch->missing->ref);
+    } else if (ch->n_unwitnessed) {
         const struct fact_span *s = &ch->unwitnessed[0];
         gate_decide(o, GATE_INCONCLUSIVE, "nobody watched on %s%s from %s to %s: %s",
                     *s->node == '(' ? "" : "node ", s->node, when_format(s->from, 1, a),
@@ -128,9 +134,6 @@ static bool witness_failed(json_t *o, const struct corr *c, const struct fact_ch
     } else if (ch->unresolved) {
         gate_decide(o, GATE_INCONCLUSIVE, "%llu calls were open and nobody saw their end",
                     (unsigned long long)ch->unresolved);
-    } else if (ch->losses) {
-        gate_decide(o, GATE_INCONCLUSIVE, "an agent lost %llu records inside the window",
-                    (unsigned long long)ch->losses);
     } else if (ch->clock_error_ns < 0 || ch->clock_error_ns > c->rubric.rules.clock_error_max_ns) {
         gate_decide(o, GATE_INCONCLUSIVE,
                     "an agent's clock is not known well enough against the collector's");
@@ -276,7 +279,7 @@ void gate_judge_change(json_t *o, const struct corr *c, const struct facts *f, c
                     "%llu calls were lost for reasons that may lie outside the gateway (control probe, 429, "
                     "uninstall, the agent's own node stood still)",
                     (unsigned long long)ch->unattributed);
-    else if (!witness_failed(o, c, ch) && !effect_unproven(o, f, ch) && !too_few(o, c, f, ch) &&
+    else if (!witness_failed(o, c, f, ch) && !effect_unproven(o, f, ch) && !too_few(o, c, f, ch) &&
              !calls_nobody(o, ch))
         pass(o, ch);
 }

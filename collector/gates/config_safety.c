@@ -7,6 +7,8 @@
  * nothing at the gateway. It proves nothing either way and only counts when nothing else was seen. All of
  * them stay displayed.
  *
+ * Records that nobody can read may hide a change: outside of all windows they do as such a change would.
+ *
  * A failed change that an attestation supersedes stays displayed, too, and no longer decides. Units count
  * from there on only: clean calls from before the failure do not speak for what was repaired after it. */
 #include <stdio.h>
@@ -20,6 +22,7 @@ struct tally {
     unsigned replicas; /* switches of single replicas */
     bool hidden;       /* of some passing change no tool server told its executions */
     const json_t *failing, *unsettled, *undecided, *weak;
+    const struct fact_missing *unseen; /* in which a change may have happened that nobody saw */
 };
 
 static void count_pass(struct tally *t, const json_t *change) {
@@ -103,7 +106,18 @@ static void decide_pass(json_t *o, const struct rubric_rules *r, const struct ta
         t->hidden ? "; " GATE_HIDDEN_RETRIES : "", superseded);
 }
 
-static void decide(json_t *o, const struct corr *c, const struct tally *t, const char *superseded) {
+static void decide_unseen(json_t *o, const struct facts *f, const struct tally *t, const char *superseded) {
+    char missing[GATE_MISSING_MAX];
+    gate_missing_text(f, t->unseen, missing);
+    gate_decide(o, GATE_INCONCLUSIVE,
+                "%s. A change among them would be one that nobody saw: a later `pilotgate drill` that passes "
+                "settles it%s",
+                missing, superseded);
+    gate_cite(o, f, t->unseen->ref);
+}
+
+static void decide(json_t *o, const struct corr *c, const struct facts *f, const struct tally *t,
+                   const char *superseded) {
     const struct rubric_rules *r = &c->rubric.rules;
     uint64_t need = gates_units_needed(r->max_drop_rate, r->confidence);
     const json_t *undecided = t->undecided ? t->undecided : t->weak;
@@ -116,6 +130,8 @@ static void decide(json_t *o, const struct corr *c, const struct tally *t, const
         decide_by(o, GATE_PENDING, t->unsettled, superseded);
     else if (t->undecided || t->passed == 0)
         decide_by(o, GATE_INCONCLUSIVE, undecided, superseded);
+    else if (t->unseen)
+        decide_unseen(o, f, t, superseded);
     else if (t->units < need)
         gate_decide(
             o, GATE_INCONCLUSIVE,
@@ -185,8 +201,10 @@ json_t *gate_config_safety(const struct corr *c, const struct facts *f) {
     json_array_foreach(changes, i, change) {
         count(&t, change);
     }
-    decide(o, c, &t, superseded);
+    t.unseen = gate_unseen(f, changes);
+    decide(o, c, f, &t, superseded);
     (void)json_object_set_new(o, "measured", measured(c, f, &t));
+    (void)json_object_set_new(o, "missing", gate_missing_json(f, INT64_MIN, INT64_MAX));
     (void)json_object_set_new(o, "changes", changes);
     return o;
 }

@@ -196,11 +196,24 @@ struct deployment {
     int clock_known;  /* of the agent that made the call */
 };
 
+/* The first call that succeeded may be among what nobody can read. */
+static void call_may_be_missing(json_t *o, const struct facts *f, const struct fact_missing *m) {
+    char text[GATE_MISSING_MAX];
+    gate_missing_text(f, m, text);
+    gate_decide(
+        o, GATE_INCONCLUSIVE,
+        "the first successful call may be one that nobody can read: %s, and `pilotgate mark --name t0` "
+        "for an attempt that is watched",
+        text);
+    gate_cite(o, f, m->ref);
+}
+
 /* Late, but was it the product or the witness? True when a verdict was given. */
 static int too_late(json_t *o, const struct corr *c, const struct facts *f, const struct deployment *d,
                     const char *allowed) {
     int64_t limit = c->rubric.rules.deployment_limit_ns;
     char took[WHEN_TEXT_MAX];
+    const struct fact_missing *m;
     int64_t at_least = (d->call.hi ? d->call.lo : c->at_ns) - d->t0.hi;
     int64_t at_most = (d->call.hi ? d->call.hi : c->at_ns) - d->t0.lo;
     if (at_most < limit || (!d->call.hi && at_least <= limit))
@@ -210,6 +223,8 @@ static int too_late(json_t *o, const struct corr *c, const struct facts *f, cons
                     "the first agent came only %s after the clock started, so nobody saw whether a call "
                     "succeeded within %s: `pilotgate mark --name t0` for an attempt that is watched",
                     when_format_duration(witnessed_from(f) - d->t0.lo, took), allowed);
+    else if ((m = facts_missing(f, d->t0.lo, d->t0.lo + limit, true)) != NULL)
+        call_may_be_missing(o, f, m);
     else if (!d->call.hi)
         gate_decide(o, GATE_FAIL, "no successful call to the custom server through the gateway within %s",
                     allowed);

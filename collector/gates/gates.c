@@ -100,20 +100,38 @@ static const struct fact_unreadable *unreadable(const struct facts *f, const cha
     return NULL;
 }
 
+/* Streams of this stage that cannot be believed; NULL: all can. */
+static json_t *unbelievable(const struct facts *f) {
+    if (f->twin_node)
+        return gate_stage(
+            f, GATE_INCONCLUSIVE,
+            "two agents said at the same time that they are node %s: run one agent a node, each "
+            "with its own node name and spool, and begin the pilot again with a new store",
+            f->twin_node);
+    if (f->clone_node)
+        return gate_stage(
+            f, GATE_INCONCLUSIVE,
+            "records of node %s came under another stage, too, so its spool was copied: give each "
+            "agent a volume of its own, and begin the pilot again with a new store",
+            f->clone_node);
+    if (f->conflicts)
+        return gate_stage(
+            f, GATE_INCONCLUSIVE,
+            "%llu records came twice with different content, first of node %s: two agents share "
+            "one identity, or a spool was copied; give each its own, and begin the pilot again "
+            "with a new store",
+            (unsigned long long)f->conflicts, f->conflict_node);
+    return NULL;
+}
+
 json_t *gate_unjudgeable(const struct facts *f, int need_release) {
     if (f->n_streams == 0)
         return gate_stage(
             f, GATE_PENDING,
             "no agent of this stage has reported yet: install the agents, then `pilotgate agents`");
-    if (f->conflicts)
-        return gate_stage(f, GATE_INCONCLUSIVE,
-                          "%llu records came twice with different content: two agents share one identity, or "
-                          "a spool was copied",
-                          (unsigned long long)f->conflicts);
-    if (f->lost_seqs)
-        return gate_stage(f, GATE_INCONCLUSIVE,
-                          "%llu records of this stage never arrived and cannot any more",
-                          (unsigned long long)f->lost_seqs);
+    json_t *doubt = unbelievable(f);
+    if (doubt)
+        return doubt;
     if (f->ev->unknown_records)
         return gate_stage(f, GATE_INCONCLUSIVE,
                           "%llu records are of a kind that this version does not know: upgrade the collector",

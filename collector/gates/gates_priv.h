@@ -23,6 +23,14 @@ void gate_set_seconds(json_t *object, const char *key, int64_t ns);
  * the gate cannot do without Helm's releases. */
 json_t *gate_unjudgeable(const struct facts *f, int need_release);
 
+/* missing.c: "5 records of node n1 ...: what to do", of one thing that is missing. */
+#define GATE_MISSING_MAX 512
+void gate_missing_text(const struct facts *f, const struct fact_missing *m, char out[GATE_MISSING_MAX]);
+json_t *gate_missing_json(const struct facts *f, int64_t from, int64_t to); /* all that meet [from, to] */
+/* The newest that may hold signs of a change which nobody saw, if no later drill passed; NULL: none.
+ * changes: as judged. */
+const struct fact_missing *gate_unseen(const struct facts *f, const json_t *changes);
+
 /* One change with its own verdict, exposure and lost calls. */
 json_t *gate_change(const struct corr *c, const struct facts *f, const struct fact_change *change);
 /* change_judge.c: its verdict, and the units that it rests on. */

@@ -70,6 +70,22 @@ static int64_t after_time(const struct rollback *r) {
     return next->begin_lo >= r->change->last_hi ? next->begin_lo : 0;
 }
 
+/* What was lost since the target was made may have told how either state came about. True when it was. */
+static bool states_unseen(json_t *o, const struct rollback *r, int64_t after_at) {
+    char text[GATE_MISSING_MAX];
+    const struct fact_missing *m = facts_missing(r->f, r->to->created_lo, after_at, true);
+    if (!m)
+        return false;
+    gate_missing_text(r->f, m, text);
+    gate_decide(
+        o, GATE_INCONCLUSIVE,
+        "the states before and after the rollback may not be the ones that were seen: %s, and roll back "
+        "again, to a revision that was made since",
+        text);
+    gate_cite(o, r->f, m->ref);
+    return true;
+}
+
 static json_t *judge_one(const struct rollback *r) {
     json_t *o =
         json_pack("{s:s, s:s, s:s, s:{}, s:i, s:i, s:s, s:s, s:s}", "id", r->change ? r->change->id : "",
@@ -95,7 +111,7 @@ static json_t *judge_one(const struct rollback *r) {
     else if (!after_at)
         gate_decide(o, GATE_INCONCLUSIVE,
                     "another change began before the rollback had settled: roll back again");
-    else
+    else if (!states_unseen(o, r, after_at))
         rollback_compare(o, r, base_at, after_at);
     return o;
 }

@@ -69,8 +69,15 @@ static const struct fact_phase *unavailable(const struct rollback *r) {
 /* Nobody saw the end of it: its calls, or, without a watch, its release. */
 static int unwitnessed(const struct rollback *r) {
     const struct fact_change *c = r->change;
-    return c->n_unwitnessed || c->unresolved || c->losses || c->unattributed || c->unknown_outcomes ||
+    return c->n_unwitnessed || c->unresolved || c->unattributed || c->unknown_outcomes ||
            c->clock_error_ns < 0 || c->clock_error_ns > r->c->rubric.rules.clock_error_max_ns;
+}
+
+static void some_missing(json_t *o, const struct rollback *r) {
+    char text[GATE_MISSING_MAX];
+    gate_missing_text(r->f, r->change->missing, text);
+    gate_decide(o, GATE_INCONCLUSIVE, "%s, and roll back again", text);
+    gate_cite(o, r->f, r->change->missing->ref);
 }
 
 /* True when a verdict was given: the rollback did not end cleanly, or not yet. */
@@ -103,6 +110,8 @@ bool rollback_not_clean(json_t *o, const struct rollback *r) {
         gate_decide(o, GATE_INCONCLUSIVE,
                     "no call met the rollback, so nothing shows that none was dropped: `pilotgate drill "
                     "rollback` raises the load");
+    else if (r->change->missing)
+        some_missing(o, r);
     else if (unwitnessed(r))
         gate_decide(o, GATE_INCONCLUSIVE,
                     "the calls of its window were not all witnessed: `pilotgate changes %s`", r->change->id);

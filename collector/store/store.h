@@ -179,7 +179,8 @@ struct store_deletion_row {
     int64_t stream;
     uint64_t from_seq, to_seq;  /* some records in this range were deleted ... */
     uint64_t records;           /* so many ... */
-    int64_t t_from_ns, t_to_ns; /* whose calls were within */
+    int64_t t_from_ns, t_to_ns; /* whose calls were within, by their agent's clock */
+    int64_t at_ns;              /* when they were deleted: the time of the deletion's commit */
 };
 typedef int store_deletion_fn(void *ctx, const struct store_deletion_row *row);
 int store_deletions(struct store *s, uint64_t commit, store_deletion_fn *fn, void *ctx,

@@ -287,7 +287,7 @@ def test_agents_find_a_collector_that_comes_back(live):
     assert missing == []
     for stage in (EAST, WEST):
         assert live.stage("helm-deployment", stage)["verdict"] == "PASS"
-        assert "never arrived" not in live.stage("config-safety", stage)["reason"]
+        assert "no longer has them" not in live.stage("config-safety", stage)["reason"]
 
 
 def test_an_upgrade_that_changes_nothing_is_inconclusive(live):

@@ -187,6 +187,7 @@ void scenario_coverage(struct scenario *s, size_t agent, double from, double to,
         Pilotgate__Record *r = record(PILOTGATE__RECORD__BODY_COVERAGE);
         Pilotgate__Coverage *c = coverage(r, t);
         c->bye = bye && t + 1 >= to;
+        c->expected_agents = s->expected;
         c->probes[0]->resolved = (uint64_t)((t - from) * s->per_second);
         c->probes[0]->executions_told = s->told ? (uint64_t)(t - from) : 0;
         add(s, &s->c.ev.watched, agent, r, t);
@@ -282,6 +283,28 @@ void scenario_loss(struct scenario *s, size_t agent, double from, double to, uin
     r->loss->from_wall_ns = ns(from);
     r->loss->to_wall_ns = ns(to);
     add(s, &s->c.ev.records, agent, r, to);
+}
+
+void scenario_gap(struct scenario *s, size_t agent, uint64_t records, enum ev_cause cause) {
+    struct ev_missing m = {.stream = agent,
+                           .from_seq = s->seq[agent] + 1,
+                           .to_seq = s->seq[agent] + records,
+                           .records = records,
+                           .cause = cause};
+    s->seq[agent] += records;
+    assert_int_equal(ev_add_missing(&s->c.ev, &m), 0);
+}
+
+void scenario_deletion(struct scenario *s, size_t agent, double from, double to, double at) {
+    struct ev_missing m = {.stream = agent,
+                           .from_seq = 1,
+                           .to_seq = 9,
+                           .records = 4,
+                           .cause = EV_CAUSE_DELETED,
+                           .t_from_ns = ns(from),
+                           .t_to_ns = ns(to),
+                           .at_ns = ns(at)};
+    assert_int_equal(ev_add_missing(&s->c.ev, &m), 0);
 }
 
 json_t *scenario_judge(struct scenario *s, double t) {

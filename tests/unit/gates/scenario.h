@@ -19,6 +19,7 @@ struct scenario {
     uint32_t connection;     /* that all calls of a block share; 0: each has its own */
     double per_second;       /* calls that coverage counts as resolved */
     unsigned executions;     /* of a call's full row */
+    unsigned expected;       /* coverage: agents that the DaemonSet wants */
     bool told;               /* coverage: the tool server says how often it executed them */
 };
 
@@ -47,6 +48,11 @@ void scenario_open_call(struct scenario *s, size_t agent, double t, double start
 void scenario_calls(struct scenario *s, size_t agent, unsigned n, const char *tool, double start, double end,
                     int outcome, unsigned flags);
 void scenario_loss(struct scenario *s, size_t agent, double from, double to, uint64_t n);
+
+/* So many records of the agent's stream never come, from here on in its sequence. */
+void scenario_gap(struct scenario *s, size_t agent, uint64_t records, enum ev_cause cause);
+/* Retention deleted records whose calls were within [from, to], at the time `at`. */
+void scenario_deletion(struct scenario *s, size_t agent, double from, double to, double at);
 
 /* Facts and gates at time t; the caller owns the result. */
 json_t *scenario_judge(struct scenario *s, double t);

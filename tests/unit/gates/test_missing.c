@@ -1,0 +1,236 @@
+/* What nobody can read: gaps with their causes, losses, deletions, doubts, agents that were wanted and not
+ * there. The good pilot, with a third agent whose records come in the order of time, so that a gap has its
+ * place. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/js.h"
+#include "base/when.h"
+#include "pilot.h"
+
+static const struct fault none;
+
+static void expect(pilot_extra *extra, const char *gate, const char *verdict, const char *reason) {
+    pilot_expect(&none, extra, 290, gate, verdict, reason);
+}
+
+/* Five records are missing at `gap`; 0: none are. */
+static void third_agent(struct scenario *s, int gap, enum ev_cause cause) {
+    size_t a = scenario_agent(s, "n3");
+    scenario_clock(s, a, 2, 0, 0.001);
+    for (int t = 3; t < 300; t++) {
+        if (t == 106 || t == 206)
+            scenario_calls(s, a, 1, "hold", t - 8, t, OK, 0);
+        if (gap && t == gap)
+            scenario_gap(s, a, 5, cause);
+        else
+            scenario_coverage(s, a, t, t + 1, 0);
+    }
+}
+
+static void drilled(struct scenario *s, int from, int to) {
+    int64_t begin = (SCENARIO_T0 + from) * WHEN_S;
+    int64_t end = (SCENARIO_T0 + to) * WHEN_S;
+    json_array_append_new(s->c.ev.drills,
+                          json_pack("{s:s, s:s, s:I, s:I}", "name", "d", "stage", "east/shop", "begin_ns",
+                                    (json_int_t)begin, "end_ns", (json_int_t)end));
+}
+
+/* ---- gaps */
+
+static void whole(struct scenario *s) {
+    third_agent(s, 0, EV_CAUSE_AGENT);
+}
+static void in_upgrade(struct scenario *s) {
+    third_agent(s, 110, EV_CAUSE_AGENT);
+}
+static void in_upgrade_restored(struct scenario *s) {
+    third_agent(s, 110, EV_CAUSE_RESTORED);
+}
+static void in_upgrade_replaced(struct scenario *s) {
+    third_agent(s, 110, EV_CAUSE_REPLACED);
+}
+/* What is told after the window may be of calls inside it. */
+static void told_after_upgrade(struct scenario *s) {
+    third_agent(s, 150, EV_CAUSE_AGENT);
+}
+static void in_rollback(struct scenario *s) {
+    third_agent(s, 215, EV_CAUSE_RESTORED);
+}
+static void before_all(struct scenario *s) {
+    third_agent(s, 40, EV_CAUSE_AGENT);
+}
+static void before_drill(struct scenario *s) {
+    third_agent(s, 40, EV_CAUSE_AGENT);
+    drilled(s, 199, 206);
+}
+static void in_upgrade_before_drill(struct scenario *s) {
+    third_agent(s, 110, EV_CAUSE_AGENT);
+    drilled(s, 199, 206);
+}
+static void at_the_end(struct scenario *s) {
+    third_agent(s, 299, EV_CAUSE_AGENT);
+    drilled(s, 199, 206);
+}
+static void two_at_once(struct scenario *s) {
+    size_t a = scenario_agent(s, "n3");
+    scenario_clock(s, a, 2, 0, 0.001);
+    scenario_coverage(s, a, 3, 40, 0);
+    scenario_gap(s, a, 5, EV_CAUSE_AGENT);
+    scenario_gap(s, a, 7, EV_CAUSE_RESTORED);
+    scenario_coverage(s, a, 41, 42, 1);
+}
+
+static void gaps_leave_their_window_undecided(void **state) {
+    (void)state;
+    expect(whole, "config-safety", "PASS", "");
+    expect(in_upgrade, "config-safety", "INCONCLUSIVE",
+           "change shop.v2: 5 records of node n3 never arrived, and its agent no longer has them");
+    expect(in_upgrade_restored, "config-safety", "INCONCLUSIVE", "the store was restored from an older copy");
+    expect(in_upgrade_replaced, "config-safety", "INCONCLUSIVE", "are in another store");
+    expect(told_after_upgrade, "config-safety", "INCONCLUSIVE", "change shop.v2: 5 records of node n3");
+    expect(in_rollback, "rollback", "INCONCLUSIVE",
+           "5 records of node n3 were gone when the store was restored");
+}
+
+static void gaps_elsewhere_may_hide_a_change_until_a_drill_passes(void **state) {
+    (void)state;
+    expect(before_all, "config-safety", "INCONCLUSIVE", "a later `pilotgate drill` that passes settles it");
+    expect(two_at_once, "config-safety", "INCONCLUSIVE", "records of node n3");
+    expect(before_drill, "config-safety", "PASS", "");
+    expect(in_upgrade_before_drill, "config-safety", "PASS", "earlier changes could not be judged");
+    expect(at_the_end, "config-safety", "INCONCLUSIVE", "5 records of node n3");
+}
+
+static void gaps_do_not_unsay_what_was_seen(void **state) {
+    (void)state;
+    static const struct fault lost = {.lost_call = 1};
+    static const struct fault late = {.late_first_call = 1};
+    expect(before_all, "helm-deployment", "PASS", "");
+    pilot_expect(&lost, in_upgrade, 290, "config-safety", "FAIL", "2 calls dropped");
+    pilot_expect(&late, whole, 90001, "helm-deployment", "FAIL", "");
+    pilot_expect(&late, before_all, 90001, "helm-deployment", "INCONCLUSIVE",
+                 "may be one that nobody can read");
+    expect(before_all, "rollback", "INCONCLUSIVE", "may not be the ones that were seen");
+}
+
+/* ---- losses */
+
+static void loss_of_calls(struct scenario *s) {
+    scenario_loss(s, 0, 150, 151, 3);
+    Pilotgate__Record *r = s->c.ev.records.items[s->c.ev.records.n - 1].r;
+    r->loss->families = strdup("calls 2, coverage 1");
+}
+static void loss_of_objects(struct scenario *s) {
+    loss_of_calls(s);
+    scenario_loss(s, 0, 152, 153, 3);
+    Pilotgate__Record *r = s->c.ev.records.items[s->c.ev.records.n - 1].r;
+    r->loss->families = strdup("calls 2, object 1");
+}
+static void loss_of_anything(struct scenario *s) {
+    scenario_loss(s, 0, 150, 151, 3);
+}
+
+static void losses_hide_a_change_only_where_objects_were_lost(void **state) {
+    (void)state;
+    expect(loss_of_calls, "config-safety", "PASS", "");
+    expect(loss_of_objects, "config-safety", "INCONCLUSIVE", "3 records of node n1 were lost by its agent");
+    expect(loss_of_anything, "config-safety", "INCONCLUSIVE", "3 records of node n1 were lost by its agent");
+}
+
+/* ---- deletions */
+
+static void deleted_inside(struct scenario *s) {
+    scenario_deletion(s, 0, 90, 105, 280);
+}
+static void deleted_outside(struct scenario *s) {
+    scenario_deletion(s, 0, 20, 80, 280);
+    scenario_deletion(s, 1, 140, 190, 280);
+}
+
+static void deletions_count_where_a_verdict_needed_them(void **state) {
+    (void)state;
+    expect(deleted_inside, "config-safety", "INCONCLUSIVE",
+           "change shop.v2: records of this window were deleted on 2027-01-15T08:04:40Z");
+    expect(deleted_inside, "rollback", "PASS", "");
+    expect(deleted_outside, "config-safety", "PASS", "");
+    expect(deleted_outside, "rollback", "PASS", "");
+}
+
+/* ---- doubts */
+
+static void twins(struct scenario *s) {
+    s->c.ev.streams[1].doubts = 1u << EV_DOUBT_TWO_AGENTS;
+}
+static void clones(struct scenario *s) {
+    s->c.ev.streams[1].doubts = 1u << EV_DOUBT_TWO_STAGES;
+}
+static void conflicts(struct scenario *s) {
+    s->c.ev.streams[1].conflicts = 4;
+}
+
+static void doubts_leave_nothing_decided(void **state) {
+    (void)state;
+    static const char *const gates[] = {"helm-deployment", "config-safety", "rollback"};
+    for (size_t i = 0; i < 3; i++) {
+        expect(twins, gates[i], "INCONCLUSIVE",
+               "two agents said at the same time that they are node n2: run one");
+        expect(clones, gates[i], "INCONCLUSIVE", "records of node n2 came under another stage, too");
+        expect(conflicts, gates[i], "INCONCLUSIVE",
+               "4 records came twice with different content, first of node n2");
+    }
+}
+
+/* ---- expected agents */
+
+static void three_wanted(struct scenario *s) {
+    s->expected = 3;
+    scenario_coverage(s, 0, 100, 104, 0);
+}
+static void three_wanted_earlier(struct scenario *s) {
+    three_wanted(s);
+    s->expected = 2;
+    scenario_coverage(s, 0, 105, 106, 0);
+    scenario_coverage(s, 0, 190, 191, 0);
+}
+static void three_wanted_later(struct scenario *s) {
+    s->expected = 3;
+    scenario_coverage(s, 0, 280, 281, 0);
+}
+static void fewer_wanted(struct scenario *s) {
+    s->expected = 1;
+    scenario_coverage(s, 0, 100, 104, 0);
+}
+static void no_end_of_wishes(struct scenario *s) {
+    s->expected = UINT32_MAX;
+    scenario_coverage(s, 0, 100, 104, 0);
+}
+
+static void expected_agents_are_those_that_kubernetes_wants(void **state) {
+    (void)state;
+    static const struct fault alone = {.no_second_agent = 1};
+    expect(three_wanted, "config-safety", "INCONCLUSIVE", "than their DaemonSet wants");
+    expect(three_wanted_earlier, "config-safety", "PASS", "");
+    expect(three_wanted_later, "config-safety", "PASS", "");
+    expect(no_end_of_wishes, "config-safety", "INCONCLUSIVE", "than their DaemonSet wants");
+    pilot_expect(&alone, fewer_wanted, 290, "config-safety", "INCONCLUSIVE", "than the pilot expects");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(gaps_leave_their_window_undecided),
+        cmocka_unit_test(gaps_elsewhere_may_hide_a_change_until_a_drill_passes),
+        cmocka_unit_test(gaps_do_not_unsay_what_was_seen),
+        cmocka_unit_test(losses_hide_a_change_only_where_objects_were_lost),
+        cmocka_unit_test(deletions_count_where_a_verdict_needed_them),
+        cmocka_unit_test(doubts_leave_nothing_decided),
+        cmocka_unit_test(expected_agents_are_those_that_kubernetes_wants),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -166,6 +166,11 @@ static const struct conf_key keys[] = {
      .doc = "Folder for records that the collector does not have yet."},
     {"spool.quota", CONF_BYTES, AT(spool.quota), .fallback = "256MiB", .min = 16 << 20, .max = 1ll << 40,
      .doc = "Most bytes that the spool takes; beyond it records are lost, and the loss is recorded."},
+    {"spool.grace", CONF_DURATION, AT(spool.grace), .fallback = "48h", .max = 366 * 86400 * WHEN_S,
+     .doc = "Time for which records stay in the spool after the collector has them, so that a collector that "
+            "comes "
+            "back from an older backup gets them again. They give way when the quota needs their room. 0s: "
+            "no time."},
     {"targets", CONF_LIST, AT(targets), .items = target_keys, .item_size = sizeof(struct config_target),
      .max = LIST_MAX, .doc = "What is called: gateway endpoints, and tool servers past them."},
     {"probes", CONF_LIST, AT(probes), .items = probe_keys, .item_size = sizeof(struct config_probe),

@@ -86,6 +86,7 @@ struct config {
     struct {
         char *dir;
         int64_t quota;
+        int64_t grace; /* ns for which acknowledged records are kept */
     } spool;
     struct conf_list targets;   /* struct config_target */
     struct conf_list probes;    /* struct config_probe */

@@ -10,6 +10,9 @@
 
 #define RESYNC_WINDOW (16u << 10)
 #define BOOT_HEX ((size_t)2 * SPOOL_BOOT_BYTES)
+#define NAME_STEM (BOOT_HEX + 1 + 16)
+#define WAITING ".seg"
+#define KEPT ".kept"
 #define SEQ_MAX (UINT64_MAX / 4) /* far from where sums of numbers could wrap */
 
 static const char magic[8] = {'P', 'G', 'S', 'P', 'O', 'O', 'L', '\n'};
@@ -40,11 +43,11 @@ static uint32_t checksum(uint32_t crc, const void *data, size_t len) {
     return (uint32_t)crc32(crc, data, (uInt)len);
 }
 
-void segment_name(const uint8_t *boot, uint64_t first_seq, char out[SEGMENT_NAME_MAX]) {
+void segment_name(const uint8_t *boot, uint64_t first_seq, bool kept, char out[SEGMENT_NAME_MAX]) {
     for (size_t i = 0; i < SPOOL_BOOT_BYTES; i++)
         (void)snprintf(out + 2 * i, 3, "%02x", boot[i]);
-    (void)snprintf(out + BOOT_HEX, SEGMENT_NAME_MAX - BOOT_HEX, "-%016llx.seg",
-                   (unsigned long long)first_seq);
+    (void)snprintf(out + BOOT_HEX, SEGMENT_NAME_MAX - BOOT_HEX, "-%016llx%s", (unsigned long long)first_seq,
+                   kept ? KEPT : WAITING);
 }
 
 static int hex_digit(char c) {
@@ -53,9 +56,11 @@ static int hex_digit(char c) {
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-bool segment_parse_name(const char *name, uint8_t *boot, uint64_t *ret_first_seq) {
-    if (strlen(name) != SEGMENT_NAME_MAX - 1 || name[BOOT_HEX] != '-' ||
-        strcmp(name + SEGMENT_NAME_MAX - 5, ".seg") != 0)
+bool segment_parse_name(const char *name, uint8_t *boot, uint64_t *ret_first_seq, bool *ret_kept) {
+    if (strnlen(name, NAME_STEM) < NAME_STEM || name[BOOT_HEX] != '-')
+        return false;
+    bool kept = strcmp(name + NAME_STEM, KEPT) == 0;
+    if (!kept && strcmp(name + NAME_STEM, WAITING) != 0)
         return false;
     for (size_t i = 0; i < SPOOL_BOOT_BYTES; i++) {
         int hi = hex_digit(name[2 * i]);
@@ -65,13 +70,14 @@ bool segment_parse_name(const char *name, uint8_t *boot, uint64_t *ret_first_seq
         boot[i] = (uint8_t)(hi << 4 | lo);
     }
     uint64_t seq = 0;
-    for (const char *p = name + BOOT_HEX + 1; *p != '.'; p++) {
+    for (const char *p = name + BOOT_HEX + 1; p < name + NAME_STEM; p++) {
         int digit = hex_digit(*p);
         if (digit < 0)
             return false;
         seq = seq << 4 | (uint64_t)digit;
     }
     *ret_first_seq = seq;
+    *ret_kept = kept;
     return seq > 0 && seq <= SEQ_MAX;
 }
 

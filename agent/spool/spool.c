@@ -1,10 +1,11 @@
-/* spool: appending, reading, syncing and trimming; see spool.h. */
+/* spool: appending, reading and syncing; see spool.h. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/crash.h"
 #include "spool_priv.h"
 
 void spool_set_io(struct spool *s, const struct spool_io *io) {
@@ -27,12 +28,13 @@ void spool_close(struct spool **sp) {
     *sp = NULL;
 }
 
-static struct stream *living(const struct spool *s) {
+struct stream *stream_living(const struct spool *s) {
     return &s->streams[s->n - 1];
 }
 
-static struct stream *find_stream(const struct spool *s, const uint8_t *boot) {
-    for (size_t i = 0; i < s->n; i++)
+/* From the end: the living one is asked for most. */
+struct stream *stream_find(const struct spool *s, const uint8_t *boot) {
+    for (size_t i = s->n; i-- > 0;)
         if (memcmp(s->streams[i].boot, boot, SPOOL_BOOT_BYTES) == 0)
             return &s->streams[i];
     return NULL;
@@ -60,13 +62,13 @@ static int write_all(const struct spool *s, int fd, const struct iovec *iov, int
         done = s->io.pwritev(fd, iov, n, (off_t)offset);
     while (done < 0 && errno == EINTR);
     if (done < 0)
-        return -errno;
+        return errno == EDQUOT ? -ENOSPC : -errno;
     return done == want ? 0 : -ENOSPC; /* a regular file takes less only when the disk is full */
 }
 
 /* Ends the newest segment: nothing is added to it any more. */
 static void close_newest(struct spool *s) {
-    struct segment *seg = &living(s)->segments[living(s)->n - 1];
+    struct segment *seg = &stream_living(s)->segments[stream_living(s)->n - 1];
     if (s->dirty && s->io.fsync(s->fd) < 0)
         seg->unsure = true;
     s->dirty = false;
@@ -75,51 +77,52 @@ static void close_newest(struct spool *s) {
 }
 
 static int begin_segment(struct spool *s) {
-    struct stream *st = living(s);
+    struct stream *st = stream_living(s);
     char name[SEGMENT_NAME_MAX];
     uint8_t bytes[SEGMENT_HEADER_BYTES];
     struct segment_header h = {.first_seq = st->next_seq, .generation = st->generation};
     memcpy(h.boot, st->boot, sizeof h.boot);
     segment_header_encode(&h, bytes);
-    segment_name(st->boot, st->next_seq, name);
-    int fd = openat(s->dir, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    segment_name(st->boot, st->next_seq, false, name);
+    int fd = s->io.open(s->dir, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0)
-        return -errno;
+        return errno == EDQUOT ? -ENOSPC : -errno;
+    CRASH_POINT("spool-segment-made");
     struct iovec iov = {.iov_base = bytes, .iov_len = sizeof bytes};
     int r = write_all(s, fd, &iov, 1, 0);
     struct segment seg = {.first_seq = st->next_seq, .next_seq = st->next_seq, .size = SEGMENT_HEADER_BYTES};
     if (r == 0)
         r = stream_push(st, &seg);
     if (r < 0) {
-        (void)unlinkat(s->dir, name, 0);
+        (void)s->io.unlink(s->dir, name, 0);
         (void)close(fd);
         return r;
     }
     s->fd = fd;
     s->bytes += SEGMENT_HEADER_BYTES;
     s->dirty = s->dir_dirty = true;
+    CRASH_POINT("spool-segment-begun");
     return 0;
 }
 
 /* A failed write left bytes behind that could not be cut: the segment takes no more, and vanishes when
  * it holds nothing. Reading stops at its known size, reopening at its successor's first seq. */
 static void abandon_newest(struct spool *s) {
-    struct stream *st = living(s);
+    struct stream *st = stream_living(s);
     close_newest(s);
     const struct segment *seg = &st->segments[st->n - 1];
     if (seg->first_seq == seg->next_seq) {
         char name[SEGMENT_NAME_MAX];
-        segment_name(st->boot, seg->first_seq, name);
-        (void)unlinkat(s->dir, name, 0);
+        segment_name(st->boot, seg->first_seq, false, name);
+        (void)s->io.unlink(s->dir, name, 0);
         s->bytes -= seg->size;
         st->n--;
     }
 }
 
-int spool_append(struct spool *s, const void *record, size_t len, uint64_t *ret_seq) {
-    struct stream *st = living(s);
-    if (len == 0 || len > SPOOL_RECORD_MAX)
-        return -EMSGSIZE;
+/* One try. -ENOSPC: quota or disk; there may be kept segments whose room it can have. */
+static int append_once(struct spool *s, const void *record, size_t len, uint64_t *ret_seq) {
+    struct stream *st = stream_living(s);
     bool roll = s->fd < 0 || st->segments[st->n - 1].size >= s->segment_limit;
     int64_t need = SEGMENT_RECORD_BYTES + (int64_t)len;
     if (s->bytes + need + (roll ? SEGMENT_HEADER_BYTES : 0) > s->quota)
@@ -140,6 +143,7 @@ int spool_append(struct spool *s, const void *record, size_t len, uint64_t *ret_
             abandon_newest(s);
         return r;
     }
+    CRASH_POINT("spool-append");
     seg->size += need;
     s->bytes += need;
     s->dirty = true;
@@ -148,13 +152,28 @@ int spool_append(struct spool *s, const void *record, size_t len, uint64_t *ret_
     return 0;
 }
 
+int spool_append(struct spool *s, const void *record, size_t len, uint64_t *ret_seq) {
+    if (len == 0 || len > SPOOL_RECORD_MAX)
+        return -EMSGSIZE;
+    int64_t waiting = s->bytes - s->kept_bytes;
+    if (waiting + SEGMENT_RECORD_BYTES + (int64_t)len > s->quota)
+        return -ENOSPC; /* not for the kept ones, which may stay */
+    int r;
+    do
+        r = append_once(s, record, len, ret_seq);
+    while (r == -ENOSPC && kept_drop_oldest(s));
+    return r;
+}
+
 uint64_t spool_next_seq(const struct spool *s) {
-    return living(s)->next_seq;
+    return stream_living(s)->next_seq;
 }
 
 int spool_sync(struct spool *s) {
-    const struct stream *st = living(s);
+    const struct stream *st = stream_living(s);
     int r = 0;
+    if (s->store_unsaved && store_name_save(s) == 0)
+        s->store_unsaved = false;
     if (s->dirty && s->fd >= 0 && s->io.fsync(s->fd) < 0) {
         r = -errno;
         st->segments[st->n - 1].unsure = true;
@@ -164,19 +183,29 @@ int spool_sync(struct spool *s) {
         return -errno;
     s->dir_dirty = false;
     for (size_t i = 0; i < st->n && r == 0; i++)
-        if (st->segments[i].unsure)
+        if (st->segments[i].unsure && !st->segments[i].kept)
             r = -EIO;
     return r;
+}
+
+static bool settled(const struct spool *s, const struct stream *st) {
+    for (size_t i = st->n; i-- > 0;)
+        if (!st->segments[i].kept)
+            return false;
+    return st != stream_living(s);
 }
 
 size_t spool_streams(const struct spool *s, struct spool_stream *out, size_t max) {
     size_t n = 0;
     for (size_t i = 0; i < s->n && n < max; i++) {
         const struct stream *st = &s->streams[i];
+        if (settled(s, st))
+            continue;
         if (n + 1 == max)
-            st = living(s);
+            st = stream_living(s);
         out[n].first_seq = st->n ? st->segments[0].first_seq : st->next_seq;
         out[n].next_seq = st->next_seq;
+        out[n].acked_seq = st->acked;
         memcpy(out[n++].boot, st->boot, SPOOL_BOOT_BYTES);
     }
     return n;
@@ -200,14 +229,14 @@ static int place_enter(const struct spool *s, const struct stream *st, size_t i,
     place_leave(p);
     p->i = i;
     p->offset = SEGMENT_HEADER_BYTES;
-    p->borrowed = st == living(s) && i + 1 == st->n && s->fd >= 0;
+    p->borrowed = st == stream_living(s) && i + 1 == st->n && s->fd >= 0;
     if (p->borrowed) {
         p->fd = s->fd;
         return 0;
     }
     char name[SEGMENT_NAME_MAX];
-    segment_name(st->boot, st->segments[i].first_seq, name);
-    p->fd = openat(s->dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    segment_name(st->boot, st->segments[i].first_seq, st->segments[i].kept, name);
+    p->fd = s->io.open(s->dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (p->fd >= 0)
         return 0;
     return errno == ENOENT || errno == EIO ? -EBADMSG : -errno;
@@ -254,7 +283,7 @@ static int seek_record(struct spool *s, const struct stream *st, uint64_t from, 
 }
 
 int spool_next_held(struct spool *s, const uint8_t boot[SPOOL_BOOT_BYTES], uint64_t from, uint64_t *ret) {
-    const struct stream *st = find_stream(s, boot);
+    const struct stream *st = stream_find(s, boot);
     struct place p = {.fd = -1};
     struct segment_record rec;
     if (!st)
@@ -289,7 +318,7 @@ static int follow(struct spool *s, const struct stream *st, struct place *p, uin
 
 int spool_read(struct spool *s, const uint8_t boot[SPOOL_BOOT_BYTES], uint64_t from, size_t max_records,
                size_t max_bytes, spool_fn *fn, void *ctx) {
-    struct stream *st = find_stream(s, boot);
+    struct stream *st = stream_find(s, boot);
     struct place p = {.fd = -1};
     struct segment_record rec;
     if (!st || from >= st->next_seq)
@@ -314,37 +343,10 @@ int spool_read(struct spool *s, const uint8_t boot[SPOOL_BOOT_BYTES], uint64_t f
     return n > 0 || r == 0 ? (int)n : r;
 }
 
-static int remove_segment(struct spool *s, struct stream *st) {
-    char name[SEGMENT_NAME_MAX];
-    segment_name(st->boot, st->segments[0].first_seq, name);
-    if (unlinkat(s->dir, name, 0) < 0 && errno != ENOENT)
-        return -errno;
-    s->bytes -= st->segments[0].size;
-    st->n--;
-    memmove(st->segments, st->segments + 1, st->n * sizeof *st->segments);
-    return 0;
-}
-
-int spool_trim(struct spool *s, const uint8_t boot[SPOOL_BOOT_BYTES], uint64_t acked) {
-    struct stream *st = find_stream(s, boot);
-    if (!st)
-        return 0;
-    bool dead = st != living(s);
-    while (st->n > 0 && st->segments[0].next_seq <= acked + 1 && acked != UINT64_MAX &&
-           (dead || st->n > 1 || s->fd < 0)) {
-        int r = remove_segment(s, st);
-        if (r < 0)
-            return r;
-    }
-    if (dead && st->n == 0) {
-        size_t i = (size_t)(st - s->streams);
-        free(st->segments);
-        s->n--;
-        memmove(st, st + 1, (s->n - i) * sizeof *st);
-    }
-    return 0;
-}
-
 int64_t spool_bytes(const struct spool *s) {
     return s->bytes;
+}
+
+int64_t spool_kept_bytes(const struct spool *s) {
+    return s->kept_bytes;
 }

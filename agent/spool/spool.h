@@ -25,6 +25,7 @@ struct spool_stream {
     uint8_t boot[SPOOL_BOOT_BYTES];
     uint64_t first_seq; /* oldest record held; next_seq when none */
     uint64_t next_seq;
+    uint64_t acked_seq; /* everything up to here was acknowledged, as far as this folder tells */
 };
 
 /* Opens or makes the folder (mode 0700), finds earlier streams, begins a new one with `boot`.
@@ -78,9 +79,13 @@ int spool_expire(struct spool *s, int64_t older_than_wall_ns) MUST_CHECK;
 /* The store that acknowledged what is kept; "" and 0 when none is known. Set once per change, durable before
  * it returns (written aside, fsync, rename). When the given store differs from the known one, all kept
  * segments become unacknowledged again *before* the new name is written: a crash in between repeats it, and
- * loses nothing. Returns 1 when it differed, 0 when not. */
-#define SPOOL_STORE_MAX 64
-int spool_set_store(struct spool *s, const char store_id[SPOOL_STORE_MAX], uint64_t epoch) MUST_CHECK;
+ * loses nothing. Returns 1 when it differed, 0 when not. The old name is removed before anything else: where
+ * the new one cannot be written (a full disk), the folder names no store until a later spool_sync writes it,
+ * and a crash until then makes the kept segments unacknowledged once more. Negative: something may have been
+ * done, the spool knows no store, and the next call does the rest; -EMSGSIZE: the id is too long, nothing was
+ * done. */
+#define SPOOL_STORE_MAX 64 /* with NUL */
+int spool_set_store(struct spool *s, const char *store_id, uint64_t epoch) MUST_CHECK;
 void spool_store(const struct spool *s, char ret_id[SPOOL_STORE_MAX], uint64_t *ret_epoch);
 /* The same for a store that keeps its name and has less than it acknowledged (a machine's snapshot). */
 int spool_unsettle(struct spool *s) MUST_CHECK;

@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -18,6 +19,7 @@
 struct found {
     uint8_t boot[SPOOL_BOOT_BYTES];
     uint64_t first_seq;
+    bool kept;
 };
 
 struct finds {
@@ -25,7 +27,16 @@ struct finds {
     size_t n, cap;
 };
 
-static const struct spool_io real_io = {.pwritev = pwritev, .fsync = fsync, .ftruncate = ftruncate};
+static int open_in(int dir, const char *name, int flags) {
+    return openat(dir, name, flags, 0600);
+}
+
+const struct spool_io spool_io_real = {.open = open_in,
+                                       .pwritev = pwritev,
+                                       .fsync = fsync,
+                                       .ftruncate = ftruncate,
+                                       .rename = renameat,
+                                       .unlink = unlinkat};
 
 static int open_folder(struct spool *s, const char *dir, struct err *e) {
     if (mkdir(dir, 0700) < 0 && errno != EEXIST)
@@ -35,7 +46,7 @@ static int open_folder(struct spool *s, const char *dir, struct err *e) {
     if (s->dir < 0)
         return err_set(e, -errno, "spool folder %s: %s: set spool.dir to a folder that this user owns", dir,
                        strerror(errno));
-    s->lock = openat(s->dir, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    s->lock = s->io.open(s->dir, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW);
     if (s->lock < 0)
         return err_set(e, -errno, "spool folder %s: cannot write to it (%s): make this user its owner", dir,
                        strerror(errno));
@@ -68,7 +79,19 @@ static int by_boot_and_seq(const void *va, const void *vb) {
     const struct found *a = va;
     const struct found *b = vb;
     int d = memcmp(a->boot, b->boot, SPOOL_BOOT_BYTES);
-    return d ? d : (a->first_seq > b->first_seq) - (a->first_seq < b->first_seq);
+    d = d ? d : (a->first_seq > b->first_seq) - (a->first_seq < b->first_seq);
+    return d ? d : a->kept - b->kept;
+}
+
+/* Of two files that say they are the same segment, which no life of ours leaves, the one that waits counts.
+ */
+static void drop_doubles(struct finds *f) {
+    size_t n = 0;
+    for (size_t i = 0; i < f->n; i++)
+        if (n == 0 || f->items[n - 1].first_seq != f->items[i].first_seq ||
+            memcmp(f->items[n - 1].boot, f->items[i].boot, SPOOL_BOOT_BYTES) != 0)
+            f->items[n++] = f->items[i];
+    f->n = n;
 }
 
 /* Lists the segments, sorted; other files are not ours and stay untouched. */
@@ -84,11 +107,12 @@ static int list_segments(const struct spool *s, struct finds *f) {
     int r = 0;
     struct found item;
     for (const struct dirent *de; r == 0 && (de = readdir(d));)
-        if (segment_parse_name(de->d_name, item.boot, &item.first_seq))
+        if (segment_parse_name(de->d_name, item.boot, &item.first_seq, &item.kept))
             r = finds_add(f, &item);
     (void)closedir(d);
     if (f->n > 1)
         qsort(f->items, f->n, sizeof *f->items, by_boot_and_seq);
+    drop_doubles(f);
     return r;
 }
 
@@ -122,17 +146,19 @@ static int scan_tail(struct spool *s, int fd, struct segment *seg, uint64_t *tor
 }
 
 /* One found segment of a stream; `last`: the newest one, whose tail may be torn. */
-static int load_segment(struct spool *s, struct stream *st, uint64_t first_seq, bool last, uint64_t *torn) {
+static int load_segment(struct spool *s, struct stream *st, const struct found *found, bool last,
+                        uint64_t *torn) {
     char name[SEGMENT_NAME_MAX];
     struct segment_header h = {0};
     struct stat sb;
-    segment_name(st->boot, first_seq, name);
-    int fd = openat(s->dir, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    segment_name(st->boot, found->first_seq, found->kept, name);
+    int fd = s->io.open(s->dir, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0)
         return -errno;
     int r = fstat(fd, &sb) < 0 ? -errno : 0;
-    struct segment seg = {.first_seq = first_seq, .next_seq = first_seq};
+    struct segment seg = {.first_seq = found->first_seq, .next_seq = found->first_seq, .kept = found->kept};
     if (r == 0) {
+        seg.written_ns = sb.st_mtim.tv_sec * 1000000000LL + sb.st_mtim.tv_nsec;
         seg.size = sb.st_size < (off_t)SEGMENT_FILE_MAX ? sb.st_size : (off_t)SEGMENT_FILE_MAX;
         r = segment_header_read(fd, &h);
         if (r == -EBADMSG) /* the name says enough to read the records behind a damaged header */
@@ -148,13 +174,20 @@ static int load_segment(struct spool *s, struct stream *st, uint64_t first_seq, 
     return r < 0 ? r : stream_push(st, &seg);
 }
 
-/* A segment ends where its successor begins. */
+/* A segment ends where its successor begins. What is before the oldest was acknowledged, as only that goes.
+ */
 static void join_segments(struct spool *s, struct stream *st) {
     for (size_t i = 0; i + 1 < st->n; i++)
         st->segments[i].next_seq = st->segments[i + 1].first_seq;
     st->next_seq = st->segments[st->n - 1].next_seq;
-    for (size_t i = 0; i < st->n; i++)
+    st->acked = st->segments[0].first_seq - 1;
+    for (size_t i = 0; i < st->n && st->segments[i].kept; i++)
+        st->acked = st->segments[i].next_seq - 1;
+    for (size_t i = 0; i < st->n; i++) {
         s->bytes += st->segments[i].size;
+        s->kept_bytes += st->segments[i].kept ? st->segments[i].size : 0;
+        s->kept += st->segments[i].kept;
+    }
 }
 
 static int load_streams(struct spool *s, const struct finds *f, uint64_t *torn) {
@@ -164,7 +197,7 @@ static int load_streams(struct spool *s, const struct finds *f, uint64_t *torn) 
         if (first)
             memcpy(s->streams[s->n++].boot, f->items[i].boot, SPOOL_BOOT_BYTES);
         struct stream *st = &s->streams[s->n - 1];
-        int r = load_segment(s, st, f->items[i].first_seq, last, torn);
+        int r = load_segment(s, st, &f->items[i], last, torn);
         if (r < 0)
             return r;
         if (last)
@@ -194,7 +227,7 @@ static int begin_living(struct spool *s, const uint8_t *boot) {
     living->next_seq = 1;
     for (size_t i = s->n - 1; i-- > 0;) {
         const struct stream *st = &s->streams[i];
-        if (st->segments[0].first_seq == st->next_seq) {
+        if (i + 1 < s->n && st->segments[0].first_seq == st->next_seq) {
             int r = spool_trim(s, st->boot, st->next_seq - 1);
             if (r < 0)
                 return r;
@@ -221,6 +254,11 @@ static int64_t segment_limit(int64_t quota) {
 
 int spool_open(const char *dir, int64_t quota, const uint8_t boot[SPOOL_BOOT_BYTES], struct spool **ret,
                uint64_t *ret_torn, struct err *e) {
+    return spool_open_io(dir, quota, boot, &spool_io_real, ret, ret_torn, e);
+}
+
+int spool_open_io(const char *dir, int64_t quota, const uint8_t boot[SPOOL_BOOT_BYTES],
+                  const struct spool_io *io, struct spool **ret, uint64_t *ret_torn, struct err *e) {
     if (quota < SPOOL_QUOTA_MIN)
         return err_set(e, -EINVAL, "spool quota %lld bytes is too small: set spool.quota to at least 64KiB",
                        (long long)quota);
@@ -231,10 +269,11 @@ int spool_open(const char *dir, int64_t quota, const uint8_t boot[SPOOL_BOOT_BYT
     s->quota = quota;
     s->segment_limit = segment_limit(quota);
     s->scratch = BUF_INIT(SPOOL_RECORD_MAX);
-    s->io = real_io;
+    s->io = *io;
     uint64_t torn = 0;
     int r = open_folder(s, dir, e);
     if (r == 0) {
+        store_name_load(s);
         r = find_streams(s, boot, &torn);
         if (r == -EPROTO)
             (void)err_set(e, r,

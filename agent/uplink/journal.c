@@ -16,6 +16,7 @@
 
 #define DRAIN_MAX 256 /* records between two looks at the collector */
 #define TICK (1 * WHEN_S)
+#define EXPIRE_EVERY (60 * WHEN_S)
 
 struct journal {
     const struct config *config;
@@ -31,12 +32,12 @@ struct journal {
     struct journal_hooks hooks; /* under hooks_lock */
     atomic_bool stopping;
     int64_t stop_by; /* monotonic; set before stopping */
-    int64_t next_tick;
+    int64_t next_tick, next_expiry;
     /* what the log was told last, so that each change is one line */
     bool told_up;
-    int told_keeper, told_spool, told_trim, told_sync;
+    int told_keeper, told_spool, told_trim, told_sync, told_expire;
     struct err told_trouble;
-    int sync_trouble;
+    int sync_trouble, expire_trouble;
 };
 
 static bool load_hook(void *ctx, int64_t ttl_ns) {
@@ -87,8 +88,10 @@ static void tell(struct journal *j) {
     tell_errno(j->keeper.trouble, &j->told_keeper, "spool: records are being lost and counted",
                "spool: appends succeed again");
     tell_errno(u->spool_trouble, &j->told_spool, "spool: cannot read it", "spool: readable again");
-    tell_errno(u->trim_trouble, &j->told_trim, "spool: cannot remove delivered segments",
-               "spool: delivered segments are removed again");
+    tell_errno(u->trim_trouble, &j->told_trim, "spool: cannot mark delivered segments",
+               "spool: delivered segments are marked again");
+    tell_errno(j->expire_trouble, &j->told_expire, "spool: cannot remove segments whose grace is over",
+               "spool: segments whose grace is over are removed again");
     tell_errno(j->sync_trouble, &j->told_sync, "spool: fsync failed, a power cut could lose records",
                "spool: fsync succeeds again");
 }
@@ -131,6 +134,10 @@ static void tick(struct journal *j, int64_t now) {
     watch_clock(j);
     keeper_declare(&j->keeper, now, false);
     j->sync_trouble = spool_sync(j->spool);
+    if (now < j->next_expiry)
+        return;
+    j->next_expiry = now + EXPIRE_EVERY;
+    j->expire_trouble = spool_expire(j->spool, when_wall_ns() - j->config->spool.grace);
 }
 
 static void wait_for_work(struct journal *j) {

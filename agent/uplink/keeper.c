@@ -28,9 +28,10 @@ static int share(enum wire_family f) {
 
 static int append(struct keeper *k, const uint8_t *data, size_t len, int percent) {
     uint64_t seq;
-    int r = spool_bytes(k->spool) + (int64_t)len > k->quota / 100 * percent
-                ? -ENOSPC
-                : spool_append(k->spool, data, len, &seq);
+    int64_t waiting =
+        spool_bytes(k->spool) - spool_kept_bytes(k->spool); /* kept ones give way by themselves */
+    int r =
+        waiting + (int64_t)len > k->quota / 100 * percent ? -ENOSPC : spool_append(k->spool, data, len, &seq);
     if (r < 0) {
         k->trouble = r;
         k->failed_mono_ns = when_mono_ns();

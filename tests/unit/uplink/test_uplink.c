@@ -55,6 +55,7 @@ static void config_fill(struct stand *s, const char *endpoint) {
     c->stage.node = (char *)"node-1";
     c->spool.dir = s->spool;
     c->spool.quota = 64 << 20;
+    c->spool.grace = 48 * 3600 * WHEN_S;
 }
 
 static int setup(void **state) {
@@ -400,7 +401,7 @@ static void test_damage_is_passed_and_declared(void **state) {
     journal_stop(&s->journal, 0);
     char path[256];
     char name[SEGMENT_NAME_MAX];
-    segment_name(boots[0], 1, name);
+    segment_name(boots[0], 1, false, name);
     (void)snprintf(path, sizeof path, "%s/%s", s->spool, name);
     int fd = open(path, O_WRONLY);
     assert_true(fd >= 0);

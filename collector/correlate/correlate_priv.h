@@ -10,6 +10,9 @@
     (corr_grow_into((void **)&(items), (n), &(cap), sizeof *(items)) == 0 ? &(items)[n] : NULL)
 int corr_grow_into(void **items, size_t n, size_t *cap, size_t size);
 
+/* clock.c: what a timing record says of its stream's clock; the same record twice counts once. */
+int corr_add_clock(struct ev_stream *s, const Pilotgate__Record *r, uint64_t seq) MUST_CHECK;
+
 /* An interval of the collector's clock for an agent's time; an unknown offset counts as offset 0. */
 void corr_interval(const struct evidence *ev, size_t stream, int64_t wall_ns, int64_t precision_ns,
                    int64_t *ret_lo, int64_t *ret_hi);

@@ -21,34 +21,6 @@ int corr_grow_into(void **items, size_t n, size_t *cap, size_t size) {
     return 0;
 }
 
-/* Keeps the order by wall_ns; after a step back of the agent's clock a later answer comes earlier. */
-static int add_offset(struct ev_stream *s, const Pilotgate__Record *r) {
-    if (corr_grow_into((void **)&s->clock, s->n_clock, &s->cap_clock, sizeof *s->clock) < 0)
-        return -ENOMEM;
-    size_t i = s->n_clock++;
-    for (; i > 0 && s->clock[i - 1].wall_ns > r->wall_ns; i--)
-        s->clock[i] = s->clock[i - 1];
-    s->clock[i] = (struct ev_clock){r->wall_ns, r->timing->value_ns, (int64_t)r->timing->error_ns};
-    return 0;
-}
-
-static int add_step(struct ev_stream *s, const Pilotgate__Record *r) {
-    struct ev_step *step = CORR_PUSH(s->steps, s->n_steps, s->cap_steps);
-    if (!step)
-        return -ENOMEM;
-    *step = (struct ev_step){r->wall_ns, r->timing->value_ns};
-    s->n_steps++;
-    return 0;
-}
-
-static int add_clock(struct ev_stream *s, const Pilotgate__Record *r) {
-    if (r->body_case != PILOTGATE__RECORD__BODY_TIMING)
-        return 0;
-    if (r->timing->kind == PILOTGATE__TIMING__KIND__KIND_CLOCK_OFFSET)
-        return add_offset(s, r);
-    return r->timing->kind == PILOTGATE__TIMING__KIND__KIND_CLOCK_STEP ? add_step(s, r) : 0;
-}
-
 static int by_place(const void *a, const void *b) {
     const struct ev_record *x = a;
     const struct ev_record *y = b;
@@ -72,7 +44,7 @@ void ev_sort(struct ev_list *l) {
 
 int ev_add(struct evidence *ev, struct ev_list *l, size_t stream, uint64_t seq, Pilotgate__Record *r) {
     struct ev_record *slot = CORR_PUSH(l->items, l->n, l->cap);
-    if (!slot || add_clock(&ev->streams[stream], r) < 0) {
+    if (!slot || corr_add_clock(&ev->streams[stream], r, seq) < 0) {
         wire_record_free(&r);
         return -ENOMEM;
     }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -13,12 +14,17 @@
 /* One answer of the collector's clock: collector = agent + offset, give or take error. */
 struct ev_clock {
     int64_t wall_ns, offset_ns, error_ns;
+    uint64_t seq;
 };
 
-/* CLOCK_REALTIME of the agent jumped by this much, shortly before wall_ns. */
+/* CLOCK_REALTIME of the agent jumped by this much, or (pause) everything stood still for so long, shortly
+ * before wall_ns. */
 struct ev_step {
     int64_t wall_ns, jump_ns;
+    uint64_t seq;
+    bool pause;
 };
+#define EV_STEPS_MAX 256
 
 /* A stream that cannot be believed as a whole. */
 enum ev_doubt { EV_DOUBT_TWO_AGENTS, EV_DOUBT_TWO_STAGES };
@@ -46,6 +52,7 @@ struct ev_stream {
     size_t n_clock, cap_clock;
     struct ev_step *steps; /* owned; filled by ev_add */
     size_t n_steps, cap_steps;
+    int64_t more_steps_ns; /* sum of those over EV_STEPS_MAX: their places are not kept */
 };
 
 struct ev_record {

@@ -1,4 +1,4 @@
-/* facts: the order of the steps, clocks, snapshots and small questions about facts; see facts.h. */
+/* facts: the order of the steps, snapshots and small questions about facts; see facts.h. */
 #include "correlate/corr.h"
 
 #include <errno.h>
@@ -9,61 +9,6 @@
 #include "base/js.h"
 #include "base/when.h"
 #include "correlate/correlate_priv.h"
-
-/* The clock answer nearest to an agent's time; NULL: there is none. */
-static const struct ev_clock *nearest(const struct ev_stream *s, int64_t wall_ns) {
-    size_t lo = 0;
-    size_t hi = s->n_clock;
-    while (lo < hi) {
-        size_t mid = lo + (hi - lo) / 2;
-        if (s->clock[mid].wall_ns < wall_ns)
-            lo = mid + 1;
-        else
-            hi = mid;
-    }
-    if (lo == s->n_clock || (lo > 0 && wall_ns - s->clock[lo - 1].wall_ns <= s->clock[lo].wall_ns - wall_ns))
-        return lo > 0 ? &s->clock[lo - 1] : NULL;
-    return &s->clock[lo];
-}
-
-/* Sums of times stay inside what an int64_t can subtract, whatever an agent says. */
-static int64_t add_time(int64_t a, int64_t b) {
-    int64_t sum;
-    if (__builtin_add_overflow(a, b, &sum) || sum > WIRE_NS_MAX)
-        return b < 0 ? 0 : WIRE_NS_MAX;
-    return sum < 0 ? 0 : sum;
-}
-
-/* A bound that was measured at one moment widens: the kernel slews a clock by at most 500 ppm, and a step in
- * between may lie on either side of the moment that is asked for. */
-static int64_t widened(const struct ev_stream *s, const struct ev_clock *c, int64_t wall_ns) {
-    int64_t error = add_time(c->error_ns, llabs(wall_ns - c->wall_ns) / 2000);
-    for (size_t i = 0; i < s->n_steps; i++) {
-        int64_t jump = llabs(s->steps[i].jump_ns);
-        int64_t from = add_time(c->wall_ns < wall_ns ? c->wall_ns : wall_ns, -jump);
-        int64_t to = add_time(c->wall_ns < wall_ns ? wall_ns : c->wall_ns, jump);
-        if (s->steps[i].wall_ns >= from && s->steps[i].wall_ns <= to)
-            error = add_time(error, jump);
-    }
-    return error;
-}
-
-int64_t facts_clock(const struct evidence *ev, size_t stream, int64_t wall_ns, int64_t *ret_error) {
-    const struct ev_stream *s = &ev->streams[stream];
-    const struct ev_clock *c = nearest(s, wall_ns);
-    *ret_error = c ? widened(s, c, wall_ns) : -1;
-    return c ? add_time(wall_ns, c->offset_ns) : wall_ns;
-}
-
-void corr_interval(const struct evidence *ev, size_t stream, int64_t wall_ns, int64_t precision_ns,
-                   int64_t *ret_lo, int64_t *ret_hi) {
-    int64_t error;
-    int64_t t = facts_clock(ev, stream, wall_ns, &error);
-    if (error < 0)
-        error = 0;
-    *ret_lo = add_time(t, -error);
-    *ret_hi = add_time(add_time(t, precision_ns), error);
-}
 
 int corr_in_stage(const struct facts *f, size_t stream) {
     const struct ev_stream *s = &f->ev->streams[stream];

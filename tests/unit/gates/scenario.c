@@ -69,14 +69,22 @@ size_t scenario_agent(struct scenario *s, const char *node) {
     return (size_t)i;
 }
 
-void scenario_clock(struct scenario *s, size_t agent, double t, double offset_s, double error_s) {
+void scenario_timing(struct scenario *s, size_t agent, int64_t wall_ns, int kind, int64_t value,
+                     uint64_t error) {
     Pilotgate__Record *r = record(PILOTGATE__RECORD__BODY_TIMING);
     r->timing = malloc(sizeof *r->timing);
     pilotgate__timing__init(r->timing);
-    r->timing->kind = PILOTGATE__TIMING__KIND__KIND_CLOCK_OFFSET;
-    r->timing->value_ns = (int64_t)(offset_s * 1e9);
-    r->timing->error_ns = (uint64_t)(error_s * 1e9);
-    add(s, &s->c.ev.records, agent, r, t);
+    r->timing->kind = (Pilotgate__Timing__Kind)kind;
+    r->timing->value_ns = value;
+    r->timing->error_ns = error;
+    r->wall_ns = wall_ns;
+    r->seq = ++s->seq[agent];
+    assert_int_equal(ev_add(&s->c.ev, &s->c.ev.records, agent, r->seq, r), 0);
+}
+
+void scenario_clock(struct scenario *s, size_t agent, double t, double offset_s, double error_s) {
+    scenario_timing(s, agent, ns(t), PILOTGATE__TIMING__KIND__KIND_CLOCK_OFFSET, (int64_t)(offset_s * 1e9),
+                    (uint64_t)(error_s * 1e9));
 }
 
 void scenario_phase(struct scenario *s, size_t agent, double t, int kind, const char *subject,

@@ -27,6 +27,9 @@ void scenario_begin(struct scenario *s, const char *rules_json);
 void scenario_end(struct scenario *s);
 size_t scenario_agent(struct scenario *s, const char *node); /* a new stream */
 
+/* A timing record of any kind (Pilotgate__Timing__Kind), at the agent's own time. */
+void scenario_timing(struct scenario *s, size_t agent, int64_t wall_ns, int kind, int64_t value,
+                     uint64_t error);
 void scenario_clock(struct scenario *s, size_t agent, double t, double offset_s, double error_s);
 void scenario_phase(struct scenario *s, size_t agent, double t, int kind, const char *subject,
                     const char *reason);

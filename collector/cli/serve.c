@@ -47,7 +47,7 @@ static void raise_limits(void) {
 
 static bool is_ready(void *ctx) {
     const struct serving *s = ctx;
-    return ingest_ready(s->ingest);
+    return ingest_ready(s->ingest, NULL);
 }
 
 static int write_metrics(void *ctx, struct buf *out) {

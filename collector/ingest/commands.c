@@ -59,7 +59,12 @@ int commands_poll(struct ingest *i, struct err *e) {
     int r = store_commands(i->store, i->last_command, when_wall_ns(), take_command, i, e);
     if (r == 0)
         r = write_counts(i, e);
-    return r == -EBUSY ? 0 : r; /* next time */
+    return r;
+}
+
+void commands_again(struct ingest *i) {
+    for (size_t k = 0; k < INGEST_COMMANDS; k++)
+        i->command_changed[k] = i->commands[k].id != 0;
 }
 
 void commands_result(struct ingest *i, struct session *s, const Pilotgate__CommandResult *r) {

@@ -94,9 +94,9 @@ static int put_record(struct ingest *i, struct session *s, struct session_stream
     int code = store_put_record(i->store, &row, &put, e);
     if (code < 0)
         return code;
-    i->now.records += put == STORE_PUT_NEW;
-    i->now.duplicates += put == STORE_PUT_DUPLICATE;
-    i->now.conflicts += put == STORE_PUT_CONFLICT;
+    i->tx_count.records += put == STORE_PUT_NEW;
+    i->tx_count.duplicates += put == STORE_PUT_DUPLICATE;
+    i->tx_count.conflicts += put == STORE_PUT_CONFLICT;
     if (seq > st->hwm)
         st->hwm = seq;
     return 0;
@@ -117,20 +117,22 @@ static int handle_batch(struct ingest *i, struct session *s, const Pilotgate__Ba
         frame_ack(i, s, "");
         return 0;
     }
-    int r = ingest_begin(i, e);
-    if (r == -EBUSY) { /* not taken, so not acknowledged: the agent comes again */
-        frame_refuse(i, s->routing, s->routing_len, "the store is busy: say Hello again");
+    if (ingest_trouble(i)) { /* not taken, so not acknowledged: the agent comes again */
+        frame_refuse(i, s->routing, s->routing_len, ingest_trouble(i));
         s->gone = true;
+        i->now.store_full++;
         return 0;
     }
+    session_mark_dirty(&i->sessions, s); /* from here on it shares the transaction's fate */
+    int r = ingest_begin(i, e);
+    if (r < 0)
+        i->now.store_full++;
+    else
+        i->tx_count.batches++;
     for (size_t k = 0; r == 0 && k < b->n_records; k++)
         r = put_record(i, s, st, b->first_seq + k, &b->records[k], e);
-    if (r < 0)
-        return r;
     s->row_changed = true;
-    if (!s->gone)
-        session_mark_dirty(&i->sessions, s);
-    return 0;
+    return r < 0 ? r : 0;
 }
 
 /* ---- the small ones */
@@ -151,7 +153,8 @@ static void answer_clock(struct ingest *i, struct session *s, const struct frame
 /* What came before the Bye is committed and acknowledged first. */
 static int handle_bye(struct ingest *i, struct session *s, struct err *e) {
     int r = ingest_flush(i, e);
-    s->gone = true;
+    if (r == 0)
+        s->gone = true;
     return r;
 }
 

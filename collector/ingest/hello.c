@@ -106,7 +106,7 @@ static int open_stream(struct ingest *i, const struct session *s, struct session
     return 0;
 }
 
-static void send_welcome(struct ingest *i, struct session *s) {
+void hello_welcome(struct ingest *i, struct session *s) {
     Pilotgate__StreamAck acks[WIRE_STREAMS_MAX], *list[WIRE_STREAMS_MAX];
     for (size_t k = 0; k < s->n_streams; k++) {
         pilotgate__stream_ack__init(&acks[k]);
@@ -125,6 +125,7 @@ static void send_welcome(struct ingest *i, struct session *s) {
     Pilotgate__Frame f = PILOTGATE__FRAME__INIT;
     f.kind_case = PILOTGATE__FRAME__KIND_WELCOME;
     f.welcome = &w;
+    s->welcome_due = false;
     frame_send(i, s, &f);
 }
 
@@ -134,14 +135,15 @@ static bool is_behind(const struct session *s, const Pilotgate__Hello *h) {
     return living->next_seq <= s->streams[h->n_streams - 1].hwm;
 }
 
-/* What is open is committed first: a high-water mark that Welcome names must be on disk. */
+/* In the open transaction, with which the Welcome goes out: a high-water mark that it names must be on disk.
+ */
 static int open_streams(struct ingest *i, struct session *s, const Pilotgate__Hello *h, struct err *e) {
-    int r = ingest_flush(i, e);
-    if (r == 0)
-        r = ingest_begin(i, e);
+    session_mark_dirty(&i->sessions, s);
+    s->welcome_due = true;
+    int r = ingest_begin(i, e);
     for (size_t k = 0; r == 0 && k < h->n_streams; k++)
         r = open_stream(i, s, &s->streams[k], h->streams[k], e);
-    return r < 0 ? r : ingest_flush(i, e);
+    return r;
 }
 
 static void refuse(struct ingest *i, const struct frame_in *in, const char *reason) {
@@ -158,23 +160,19 @@ int hello_handle(struct ingest *i, const struct frame_in *in, const Pilotgate__H
         refuse(i, in, reason);
         return 0;
     }
+    if (ingest_trouble(i)) {
+        frame_refuse(i, in->routing, in->routing_len, ingest_trouble(i));
+        return 0;
+    }
     struct session *s = make_session(i, in, h);
     if (!s) {
         refuse(i, in, "too many sessions: run another collector");
         return 0;
     }
     int r = open_streams(i, s, h, e);
-    if (r == -EBUSY) {
-        frame_refuse(i, in->routing, in->routing_len, "the store is busy: say Hello again");
-        s->gone = s->replaced = true; /* it never was one: no row tells of it */
-        return 0;
-    }
     if (r == 0 && is_behind(s, h)) {
         refuse(i, in, "the store has more of this stream than the agent made: do two agents share one boot?");
-        s->gone = s->replaced = true;
-        return 0;
+        s->gone = s->replaced = true; /* it never was a session: no row tells of it */
     }
-    if (r == 0)
-        send_welcome(i, s);
     return r;
 }

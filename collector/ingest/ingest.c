@@ -9,149 +9,9 @@
 #include <unistd.h>
 #include <zmq.h>
 
-#include "base/log.h"
 #include "base/when.h"
 
 #define ZAP_ENDPOINT "inproc://zeromq.zap.01"
-
-/* ---------------------------------------------------------------- transaction */
-
-int ingest_begin(struct ingest *i, struct err *e) {
-    if (i->tx_open)
-        return 0;
-    int r = store_begin(i->store, e);
-    if (r < 0)
-        return r;
-    i->tx_open = true;
-    i->tx_since_ns = when_mono_ns();
-    i->tx_bytes = 0;
-    return 0;
-}
-
-static void acknowledge(struct ingest *i) {
-    while (i->sessions.dirty) {
-        struct session *s = i->sessions.dirty;
-        i->sessions.dirty = s->dirty_next;
-        s->dirty = false;
-        for (size_t k = 0; k < s->n_streams; k++)
-            s->streams[k].acked = s->streams[k].hwm;
-        if (!s->gone)
-            frame_ack(i, s, "");
-    }
-}
-
-int ingest_flush(struct ingest *i, struct err *e) {
-    if (!i->tx_open)
-        return 0;
-    uint64_t n = 0;
-    int r = store_commit(i->store, when_wall_ns(), &n, e);
-    i->tx_open = false;
-    if (r < 0)
-        return r;
-    i->now.commits += n != 0;
-    acknowledge(i);
-    return 0;
-}
-
-/* ---------------------------------------------------------------- house-keeping */
-
-static void put_row(void *ctx, struct session *s) {
-    struct ingest *i = ctx;
-    if (!s->row_changed || s->replaced)
-        return;
-    const struct session_stream *living = &s->streams[s->n_streams - 1];
-    struct store_session row = {
-        .connected = !s->gone, .since_ns = s->since_ns, .last_seen_ns = s->seen_ns, .records = living->acked};
-    memcpy(row.cluster, s->cluster, sizeof row.cluster);
-    memcpy(row.namespace_name, s->namespace_name, sizeof row.namespace_name);
-    memcpy(row.node, s->node, sizeof row.node);
-    memcpy(row.key, s->key, sizeof row.key);
-    memcpy(row.version, s->version, sizeof row.version);
-    memcpy(row.boot, living->boot, WIRE_BOOT_BYTES);
-    if (store_put_session(i->store, &row, NULL) == 0)
-        s->row_changed = false;
-}
-
-static int write_rows(struct ingest *i, struct err *e) {
-    if (i->sessions.n == 0)
-        return 0;
-    int r = ingest_begin(i, e);
-    if (r < 0)
-        return r == -EBUSY ? 0 : r;
-    session_each(&i->sessions, put_row, i);
-    return 0;
-}
-
-static void end_revoked(void *ctx, struct session *s) {
-    struct ingest *i = ctx;
-    if (!s->gone && !allow_stage(i->allow, s->key, s->cluster, s->namespace_name))
-        frame_end(i, s, "the key was taken out of the allow-list");
-}
-
-static void refresh_allow(struct ingest *i) {
-    struct err e = {""};
-    int r = allow_refresh(i->allow, &e);
-    if (r < 0)
-        log_warn("allow-list kept as it was: %s", e.text);
-    if (r > 0)
-        session_each(&i->sessions, end_revoked, i);
-}
-
-static void look_at(void *ctx, struct session *s) {
-    struct ingest *i = ctx;
-    int64_t now = when_mono_ns();
-    if (now - s->seen_mono_ns > INGEST_SESSION_QUIET_S * WHEN_S)
-        s->gone = true;
-    else if (!s->gone && now - s->sent_mono_ns > INGEST_ACK_REPEAT_S * WHEN_S) {
-        frame_ack(i, s, "");
-        s->row_changed = true; /* last_seen moved */
-    }
-}
-
-/* Sessions that are over, and that their successor's row does not replace, are written as such. */
-static void sweep(struct ingest *i) {
-    for (size_t b = 0; b < INGEST_BUCKETS; b++) {
-        struct session *next;
-        for (struct session *s = i->sessions.buckets[b]; s; s = next) {
-            next = s->next;
-            if (!s->gone)
-                continue;
-            s->row_changed = true;
-            put_row(i, s);
-            session_drop(&i->sessions, s);
-        }
-    }
-}
-
-static bool any_gone(const struct ingest *i) {
-    for (size_t b = 0; b < INGEST_BUCKETS; b++)
-        for (const struct session *s = i->sessions.buckets[b]; s; s = s->next)
-            if (s->gone)
-                return true;
-    return false;
-}
-
-static int tick(struct ingest *i, struct err *e) {
-    session_each(&i->sessions, look_at, i);
-    int r = commands_poll(i, e);
-    if (r == 0 && any_gone(i)) {
-        r = ingest_begin(i, e);
-        if (r == 0)
-            sweep(i);
-        r = r == -EBUSY ? 0 : r;
-    }
-    i->tick_ns = when_mono_ns();
-    return r;
-}
-
-static int keep_house(struct ingest *i, struct err *e) {
-    refresh_allow(i);
-    int r = refusal_flush(i, e);
-    if (r == 0)
-        r = write_rows(i, e);
-    i->house_ns = when_mono_ns();
-    return r;
-}
 
 /* ---------------------------------------------------------------- loop */
 
@@ -204,6 +64,7 @@ static long wait_ms(const struct ingest *i) {
 
 static void publish(struct ingest *i) {
     i->now.sessions = i->sessions.n;
+    i->now.oldest_unacked_ns = i->tx_open ? when_mono_ns() - i->tx_since_ns : 0;
     pthread_mutex_lock(&i->lock);
     i->published = i->now;
     pthread_mutex_unlock(&i->lock);
@@ -224,16 +85,15 @@ static int round_of(struct ingest *i, struct err *e) {
         r = commit_due(i) ? ingest_flush(i, e) : 0;
     int64_t now = when_mono_ns();
     if (r == 0 && now - i->tick_ns >= INGEST_TICK_MS * WHEN_MS)
-        r = tick(i, e);
+        r = house_tick(i, e);
     if (r == 0 && now - i->house_ns >= INGEST_HOUSE_MS * WHEN_MS)
-        r = keep_house(i, e);
+        r = house_keep(i, e);
+    if (r == 0)
+        r = ingest_try_again(i, e);
+    if (r < 0)
+        r = ingest_endure(i, r, e);
     publish(i);
     return r;
-}
-
-static void say_gone(void *ctx, struct session *s) {
-    (void)ctx;
-    s->gone = true;
 }
 
 int ingest_run(struct ingest *i, struct err *e) {
@@ -243,17 +103,8 @@ int ingest_run(struct ingest *i, struct err *e) {
         r = round_of(i, e);
     i->ready = false;
     if (r == 0)
-        r = ingest_flush(i, e);
-    if (r == 0)
-        r = refusal_flush(i, e);
-    if (r == 0) {
-        session_each(&i->sessions, say_gone, NULL);
-        r = tick(i, e);
-    }
-    if (r == 0)
-        r = ingest_flush(i, e);
-    else if (i->tx_open)
-        store_rollback(i->store);
+        r = house_end(i, e);
+    store_rollback(i->store);
     i->tx_open = false;
     return r;
 }
@@ -321,8 +172,15 @@ void ingest_stop(struct ingest *i) {
     (void)written; /* full means that it was written before */
 }
 
-bool ingest_ready(const struct ingest *i) {
-    return i->ready;
+bool ingest_ready(struct ingest *i, char ret_why[INGEST_WHY_MAX]) {
+    char why[INGEST_WHY_MAX];
+    pthread_mutex_lock(&i->lock);
+    memcpy(why, i->why, sizeof why);
+    pthread_mutex_unlock(&i->lock);
+    bool ready = i->ready && !*why;
+    if (ret_why)
+        (void)snprintf(ret_why, INGEST_WHY_MAX, "%s", ready || *why ? why : "begins or ends");
+    return ready;
 }
 
 void ingest_counters(struct ingest *i, struct ingest_counters *ret) {

@@ -39,14 +39,18 @@ struct ingest_options {
     const char *allow_file;
 };
 
+#define INGEST_COMMIT_BUCKETS 16
+#define INGEST_COMMIT_BUCKET_NS 250000ll
 struct ingest_counters { /* since start; read by /metrics under ingest's own lock */
     uint64_t records, duplicates, conflicts, commits, refusals, frames, bytes;
     uint32_t sessions;
-    uint64_t calls;              /* in committed blocks */
-    uint64_t store_full;         /* batches that were refused for it */
-    uint64_t commit_ns_sum;      /* of commits: from the first record of the transaction to its fsync */
-    uint64_t commit_buckets[16]; /* of commits: up to 2^k * 250 us; cumulative comes with /metrics */
-    int64_t oldest_unacked_ns;   /* age of the open transaction; 0: none */
+    uint64_t calls;         /* in committed blocks */
+    uint64_t store_full;    /* batches that were refused because the store was full, or failed */
+    uint64_t commit_ns_sum; /* of commits: from the first record of the transaction to its fsync */
+    uint64_t
+        commit_buckets[INGEST_COMMIT_BUCKETS]; /* of commits: over the bucket before, up to
+                                                  INGEST_COMMIT_BUCKET_NS << k; longer ones are in none */
+    int64_t oldest_unacked_ns;                 /* age of the open transaction; 0: none */
 };
 
 struct ingest;
@@ -54,15 +58,17 @@ struct ingest;
 /* Binds at once, so that a wrong address is known before anything else starts. */
 int ingest_new(const struct ingest_options *o, struct store *s, struct ingest **ret,
                struct err *e) MUST_CHECK;
-/* Runs until ingest_stop; in the caller's thread, which owns the store. Negative errno when the store
- * can no longer commit: the caller ends, agents keep what was not acknowledged. */
+/* Runs until ingest_stop; in the caller's thread, which owns the store. A store that is full, busy or fails
+ * is endured: negative errno only when it is damaged (or cannot end in order). Then the caller ends, and
+ * agents keep what was not acknowledged. */
 int ingest_run(struct ingest *i, struct err *e) MUST_CHECK;
 /* The address that was bound: with "tcp://127.0.0.1:*" the system chose the port. */
 const char *ingest_endpoint(const struct ingest *i);
 void ingest_stop(struct ingest *i);                                  /* async-signal-safe */
 void ingest_counters(struct ingest *i, struct ingest_counters *ret); /* any thread */
-/* True while ingest_run takes records; any thread. */
-bool ingest_ready(const struct ingest *i);
+/* True while ingest_run takes records; else *ret_why (NULL: not wanted) says why not. Any thread. */
+#define INGEST_WHY_MAX 512
+bool ingest_ready(struct ingest *i, char ret_why[INGEST_WHY_MAX]);
 void ingest_free(struct ingest **i);
 
 /* A file that `pilotgate-agent spool export` wrote (FORMAT.md of agent/spool says how) into a store that no

@@ -1,10 +1,11 @@
 /* ingest_priv: what the files of ingest share. All of it belongs to the one thread of ingest_run, except
  * the counters' copy and the two flags.
  *
- *   ingest.c   sockets, loop, commit, counters      frames.c    one frame: session, batch, clock, bye
- *   allow.c    allow-list                           hello.c     Hello to Welcome
- *   zap.c      ZeroMQ RFC 27                        commands.c  store's queue to sessions and back
- *   session.c  table of sessions                    refusal.c   who was turned away
+ *   ingest.c   sockets, loop, counters              frames.c    one frame: session, batch, clock, bye
+ *   commit.c   transaction, trouble of the store    hello.c     Hello to Welcome
+ *   allow.c    allow-list                           commands.c  store's queue to sessions and back
+ *   zap.c      ZeroMQ RFC 27                        refusal.c   who was turned away
+ *   session.c  table of sessions                    house.c     what is done now and then
  */
 #pragma once
 
@@ -51,6 +52,8 @@ struct session {
     bool dirty, gone;           /* gone: swept by the next tick */
     bool replaced;              /* the agent has a newer session: its row is not ours any more */
     bool row_changed;           /* its row in the store is old */
+    bool over;                  /* gone, and its row says so */
+    bool welcome_due;           /* its Welcome waits for the commit */
     uint8_t routing[INGEST_ROUTING_MAX];
     size_t routing_len;
     uint64_t nonce;
@@ -83,6 +86,19 @@ void session_drop_all(struct sessions *t);
 
 /* ---- the whole */
 
+/* The store does not take what it is given. */
+struct trouble {
+    int code;          /* negative errno; 0: none */
+    int64_t wait_ns;   /* from the last failure to the next try ... */
+    int64_t again_ns;  /* ... which is then, monotonic */
+    int64_t healed_ns; /* end of the last one, monotonic */
+};
+
+/* Of the open transaction: counted for good when it is committed. */
+struct tx_count {
+    uint64_t records, duplicates, conflicts, calls, batches;
+};
+
 struct ingest {
     void *zmq, *router, *zap;
     int stop_fd; /* eventfd: ingest_stop writes, the loop polls */
@@ -93,6 +109,8 @@ struct ingest {
     bool tx_open;
     int64_t tx_since_ns; /* monotonic */
     size_t tx_bytes;
+    struct tx_count tx_count;
+    struct trouble trouble;
     struct store_refusal refusals[INGEST_REFUSALS];
     size_t n_refusals;
     struct store_command commands[INGEST_COMMANDS]; /* ring, by id */
@@ -100,15 +118,30 @@ struct ingest {
     uint64_t last_command;
     int64_t tick_ns, house_ns;  /* monotonic, when last done */
     struct ingest_counters now; /* the loop's own */
-    pthread_mutex_t lock;       /* guards published */
+    pthread_mutex_t lock;       /* guards published and why */
     struct ingest_counters published;
+    char why[INGEST_WHY_MAX]; /* of the trouble; "": there is none */
     atomic_bool stopping, ready;
 };
 
-/* Opens the transaction if none is. -EBUSY: a CLI process holds the store; try again later. */
+/* Opens the transaction if none is. A negative errno of this and of all that writes goes up to the loop,
+ * which has ingest_endure deal with it: nothing else may be put after it. */
 int ingest_begin(struct ingest *i, struct err *e) MUST_CHECK;
-/* Commits what is open and acknowledges it. */
+/* Commits what is open, and sends the Welcomes and acks that waited for it. */
 int ingest_flush(struct ingest *i, struct err *e) MUST_CHECK;
+/* After a failure of the store: rolls back, refuses whose frames were in it (those that are marked dirty).
+ * 0: it may pass; else r, and the collector ends. */
+int ingest_endure(struct ingest *i, int r, const struct err *e);
+/* Why nothing is written now, in words for agents; NULL: it is. */
+const char *ingest_trouble(const struct ingest *i);
+/* Tries to write when the wait is over. */
+int ingest_try_again(struct ingest *i, struct err *e) MUST_CHECK;
+
+/* ---- now and then */
+int house_tick(struct ingest *i, struct err *e) MUST_CHECK;
+int house_keep(struct ingest *i, struct err *e) MUST_CHECK;
+/* Commits, and says of every session that it is over. */
+int house_end(struct ingest *i, struct err *e) MUST_CHECK;
 
 /* One ZAP request, if there is one: 1 served, 0 none. */
 int zap_serve(struct ingest *i);
@@ -134,11 +167,13 @@ void frame_end(struct ingest *i, struct session *s, const char *reason);
 
 int hello_handle(struct ingest *i, const struct frame_in *in, const Pilotgate__Hello *h,
                  struct err *e) MUST_CHECK;
+void hello_welcome(struct ingest *i, struct session *s); /* what it names is committed */
 
 void refusal_count(struct ingest *i, const char *key, const char *reason);
-int refusal_flush(struct ingest *i, struct err *e) MUST_CHECK;
+int refusal_flush(struct ingest *i, struct err *e) MUST_CHECK; /* commits */
 
 int commands_poll(struct ingest *i, struct err *e) MUST_CHECK;
+void commands_again(struct ingest *i); /* counts that were written may have been rolled back */
 void commands_result(struct ingest *i, struct session *s, const Pilotgate__CommandResult *r);
 
 /* The time that a record speaks of: [*ret_from, *ret_to], agent wall time. */

@@ -34,6 +34,7 @@ void refusal_count(struct ingest *i, const char *key, const char *reason) {
     i->now.refusals++;
 }
 
+/* Committed before it is forgotten here. */
 int refusal_flush(struct ingest *i, struct err *e) {
     if (i->n_refusals == 0)
         return 0;
@@ -41,6 +42,8 @@ int refusal_flush(struct ingest *i, struct err *e) {
     for (size_t k = 0; r == 0 && k < i->n_refusals; k++)
         r = store_add_refusals(i->store, &i->refusals[k], e);
     if (r == 0)
+        r = ingest_flush(i, e);
+    if (r == 0)
         i->n_refusals = 0;
-    return r == -EBUSY ? 0 : r; /* kept for the next time */
+    return r;
 }

@@ -5,110 +5,99 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int grow_one(void *column, size_t cap, size_t size) {
-    void *old;
-    memcpy(&old, column, sizeof old);
-    void *p = realloc(old, cap * size);
-    if (!p)
+/* Memory that was never written to costs nothing: a block of few calls takes few pages of it. */
+static int open_memory(struct mcp_block *b) {
+    if (b->calls)
+        return 0;
+    b->columns = BUF_INIT(BLOCK_BYTES_MAX);
+    b->calls = calloc(1, sizeof *b->calls);
+    if (!b->calls || buf_reserve(&b->columns, BLOCK_BYTES_MAX) < 0) {
+        mcp_block_free(b);
         return -ENOMEM;
-    memcpy(column, &p, sizeof p);
-    return 0;
-}
-
-static int grow(struct mcp_block *b) {
-    size_t cap = b->cap ? b->cap * 2 : 64;
-    if (grow_one(&b->number_delta, cap, sizeof *b->number_delta) < 0 ||
-        grow_one(&b->start_us, cap, sizeof *b->start_us) < 0 ||
-        grow_one(&b->duration_us, cap, sizeof *b->duration_us) < 0 ||
-        grow_one(&b->probe, cap, sizeof *b->probe) < 0 ||
-        grow_one(&b->outcome, cap, sizeof *b->outcome) < 0 ||
-        grow_one(&b->connection, cap, sizeof *b->connection) < 0 ||
-        grow_one(&b->flags, cap, sizeof *b->flags) < 0)
-        return -ENOMEM;
-    b->cap = cap;
+    }
     return 0;
 }
 
 /* Index of probe and path in the table, added when new; -ENOSPC when the table is full. */
-static int probe_index(struct mcp_block *b, const struct mcp_block_call *c) {
-    for (size_t i = 0; i < b->n_probes; i++)
+static int entry_index(struct mcp_block *b, const struct mcp_block_call *c) {
+    for (size_t i = 0; i < b->n_entries; i++)
         if (strcmp(b->probes[i], c->probe) == 0 && strcmp(b->paths[i], c->path) == 0)
             return (int)i;
-    if (b->n_probes == WIRE_BLOCK_PROBES_MAX)
+    if (b->n_entries == WIRE_BLOCK_PROBES_MAX)
         return -ENOSPC;
-    b->probes[b->n_probes] = (char *)c->probe;
-    b->tools[b->n_probes] = (char *)c->tool;
-    b->targets[b->n_probes] = (char *)c->target;
-    b->paths[b->n_probes] = (char *)c->path;
-    b->by_replica = b->by_replica || *c->path;
-    return (int)b->n_probes++;
+    b->probes[b->n_entries] = c->probe;
+    b->tools[b->n_entries] = c->tool;
+    b->targets[b->n_entries] = c->target;
+    b->paths[b->n_entries] = c->path;
+    return (int)b->n_entries++;
 }
 
-static void open_block(struct mcp_block *b, const struct mcp_block_call *c) {
-    b->base_wall = c->start_wall;
-    b->base_mono = c->start_mono;
-    b->first_number = b->last_number = c->number;
+static bool in_range(const struct mcp_block_call *c, int64_t start_us) {
+    return c->number > 0 && c->number <= WIRE_SEQ_MAX && c->duration_us <= (uint64_t)WIRE_US_MAX &&
+           start_us >= -WIRE_US_MAX && start_us <= WIRE_US_MAX;
 }
 
 int mcp_block_add(struct mcp_block *b, const struct mcp_block_call *c) {
-    if (b->n == WIRE_BLOCK_CALLS_MAX)
-        return -ENOSPC;
-    if (b->n == b->cap && grow(b) < 0)
-        return -ENOMEM;
-    int probe = probe_index(b, c);
-    if (probe < 0)
-        return probe;
-    if (b->n == 0)
-        open_block(b, c);
-    size_t i = b->n++;
-    b->number_delta[i] = (int64_t)(c->number - b->last_number);
-    b->last_number = c->number;
-    b->probe[i] = (uint32_t)probe;
-    b->start_us[i] = (c->start_mono - b->base_mono) / 1000;
-    b->duration_us[i] = c->duration_us;
-    b->outcome[i] = c->outcome;
-    b->connection[i] = c->connection;
-    b->flags[i] = c->flags;
+    int r = open_memory(b);
+    if (r < 0)
+        return r;
+    struct block_calls *to = b->calls;
+    int64_t start_us = to->n ? (c->start_mono - (int64_t)to->base_mono_ns) / 1000 : 0;
+    if (!in_range(c, start_us))
+        return -ERANGE;
+    int entry = to->n < WIRE_BLOCK_CALLS_MAX ? entry_index(b, c) : -ENOSPC;
+    if (entry < 0)
+        return entry;
+    if (to->n == 0) {
+        to->base_wall_ns = c->start_wall;
+        to->base_mono_ns = (uint64_t)c->start_mono;
+    }
+    size_t i = to->n++;
+    to->number[i] = c->number;
+    to->entry[i] = (uint8_t)entry;
+    to->start_us[i] = start_us;
+    to->duration_us[i] = c->duration_us;
+    to->outcome[i] = c->outcome;
+    to->connection[i] = c->connection;
+    to->flags[i] = c->flags;
     return 0;
 }
 
-void mcp_block_emit(struct mcp_block *b, const struct emit *to) {
-    if (b->n == 0)
-        return;
-    Pilotgate__CallBlock block = PILOTGATE__CALL_BLOCK__INIT;
-    block.base_wall_ns = b->base_wall;
-    block.base_mono_ns = (uint64_t)b->base_mono;
-    block.first_number = b->first_number;
-    block.probes = b->probes;
-    block.tools = b->tools;
-    block.targets = b->targets;
-    block.n_probes = block.n_tools = block.n_targets = b->n_probes;
-    block.paths = b->paths;
-    block.n_paths = b->by_replica ? b->n_probes : 0; /* none: all took the URL */
-    block.number_delta = b->number_delta;
-    block.start_us = b->start_us;
-    block.duration_us = b->duration_us;
-    block.probe = b->probe;
-    block.outcome = b->outcome;
-    block.connection = b->connection;
-    block.flags = b->flags;
-    block.n_number_delta = block.n_start_us = block.n_duration_us = b->n;
-    block.n_probe = block.n_outcome = block.n_connection = block.n_flags = b->n;
+static void emit(struct mcp_block *b, const struct emit *to) {
+    Pilotgate__PackedCalls__Entry entries[WIRE_BLOCK_PROBES_MAX];
+    Pilotgate__PackedCalls__Entry *list[WIRE_BLOCK_PROBES_MAX];
+    Pilotgate__PackedCalls block = PILOTGATE__PACKED_CALLS__INIT;
     Pilotgate__Record record = PILOTGATE__RECORD__INIT;
-    record.body_case = PILOTGATE__RECORD__BODY_CALLS;
-    record.calls = &block;
+    for (size_t i = 0; i < b->n_entries; i++) {
+        pilotgate__packed_calls__entry__init(&entries[i]);
+        entries[i].probe = (char *)b->probes[i];
+        entries[i].tool = (char *)b->tools[i];
+        entries[i].target = (char *)b->targets[i];
+        entries[i].path = (char *)b->paths[i];
+        list[i] = &entries[i];
+    }
+    block.base_wall_ns = b->calls->base_wall_ns;
+    block.base_mono_ns = b->calls->base_mono_ns;
+    block.calls = (uint32_t)b->calls->n;
+    block.entries = list;
+    block.n_entries = b->n_entries;
+    block.columns = (ProtobufCBinaryData){.len = b->columns.len, .data = (uint8_t *)b->columns.data};
+    record.body_case = PILOTGATE__RECORD__BODY_PACKED_CALLS;
+    record.packed_calls = &block;
     emit_record(to, &record);
-    b->n = b->n_probes = 0;
-    b->by_replica = false;
+}
+
+void mcp_block_emit(struct mcp_block *b, const struct emit *to) {
+    if (mcp_block_calls(b) == 0)
+        return;
+    if (block_encode(b->calls, b->n_entries, &b->columns, NULL) < 0)
+        abort(); /* every call was checked when it was added, and there is room: nothing may vanish here */
+    emit(b, to);
+    b->calls->n = b->n_entries = 0;
 }
 
 void mcp_block_free(struct mcp_block *b) {
-    free(b->number_delta);
-    free(b->start_us);
-    free(b->duration_us);
-    free(b->probe);
-    free(b->outcome);
-    free(b->connection);
-    free(b->flags);
+    free(b->calls);
+    buf_free(&b->columns);
     *b = (struct mcp_block){0};
 }

@@ -5,20 +5,22 @@
  *   number  entry  start_us  duration_us  outcome  connection  flags
  *
  * entry indexes PackedCalls.entries (probe, tool, target, path). start_us is relative to the block's base.
- * A column is one head byte and its data; all numbers are LEB128 varints, "signed" ones zigzag'ed first.
+ * A column is one head byte and its data; all numbers are LEB128 varints of at most ten bytes, "signed" ones
+ * zigzag'ed first. Of the columns start_us is signed. Sums and differences are modulo 2^64.
  *
  *   head & 0x0f, what the values x[i] become:
  *     0 PLAIN  v[i] = x[i]
  *     1 BASE   a varint b, the least value; v[i] = x[i] - b
  *     2 STRIDE a signed x[0] and a signed stride s; v[i] = zigzag(x[i+1] - x[i] - s), one value fewer
  *   head >> 4, how the values v[i] are written:
- *     0 SAME   one varint: all are equal to it
+ *     0 SAME   one varint: all are equal to it (also when there is none)
  *     1 VARINT each as a varint
  *     2 RUNS   varint number of runs, then for each its length and its value, as varints
  *
- * The encoder takes the shortest of these for each column, and orders the calls by entry, then number, so
- * that most columns are one run. A block is malformed, and refused whole, when a column ends early, a run is
- * empty or too long, a value is out of its range (wire.h), or bytes are left over.
+ * The encoder takes the shortest of these for each column, and orders the calls by entry, flags, then number,
+ * so that most columns are one run; a decoder takes them in any order. A block is malformed, and refused
+ * whole, when a column ends early, a run is empty or too long, a value is out of its range (wire.h), or
+ * bytes are left over.
  */
 #pragma once
 
@@ -39,8 +41,12 @@ struct block_calls {
     uint8_t entry[WIRE_BLOCK_CALLS_MAX];
 };
 
+/* Columns are never longer than this: their heads, and each value at its longest. */
+#define BLOCK_BYTES_MAX (7 * 32 + WIRE_BLOCK_CALLS_MAX * (10 + 8 + 8 + 3 * 5 + 1))
+
 /* Orders the calls (in place) and writes their columns into out, which is cleared first. -EINVAL: no call,
- * too many, or an entry that is not below n_entries; -ENOMEM. */
+ * too many, an entry that is not below n_entries, a value out of its range; -ENOMEM; -EMSGSIZE by the limit
+ * of out, never with BLOCK_BYTES_MAX. Uses about 170 KiB of stack. */
 int block_encode(struct block_calls *calls, size_t n_entries, struct buf *out, struct err *e) MUST_CHECK;
 
 /* Everything is checked: after 0 each value is in range. -EBADMSG with the reason. Texts of the entries are

@@ -16,6 +16,8 @@ import sys
 import threading
 import time
 
+import blocks
+
 TOP = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("PILOTGATE_BUILD", TOP / "build"))
 PILOTGATE = BUILD / "collector" / "pilotgate"
@@ -347,7 +349,7 @@ class Lab:
             for boot, payload in db.execute(
                     "SELECT boot, payload FROM record JOIN stream ON stream = id WHERE cluster || '/' || namespace = ? "
                     "ORDER BY stream, seq", (stage.name,)):
-                streams.setdefault(boot.hex(), []).append(schema.Record.FromString(payload))
+                streams.setdefault(boot.hex(), []).append(blocks.unpack(schema.Record.FromString(payload)))
         return streams
 
 

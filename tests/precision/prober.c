@@ -18,6 +18,7 @@
 
 #include "base/when.h"
 #include "mcp/mcp.h"
+#include "wire/block.h"
 
 #define PROBES 5
 #define INTERVAL_NS (10 * WHEN_MS) /* five of these are 500 calls/s */
@@ -54,9 +55,13 @@ static void take_coverage(struct seen *s, const Pilotgate__Coverage *c) {
 
 static void take(void *ctx, Pilotgate__Record *r) {
     struct seen *s = ctx;
-    if (r->body_case == PILOTGATE__RECORD__BODY_CALLS)
-        take_calls(s, r->calls);
-    else if (r->body_case == PILOTGATE__RECORD__BODY_COVERAGE)
+    Pilotgate__CallBlock *b = NULL;
+    if (r->body_case == PILOTGATE__RECORD__BODY_PACKED_CALLS &&
+        block_unpack(r->packed_calls, &b, NULL) == 0) {
+        take_calls(s, b);
+        pilotgate__call_block__free_unpacked(b, NULL);
+    }
+    if (r->body_case == PILOTGATE__RECORD__BODY_COVERAGE)
         take_coverage(s, r->coverage);
 }
 

@@ -334,18 +334,19 @@ static void test_block_columns(void **state) {
     uint64_t number = got->first_number;
     assert_int_equal(got->n_probes, 3);
     assert_int_equal(got->n_paths, 3);
-    for (size_t i = 0; i < 4; i++) {
-        assert_string_equal(got->paths[got->probe[i]], calls[i].path);
-        number += (uint64_t)got->number_delta[i];
+    for (size_t j = 0; j < 4; j++) {
+        size_t i = (const size_t[]){0, 3, 1, 2}[j]; /* by probe and path, then number */
+        assert_string_equal(got->paths[got->probe[j]], calls[i].path);
+        number += (uint64_t)got->number_delta[j];
         assert_int_equal(number, calls[i].number);
-        assert_string_equal(got->probes[got->probe[i]], calls[i].probe);
-        assert_string_equal(got->tools[got->probe[i]], "hold");
-        assert_string_equal(got->targets[got->probe[i]], "gateway");
-        assert_int_equal(got->start_us[i], (calls[i].start_mono - 1000000000) / 1000);
-        assert_int_equal(got->outcome[i], calls[i].outcome);
-        assert_int_equal(got->connection[i], calls[i].connection);
-        assert_int_equal(got->flags[i], calls[i].flags);
-        assert_int_equal(got->duration_us[i], calls[i].duration_us);
+        assert_string_equal(got->probes[got->probe[j]], calls[i].probe);
+        assert_string_equal(got->tools[got->probe[j]], "hold");
+        assert_string_equal(got->targets[got->probe[j]], "gateway");
+        assert_int_equal(got->start_us[j], (calls[i].start_mono - 1000000000) / 1000);
+        assert_int_equal(got->outcome[j], calls[i].outcome);
+        assert_int_equal(got->connection[j], calls[i].connection);
+        assert_int_equal(got->flags[j], calls[i].flags);
+        assert_int_equal(got->duration_us[j], calls[i].duration_us);
     }
     mcp_block_emit(&b, &to);
     assert_int_equal(k.n, 1);

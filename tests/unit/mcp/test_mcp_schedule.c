@@ -89,7 +89,7 @@ static void test_repeated(void **state) {
 /* An emit that stands still once stands for a thread that gets no time: the record says so. */
 static void slow_emit(void *ctx, Pilotgate__Record *r) {
     struct scene *s = ctx;
-    if (r->body_case == PILOTGATE__RECORD__BODY_CALLS && !s->slept) {
+    if (r->body_case == PILOTGATE__RECORD__BODY_PACKED_CALLS && !s->slept) {
         s->slept = true;
         (void)usleep(400000);
     }

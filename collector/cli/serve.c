@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "ingest/ingest.h"
 #include "serve/http.h"
+#include "serve/metrics.h"
 
 #define FSYNC_IMPLAUSIBLE_NS 20000 /* faster than any disk that really keeps what it was given */
 
@@ -77,7 +78,7 @@ static int write_metrics(void *ctx, struct buf *out) {
                      "pilotgate_build_info{version=\"%s\"} 1\n",
                      PILOTGATE_VERSION);
     for (size_t k = 0; r == 0 && k < sizeof all / sizeof *all; k++)
-        r = http_metric(out, all[k].name, all[k].type, all[k].help, all[k].value);
+        r = metric_single(out, all[k].name, all[k].type, all[k].help, all[k].value);
     return r;
 }
 
@@ -100,7 +101,7 @@ static int begin(const struct cli *c, const struct ingest_options *o, const char
         r = ingest_new(o, s->store, &s->ingest, e);
     if (r < 0)
         return r;
-    s->source = (struct http_source){is_ready, write_metrics, s};
+    s->source = (struct http_source){.ready = is_ready, .metrics = write_metrics, .ctx = s};
     r = http_start(http, &s->source, &s->http, e);
     return r < 0 ? r : handle_signals(s->ingest, e);
 }

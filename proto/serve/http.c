@@ -52,11 +52,12 @@ static enum MHD_Result handle(void *ctx, struct MHD_Connection *c, const char *u
     if (strcmp(method, MHD_HTTP_METHOD_GET) != 0)
         return plain(c, MHD_HTTP_METHOD_NOT_ALLOWED, "only GET\n");
     if (strcmp(url, "/healthz") == 0)
-        return plain(c, MHD_HTTP_OK, "ok\n");
+        return !h->source.healthy || h->source.healthy(h->source.ctx)
+                   ? plain(c, MHD_HTTP_OK, "ok\n")
+                   : plain(c, MHD_HTTP_SERVICE_UNAVAILABLE, "stands still\n");
     if (strcmp(url, "/readyz") == 0)
-        return h->source.ready(h->source.ctx)
-                   ? plain(c, MHD_HTTP_OK, "ready\n")
-                   : plain(c, MHD_HTTP_SERVICE_UNAVAILABLE, "not taking records\n");
+        return h->source.ready(h->source.ctx) ? plain(c, MHD_HTTP_OK, "ready\n")
+                                              : plain(c, MHD_HTTP_SERVICE_UNAVAILABLE, "not ready\n");
     if (strcmp(url, "/metrics") == 0)
         return metrics(h, c);
     return plain(c, MHD_HTTP_NOT_FOUND, "/healthz, /readyz, /metrics\n");
@@ -99,7 +100,7 @@ int http_start(const char *address, const struct http_source *source, struct htt
     if (!h->daemon) {
         int code = errno ? errno : EADDRINUSE;
         free(h);
-        return err_set(e, -code, "cannot serve HTTP on %s: %s; name another address with --http", address,
+        return err_set(e, -code, "cannot serve HTTP on %s: %s; choose another address", address,
                        strerror(code));
     }
     *ret = h;
@@ -118,8 +119,4 @@ void http_stop(struct http **hp) {
     MHD_stop_daemon(h->daemon);
     free(h);
     *hp = NULL;
-}
-
-int http_metric(struct buf *out, const char *name, const char *type, const char *help, double value) {
-    return buf_addf(out, "# HELP %s %s\n# TYPE %s %s\n%s %.17g\n", name, help, name, type, name, value);
 }

@@ -1,7 +1,7 @@
 /* http: health and metrics over HTTP, GET only, bounded.
  *
- *   /healthz   200 while the process answers
- *   /readyz    200 while records are taken, else 503
+ *   /healthz   200 while the process does its work (without `healthy`: while it answers), else 503
+ *   /readyz    200 while it is ready, else 503
  *   /metrics   Prometheus text
  *
  * One thread of libmicrohttpd's own; the callbacks run in it. */
@@ -14,12 +14,13 @@
 
 #define HTTP_CONNECTIONS_MAX 32
 #define HTTP_IDLE_SECONDS 10
-#define HTTP_BODY_MAX (64u << 10)
+#define HTTP_BODY_MAX (4u << 20)
 
 struct http;
 
 struct http_source {
     bool (*ready)(void *ctx);
+    bool (*healthy)(void *ctx);                 /* NULL: always */
     int (*metrics)(void *ctx, struct buf *out); /* 0, or negative errno: 500 */
     void *ctx;
 };
@@ -29,7 +30,3 @@ int http_start(const char *address, const struct http_source *source, struct htt
                struct err *e) MUST_CHECK;
 unsigned http_port(const struct http *h);
 void http_stop(struct http **h); /* NULL-safe */
-
-/* One metric in Prometheus' text: HELP, TYPE and the value. type: "counter", "gauge". */
-int http_metric(struct buf *out, const char *name, const char *type, const char *help,
-                double value) MUST_CHECK;

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "serve/http.h"
+#include "serve/metrics.h"
 
 #define MANY 1100 /* more than FD_SETSIZE */
 
@@ -29,10 +30,17 @@ static bool is_ready(void *ctx) {
 
 static int write_metrics(void *ctx, struct buf *out) {
     (void)ctx;
-    return http_metric(out, "pilotgate_x", "gauge", "A number.", 7);
+    return metric_single(out, "pilotgate_x", "gauge", "A number.", 7);
 }
 
-static const struct http_source source = {is_ready, write_metrics, NULL};
+static bool healthy_now = true;
+
+static bool is_healthy(void *ctx) {
+    (void)ctx;
+    return healthy_now;
+}
+
+static const struct http_source source = {.ready = is_ready, .healthy = is_healthy, .metrics = write_metrics};
 
 static struct http *start(void) {
     struct http *h = NULL;
@@ -68,6 +76,9 @@ static void test_answers(void **state) {
     (void)state;
     struct http *h = start();
     assert_non_null(strstr(ask(h, GET("/healthz")), " 200 "));
+    healthy_now = false;
+    assert_non_null(strstr(ask(h, GET("/healthz")), " 503 "));
+    healthy_now = true;
     ready_now = false;
     assert_non_null(strstr(ask(h, GET("/readyz")), " 503 "));
     ready_now = true;

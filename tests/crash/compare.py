@@ -1,0 +1,269 @@
+"""What the writers did (truth.h) beside what the store holds (dump.c). A difference is one line of `wrong`."""
+import collections
+import dataclasses
+
+ENOSPC = 28
+SPOOL_FULL, SPOOL_FAILED, QUEUE_FULL, SPOOL_DAMAGED = 1, 2, 3, 4  # Loss.Cause
+RECORD_MAX = (256 << 10) - 11  # WIRE_RECORD_MAX without room for the seq: larger ones are lost, and told
+COVERING = ("calls", "sources")
+
+
+@dataclasses.dataclass
+class Record:
+    """One append, or one row."""
+    digest: str
+    content: str
+    family: str
+    wall: int
+    speaks: str
+
+
+@dataclasses.dataclass
+class GivenUp:
+    """A record that the journal had and could not append."""
+    cause: int
+    family: str
+    wall: int
+    covered: bool = False  # a coverage record followed it
+
+
+@dataclasses.dataclass
+class Emitted:
+    thread: int
+    content: str
+    family: str
+    wall: int
+    size: int
+
+
+class Lifetime:
+    """One writer's truth. `steps` are what matters to losses, in their order: ("loss", seq), ("cover",), GivenUp."""
+
+    def __init__(self, boot, stage, node):
+        self.boot, self.stage, self.node = boot, stage, node
+        self.appended, self.intent, self.steps, self.emitted = {}, None, [], []
+        self.contents, self.acked, self.ending, self.ended = {}, 0, False, False
+        self.twice = []
+
+    def bye(self):
+        return any(r.speaks == "bye" for r in self.appended.values())
+
+    def last(self):
+        return max(self.appended, default=0)
+
+    def take(self, word, fields):
+        getattr(self, {"E": "emits", "A": "intends", "+": "did", "-": "failed", "F": "gave_up", "T": "trims",
+                       "S": "ends", "Z": "is_over"}[word])(*fields)
+
+    def emits(self, thread, content, family, wall, size):
+        self.emitted.append(Emitted(int(thread), content, family, int(wall), int(size)))
+
+    def intends(self, seq, digest, content, family, wall, speaks):
+        self.intent = int(seq), Record(digest, content, family, int(wall), speaks)
+
+    def did(self, seq):
+        intended, record = self.intent
+        self.intent = None
+        if intended != int(seq) or int(seq) in self.appended:
+            self.twice.append(f"append said {seq}, {intended} was next")
+        self.appended[int(seq)] = record
+        if record.content != "-":
+            if record.content in self.contents:
+                self.twice.append(f"{self.contents[record.content]} and {seq} are the same record")
+            self.contents[record.content] = int(seq)
+        if record.family == "loss":
+            self.steps.append(("loss", int(seq)))
+        elif record.speaks in COVERING:
+            self.steps.append(("cover", int(seq)))
+
+    def failed(self, _seq, _error):
+        self.intent = None
+
+    def gave_up(self, content, family, wall, error):
+        cause = SPOOL_FULL if int(error) in (0, ENOSPC) else SPOOL_FAILED
+        self.steps.append(GivenUp(cause, family, int(wall)))
+        if content != "-":
+            self.contents[content] = 0
+
+    def trims(self, boot, seq):
+        if boot == self.boot:
+            self.acked = max(self.acked, int(seq))
+
+    def ends(self):
+        self.ending = True
+
+    def is_over(self):
+        self.ended = True
+
+
+def read_truth(paths):
+    """{boot: Lifetime}, in the order of their begins. A line without its end was never written: the process was dead."""
+    lives = []
+    for path in paths:
+        life = None
+        for line in path.read_text().split("\n")[:-1]:
+            word, *fields = line.split(" ")
+            if word == "L":
+                life = Lifetime(*fields[:3])
+                lives.append((int(fields[3]), life))
+            else:
+                life.take(word, fields)
+    return {life.boot: life for _, life in sorted(lives, key=lambda pair: pair[0])}
+
+
+class Stream:
+    def __init__(self, stage, node, boot, hwm, conflicts, doubts):
+        self.stage, self.node, self.boot = stage, node, boot
+        self.hwm, self.conflicts, self.doubts = int(hwm), int(conflicts), int(doubts)
+        self.records, self.gaps, self.losses, self.wrong = {}, [], {}, []
+
+
+def read_dump(text):
+    """{boot: Stream}"""
+    streams = {}
+    for line in text.splitlines():
+        word, *fields = line.split(" ")
+        if word == "stream":
+            streams[fields[0]] = Stream(*fields[1:])
+            continue
+        stream = streams[fields[0]]
+        if word == "gap":
+            stream.gaps.append(tuple(map(int, fields[1:])))
+        elif word == "rec":
+            seq, digest, family, wall, speaks = fields[1:]
+            if int(seq) in stream.records:
+                stream.wrong.append(f"{seq} is there twice")
+            stream.records[int(seq)] = Record(digest, "-", family, int(wall), speaks)
+        elif word == "loss":
+            seq, cause, records, start, end = map(int, fields[1:6])
+            stream.losses[seq] = (cause, records, start, end, " ".join(fields[6:]))
+        else:
+            stream.wrong.append(line)
+    return {s.boot: s for s in streams.values()}
+
+
+def families_of(given_up):
+    return collections.Counter(g.family for g in given_up)
+
+
+def counts(text):
+    """{family: n} of "call 12, coverage 3"."""
+    return collections.Counter({family: int(n) for family, n in (part.rsplit(" ", 1) for part in text.split(", "))})
+
+
+class Comparison:
+    """wrong: what must not be, each with the stream it is about. expect: {boot: set of what is declared there}:
+    "gap" (seqs may be gone, when a gap says so), "conflict", "doubt"."""
+
+    def __init__(self, lives, streams, expect=None):
+        self.lives, self.streams, self.expect = lives, streams, expect or {}
+        self.wrong, self.records, self.losses, self.gone = [], 0, 0, 0
+        for boot, stream in streams.items():
+            if boot not in lives:
+                self.say(boot, "a stream that no writer made")
+        for boot, life in lives.items():
+            self.compare(life, streams.get(boot) or Stream(life.stage, life.node, boot, 0, 0, 0))
+
+    def say(self, boot, text):
+        name = self.lives[boot].node if boot in self.lives else "?"
+        self.wrong.append(f"{name}@{boot[:8]}: {text}")
+
+    def compare(self, life, stream):
+        for text in life.twice + stream.wrong:
+            self.say(life.boot, text)
+        self.compare_records(life, stream)
+        self.compare_identity(life, stream)
+        self.compare_losses(life, stream)
+        self.compare_emitted(life, stream)
+
+    # ---- each record once, with its bytes
+
+    def compare_records(self, life, stream):
+        may = dict([life.intent]) if life.intent else {}
+        gone = {seq for start, end, _ in stream.gaps for seq in range(start, end + 1)}
+        self.records += len(stream.records)
+        self.gone += len(gone)
+        for seq, record in life.appended.items():
+            held = stream.records.get(seq)
+            if held is None and seq not in gone:
+                self.say(life.boot, f"lost: {seq} ({record.family}) was appended and is not in the store")
+            elif held and (held.digest, held.family) != (record.digest, record.family):
+                self.say(life.boot, f"changed: {seq} ({record.family}) has other bytes")
+        for seq, held in stream.records.items():
+            if seq not in life.appended and not (seq in may and may[seq].digest == held.digest):
+                self.say(life.boot, f"invented: {seq} ({held.family}) was never appended")
+            if seq in gone:
+                self.say(life.boot, f"declared lost and there: {seq}")
+
+    def compare_identity(self, life, stream):
+        allowed = self.expect.get(life.boot, set())
+        if stream.gaps and "gap" not in allowed:
+            self.say(life.boot, f"gaps that nothing explains: {stream.gaps[:3]}")
+        if stream.conflicts and "conflict" not in allowed:
+            self.say(life.boot, f"{stream.conflicts} conflicts")
+        if stream.doubts and "doubt" not in allowed:
+            self.say(life.boot, f"doubts {stream.doubts}")
+        if stream.hwm < life.last() or stream.hwm > life.last() + bool(life.intent):
+            self.say(life.boot, f"complete up to {stream.hwm}, appended up to {life.last()}")
+
+    # ---- each loss as it was
+
+    def compare_losses(self, life, stream):
+        """What the journal gave up is what the next Loss of that cause says; nothing is covered before it is told."""
+        open_ones = {SPOOL_FULL: [], SPOOL_FAILED: []}
+        for step in life.steps:
+            if isinstance(step, GivenUp):
+                open_ones[step.cause].append(step)
+            elif step[0] == "cover":
+                for given_up in sum(open_ones.values(), []):
+                    given_up.covered = True
+            elif step[1] in stream.losses:
+                self.compare_loss(life, stream.losses[step[1]], open_ones)
+        left = sum(open_ones.values(), [])
+        if life.bye() and left:
+            self.say(life.boot, f"undeclared: {dict(families_of(left))} given up, and it ended in order")
+        silent = [g for g in left if g.covered]
+        if silent and not life.bye():
+            self.say(life.boot, f"silent: {dict(families_of(silent))} given up, covered since, and not declared")
+
+    def compare_loss(self, life, loss, open_ones):
+        cause, records, start, end, families = loss
+        self.losses += records
+        if cause == SPOOL_DAMAGED:
+            self.say(life.boot, f"{records} records found damaged")
+        if cause not in open_ones:
+            return
+        given_up, open_ones[cause] = open_ones[cause], []
+        said = records, start, end, counts(families)
+        walls = [g.wall for g in given_up]
+        true = len(given_up), min(walls, default=0), max(walls, default=0), families_of(given_up)
+        if said != true:
+            self.say(life.boot, f"miscounted: a loss says {said}, true is {true}")
+
+    # ---- what never reached the journal
+
+    def compare_emitted(self, life, stream):
+        """Too large, or no room in the pipe: told by Loss records of other causes. Of a writer that was killed,
+        what a thread emitted after its last coverage may have died with it."""
+        declared = sum(l[1] for l in stream.losses.values() if l[0] not in (SPOOL_FULL, SPOOL_FAILED, SPOOL_DAMAGED))
+        never = [e for e in life.emitted if e.content not in life.contents and
+                 not (life.intent and life.intent[1].content == e.content)]
+        if life.bye():
+            if declared != len(never):
+                self.say(life.boot, f"miscounted: {len(never)} were never appended nor given up, {declared} declared")
+            return
+        last = self.last_coverage(life)
+        silent = [e for e in never if e.thread in last and e.wall < last[e.thread]]
+        if declared < len(silent):
+            self.say(life.boot, f"silent: {len(silent)} never reached the journal and were covered since, "
+                                f"{declared} declared")
+        if declared > len(never):
+            self.say(life.boot, f"miscounted: {declared} declared, {len(never)} never reached the journal")
+
+    @staticmethod
+    def last_coverage(life):
+        last = {}
+        for e in life.emitted:
+            if e.family == "coverage" and life.contents.get(e.content):
+                last[e.thread] = e.wall
+        return last

@@ -1,0 +1,262 @@
+"""One round: a world, actions drawn at random, then everything is mended, ends in order, and is compared."""
+import collections
+import contextlib
+import json
+import random
+import signal
+import time
+
+import compare
+import witnessed
+from world import RUBRIC, World, Wrong, do, wait_until
+
+SETTLE = 60
+ARMED_FOR = 2.5  # seconds for which a program that shall end itself is waited for
+FIRST_COVERAGE = 1.2
+
+
+class Points:
+    """Crash points: killed[name] counts; `kinds` says which program passes them."""
+
+    def __init__(self):
+        self.killed, self.kinds, self.actions = collections.Counter(), {}, {}
+
+    def found(self, kind, name, action):
+        if name not in self.kinds:
+            self.kinds[name], self.actions[name] = kind, action
+
+    def choose(self, kind, rng):
+        """The one that killed least, of a kind."""
+        names = sorted(n for n, k in self.kinds.items() if k == kind)
+        rng.shuffle(names)
+        return min(names, key=lambda n: self.killed[n], default=None)
+
+    def missing(self):
+        return sorted(n for n in self.kinds if not self.killed[n])
+
+
+class Round:
+    def __init__(self, folder, seed, points, writers=3, interval_ms=12, listing=False, say=print):
+        self.rng = random.Random(seed)
+        self.folder, self.seed, self.points, self.listing, self.say = folder, seed, points, listing, say
+        self.begun = time.monotonic()
+        self.kills, self.done, self.expect = collections.Counter(), collections.Counter(), collections.defaultdict(set)
+        folder.mkdir(parents=True)
+        self.actions_log = (folder / "actions.log").open("w", buffering=1)
+        self.world = World(folder / "world", writers, self.rng.randrange, interval_ms,
+                           self.rng.choice([512, 1024, 4096]))
+        self.faults = []  # (when to end it, what ends it)
+
+    def log(self, text):
+        self.actions_log.write(f"{time.monotonic() - self.begun:8.3f} {text}\n")
+
+    # ---- programs
+
+    def armed(self, program):
+        if self.listing:
+            return "list"
+        if self.rng.random() < 0.5:
+            name = self.points.choose(program.kind(), self.rng)
+            return name and f"{name}:{self.rng.choice([1, 1, 2, 3, 7])}"
+        return None
+
+    def start(self, program, armed=None):
+        self.log(f"start {program.name} {armed or ''}")
+        program.begin(armed)
+
+    def count(self, program, how):
+        self.kills[how] += 1
+        self.log(f"killed {program.name} ({how})")
+
+    def kill(self, program):
+        if program.kill():
+            self.count(program, "at random")
+
+    def revive(self, arm=True):
+        """What ended itself at a point is started again; anything else that ended is wrong."""
+        for program in self.world.programs():
+            if program.alive():
+                continue
+            if program.popen is not None and program.popen.returncode not in (None, 0):
+                self.look_at_end(program)
+            self.start(program, self.armed(program) if arm or self.listing else None)
+
+    def look_at_end(self, program):
+        status = program.popen.returncode
+        if status == -signal.SIGKILL:
+            if program.armed and program.armed != "list" and not self.is_counted(program):
+                name = program.armed.rsplit(":", 1)[0]
+                self.points.killed[name] += 1
+                self.count(program, name)
+            return
+        if program.disk.is_full() and status == 2:
+            self.log(f"{program.name} ended on a full disk: {program.last_words()}")
+            time.sleep(0.1)  # before it is tried again
+            return
+        raise Wrong(f"{program.name} ended by itself with {status}: {program.last_words()}")
+
+    def is_counted(self, program):
+        counted, program.counted = getattr(program, "counted", None), program.starts
+        return counted == program.starts
+
+    # ---- actions
+
+    def wait(self, least, most):
+        """The time until the next action; what is due to end, ends."""
+        end = time.monotonic() + self.rng.uniform(least, most)
+        while (now := time.monotonic()) < end:
+            for fault in [f for f in self.faults if f[0] <= now]:
+                self.faults.remove(fault)
+                self.log(fault[2])
+                fault[1]()
+            self.revive()
+            time.sleep(0.02)
+
+    def later(self, seconds, what, text):
+        self.faults.append((time.monotonic() + seconds, what, text))
+
+    def writer(self):
+        return self.rng.choice(self.world.writers)
+
+    def kill_writer(self):
+        self.kill(self.writer())
+
+    def kill_collector(self):
+        self.kill(self.world.collector)
+
+    def kill_both(self):
+        first, second = self.rng.sample([self.writer(), self.world.collector], 2)
+        self.kill(first)
+        self.wait(0, 0.2)
+        self.kill(second)
+
+    def kill_all(self):
+        for program in self.world.programs():
+            self.kill(program)
+
+    def end_writer(self):
+        self.writer().signal(signal.SIGTERM)
+
+    def end_collector(self):
+        self.world.collector.signal(signal.SIGTERM)
+
+    def stop_some(self):
+        program = self.rng.choice(self.world.programs())
+        seconds = self.rng.choice([0.3, 1, 1, 4])  # 4 s are longer than the writers' silence
+        program.signal(signal.SIGSTOP)
+        self.log(f"stopped {program.name} for {seconds} s")
+        popen = program.popen
+        self.later(seconds, lambda: popen.poll() is None and popen.send_signal(signal.SIGCONT), f"cont {program.name}")
+
+    def partition(self):
+        writer = self.writer()
+        ways = self.rng.choice([["INPUT"], ["OUTPUT"], ["INPUT", "OUTPUT"]])
+        seconds = self.rng.choice([0.3, 1, 2, 5])
+        self.world.cut(writer, ways)
+        self.log(f"cut {writer.name} {' '.join(ways)} for {seconds} s")
+        self.later(seconds, lambda: self.world.mend(writer), f"mend {writer.name}")
+
+    def fill_spool(self):
+        self.fill(self.writer().disk)
+
+    def fill_store(self):
+        self.fill(self.world.collector.disk)
+
+    def fill(self, disk):
+        seconds = self.rng.choice([0.5, 1, 2, 3])
+        disk.fill()
+        self.log(f"filled {disk.folder.name} for {seconds} s")
+        self.later(seconds, disk.free, f"freed {disk.folder.name}")
+
+    ACTIONS = {"kill_writer": 30, "kill_collector": 20, "kill_both": 8, "kill_all": 4, "end_writer": 3,
+               "end_collector": 3, "stop_some": 5, "partition": 6, "fill_spool": 3, "fill_store": 2}
+
+    def act(self, name):
+        self.done[name] += 1
+        self.log(name)
+        getattr(self, name)()
+
+    def find_points(self, action):
+        for kind in ("writer", "collector"):
+            path = self.folder / "world" / f"{kind}.points"
+            for name in path.read_text().split() if path.exists() else ():
+                self.points.found(kind, name, action)
+
+    # ---- the whole
+
+    def run(self, kills):
+        self.revive()
+        self.wait(1, 1)
+        if self.listing:
+            for name in self.ACTIONS:
+                self.act(name)
+                self.wait(0.6, 1.2)
+                self.find_points(name)
+        names, weights = zip(*self.ACTIONS.items())
+        while sum(self.kills.values()) < kills:
+            self.act(*self.rng.choices(names, weights))
+            self.wait(0.1, 0.9)
+        self.settle()
+
+    def mend(self):
+        self.log("mend everything")
+        self.faults.clear()
+        for program in self.world.programs():
+            program.signal(signal.SIGCONT)
+            program.disk.free()
+        for writer in self.world.writers:
+            self.world.mend(writer)
+        for program in self.world.programs():
+            if program.armed:
+                self.kill(program)
+        self.revive(arm=False)
+
+    def settle(self):
+        """Everything that is in a spool arrives; the last lifetimes end in order, after a coverage or two."""
+        self.mend()
+        self.wait(0, 0)
+        wait_until(lambda: self.arrived(living=False), SETTLE, "what dead writers left arrives")
+        time.sleep(2 * FIRST_COVERAGE)
+        for writer in self.world.writers:
+            writer.end()
+        for _ in range(3):
+            if self.arrived(living=True):
+                break
+            for writer in self.world.writers:
+                writer.begin()
+            time.sleep(2 * FIRST_COVERAGE)
+            for writer in self.world.writers:
+                writer.end()
+        self.find_points("settle")
+        self.world.collector.end()
+        self.log("settled")
+
+    def lives(self):
+        return compare.read_truth(sorted(self.world.truth.iterdir()))
+
+    def arrived(self, living):
+        lives = self.lives()
+        held = compare.read_dump(self.world.dump(None, "--marks"))
+        newest = {}
+        for life in lives.values():
+            newest[life.node] = life.boot
+        return all(boot in held and held[boot].hwm >= life.last() for boot, life in lives.items()
+                   if life.last() and (living or newest[life.node] != boot))
+
+    def compare(self):
+        """The lines of what is wrong, and a text of what was compared."""
+        lives = self.lives()
+        found = compare.Comparison(lives, compare.read_dump(self.world.dump()), self.expect)
+        wrong = list(found.wrong)
+        document = json.loads(self.world.ask("gates", "-o", "json", statuses=(0, 1, 3)))
+        spans = 0
+        for writer in self.world.writers:
+            lines, n = witnessed.compare(lives, document, writer.stage, writer.node, 3 * witnessed.SECOND)
+            wrong += lines
+            spans += n
+        return wrong, {"lifetimes": len(lives), "records": found.records, "losses": found.losses, "gone": found.gone,
+                       "unwitnessed spans": spans}
+
+    def close(self):
+        self.world.close()
+        self.actions_log.close()

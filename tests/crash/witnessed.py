@@ -1,0 +1,67 @@
+"""What nobody witnessed: computed from the truth, and as the judge tells it (`pilotgate gates -o json`)."""
+import datetime
+import itertools
+
+SECOND = 1_000_000_000
+NEAR = SECOND // 2  # between truth and judge: clocks are bounded by less
+EDGE = SECOND // 10  # a silence so near to the rubric's coverage_gap may be told or not
+
+
+def true_spans(lives, stage, node, gap):
+    """[(from, to, sure)] of a node. A lifetime without Bye is unwitnessed from its last coverage of calls to its
+    successor's first; so is a silence longer than `gap`."""
+    ticks = sorted((r.wall, life.boot, r.speaks == "bye") for life in lives.values() for r in life.appended.values()
+                   if (life.stage, life.node) == (stage, node) and r.speaks in ("calls", "bye"))
+    last_of = {boot: wall for wall, boot, _ in ticks}
+    ordered = {boot for _, boot, bye in ticks if bye}
+    spans = []
+    for (wall, boot, _), (after, _, _) in itertools.pairwise(ticks):
+        died = last_of[boot] == wall and boot not in ordered
+        if after > wall and (died or after - wall > gap - EDGE):
+            spans.append((wall, after, died or after - wall > gap + EDGE))
+    return spans
+
+
+def time_of(text):
+    whole, _, part = text.rstrip("Z").partition(".")
+    seconds = datetime.datetime.fromisoformat(whole).replace(tzinfo=datetime.timezone.utc).timestamp()
+    return int(seconds) * SECOND + int(part.ljust(9, "0")[:9] or 0)
+
+
+def told_spans(document, stage):
+    """(window's begin, window's end, [(node, from, to)]) of the one change of a stage, or None."""
+    for gate in document["gates"]:
+        for row in gate["stages"]:
+            changes = row.get("changes") or []
+            if row["stage"] == stage and changes:
+                if len(changes) != 1:
+                    raise ValueError(f"{stage} has {len(changes)} changes, one was made")
+                c = changes[0]
+                return (time_of(c["begin"]), time_of(c["window_to"]),
+                        [(s["node"], time_of(s["from"]), time_of(s["to"])) for s in c["unwitnessed"]])
+    return None
+
+
+def compare(lives, document, stage, node, gap):
+    """Lines of what is wrong, and how many spans were compared."""
+    told = told_spans(document, stage)
+    if told is None:
+        return [f"{stage}: the judge tells of no change, so of no coverage"], 0
+    begin, end, spans = told
+    wrong = []
+    here = [(a, b) for n, a, b in spans if n == node]
+    true = true_spans(lives, stage, node, gap)
+    inside = [t for t in true if t[0] >= begin and t[1] <= end - gap]
+
+    def has(span, others):
+        return any(abs(span[0] - o[0]) < NEAR and abs(span[1] - o[1]) < NEAR for o in others)
+
+    for span in inside:
+        if span[2] and not has(span, here):
+            wrong.append(f"{stage} {node}: unwitnessed from {span[0]} to {span[1]}, and the judge does not tell it")
+    for span in here:
+        if span[0] > begin and span[1] < end and not has(span, true):
+            wrong.append(f"{stage} {node}: told unwitnessed from {span[0]} to {span[1]}, and it was witnessed")
+    if any(n != node for n, _, _ in spans):
+        wrong.append(f"{stage}: spans of other nodes than its own: {spans}")
+    return wrong, len(inside)

@@ -212,6 +212,10 @@ int frame_handle(struct ingest *i, const struct frame_in *in, struct err *e) {
     struct err why = {""};
     i->now.frames++;
     i->now.bytes += in->len;
+    if (in->len > INGEST_HELLO_MAX && !session_find(&i->sessions, in->routing, in->routing_len)) {
+        frame_refuse(i, in->routing, in->routing_len, "there is no session: say Hello again");
+        return 0;
+    }
     if (wire_unpack(in->data, in->len, &f, &why) < 0) {
         refuse_malformed(i, in, why.text);
         return 0;

@@ -42,14 +42,17 @@ struct same_stream {
     uint32_t n_key; /* sessions under that key */
 };
 
-/* The agent took a new socket: its old session is over. */
+/* The agent took a new socket: its old session is over. A stream is its boot in its stage, on whichever node.
+ */
 static void end_predecessor(void *ctx, struct session *s) {
     struct same_stream *w = ctx;
     const Pilotgate__StreamState *living = w->hello->streams[w->hello->n_streams - 1];
     if (strcmp(s->cluster, w->hello->cluster) == 0 &&
-        strcmp(s->namespace_name, w->hello->namespace_name) == 0 && strcmp(s->node, w->hello->node) == 0 &&
-        session_stream(s, living->boot.data))
-        s->gone = s->replaced = true;
+        strcmp(s->namespace_name, w->hello->namespace_name) == 0 &&
+        memcmp(s->streams[s->n_streams - 1].boot, living->boot.data, WIRE_BOOT_BYTES) == 0) {
+        s->gone = true;
+        s->replaced = strcmp(s->node, w->hello->node) == 0;
+    }
     w->n_key += !s->gone && strcmp(s->key, w->key) == 0;
 }
 
@@ -88,21 +91,32 @@ static struct session *make_session(struct ingest *i, const struct frame_in *in,
     return s;
 }
 
+/* Why the agent no longer holds what the store lacks. */
+static enum store_gap_cause cause_of_gap(const struct ingest *i, const Pilotgate__Hello *h) {
+    if (!*h->store_id)
+        return STORE_GAP_AGENT;
+    if (strcmp(h->store_id, store_id(i->store)) != 0)
+        return STORE_GAP_REPLACED;
+    return h->restore_epoch < store_restore_epoch(i->store) ? STORE_GAP_RESTORED : STORE_GAP_AGENT;
+}
+
 static int open_stream(struct ingest *i, const struct session *s, struct session_stream *st,
-                       const Pilotgate__StreamState *state, struct err *e) {
+                       const Pilotgate__StreamState *state, enum store_gap_cause cause, struct err *e) {
     memcpy(st->boot, state->boot.data, WIRE_BOOT_BYTES);
     struct store_stream_key key = {s->cluster, s->namespace_name, s->node, st->boot};
     bool elsewhere = false;
     int r = store_stream(i->store, &key, &st->id, &st->hwm, &elsewhere, e);
     if (r < 0)
         return r;
+    st->acked = st->hwm; /* raised with the commit */
+    if (st->id > i->newest_stream)
+        i->newest_stream = st->id;
     if (state->first_seq > st->hwm + 1) {
-        r = store_put_gap(i->store, st->id, st->hwm + 1, state->first_seq - 1, STORE_GAP_AGENT, e);
+        r = store_put_gap(i->store, st->id, st->hwm + 1, state->first_seq - 1, cause, e);
         if (r < 0)
             return r;
         st->hwm = state->first_seq - 1;
     }
-    st->acked = st->hwm;
     return 0;
 }
 
@@ -142,7 +156,44 @@ static int open_streams(struct ingest *i, struct session *s, const Pilotgate__He
     s->welcome_due = true;
     int r = ingest_begin(i, e);
     for (size_t k = 0; r == 0 && k < h->n_streams; k++)
-        r = open_stream(i, s, &s->streams[k], h->streams[k], e);
+        r = open_stream(i, s, &s->streams[k], h->streams[k], cause_of_gap(i, h), e);
+    return r;
+}
+
+/* It never was a session: no row tells of it. */
+static void refuse_session(struct ingest *i, const struct frame_in *in, struct session *s,
+                           const char *reason) {
+    refusal_count(i, in->key, reason);
+    frame_refuse(i, in->routing, in->routing_len, reason);
+    s->gone = s->replaced = true;
+}
+
+/* The key has made its new streams of this hour: a Hello that names none goes on, in a transaction of its own
+ * that is undone when it did. */
+static int open_known(struct ingest *i, const struct frame_in *in, struct session *s,
+                      const Pilotgate__Hello *h, struct err *e) {
+    int64_t newest = i->newest_stream;
+    int r = ingest_flush(i, e);
+    if (r == 0)
+        r = open_streams(i, s, h, e);
+    if (r < 0 || i->newest_stream == newest)
+        return r;
+    store_rollback(i->store);
+    i->tx_open = false;
+    i->newest_stream = newest;
+    refuse_session(i, in, s,
+                   "too many new streams under this key in an hour: is an agent restarting all the time?");
+    return 0;
+}
+
+static int open_session(struct ingest *i, const struct frame_in *in, struct session *s,
+                        const Pilotgate__Hello *h, struct err *e) {
+    int64_t now = when_mono_ns(), newest = i->newest_stream;
+    if (!quota_streams_left(&i->quotas, s->key, now))
+        return open_known(i, in, s, h, e);
+    int r = open_streams(i, s, h, e);
+    if (r == 0)
+        quota_streams(&i->quotas, s->key, now, i->newest_stream - newest);
     return r;
 }
 
@@ -160,6 +211,11 @@ int hello_handle(struct ingest *i, const struct frame_in *in, const Pilotgate__H
         refuse(i, in, reason);
         return 0;
     }
+    reason = quota_hello(&i->quotas, in->key, when_mono_ns());
+    if (reason) {
+        refuse(i, in, reason);
+        return 0;
+    }
     if (ingest_trouble(i)) {
         frame_refuse(i, in->routing, in->routing_len, ingest_trouble(i));
         return 0;
@@ -169,10 +225,9 @@ int hello_handle(struct ingest *i, const struct frame_in *in, const Pilotgate__H
         refuse(i, in, "too many sessions: run another collector");
         return 0;
     }
-    int r = open_streams(i, s, h, e);
-    if (r == 0 && is_behind(s, h)) {
-        refuse(i, in, "the store has more of this stream than the agent made: do two agents share one boot?");
-        s->gone = s->replaced = true; /* it never was a session: no row tells of it */
-    }
+    int r = open_session(i, in, s, h, e);
+    if (r == 0 && !s->gone && is_behind(s, h))
+        refuse_session(
+            i, in, s, "the store has more of this stream than the agent made: do two agents share one boot?");
     return r;
 }

@@ -66,7 +66,7 @@ static void look_at(void *ctx, struct session *s) {
     int64_t now = when_mono_ns();
     if (now - s->seen_mono_ns > INGEST_SESSION_QUIET_S * WHEN_S)
         s->gone = true;
-    else if (!s->gone && now - s->sent_mono_ns > INGEST_ACK_REPEAT_S * WHEN_S) {
+    else if (!s->gone && !s->welcome_due && now - s->sent_mono_ns > INGEST_ACK_REPEAT_S * WHEN_S) {
         frame_ack(i, s, "");
         s->row_changed = true; /* last_seen moved */
     }
@@ -125,6 +125,7 @@ int house_tick(struct ingest *i, struct err *e) {
 int house_keep(struct ingest *i, struct err *e) {
     i->house_ns = when_mono_ns();
     refresh_allow(i);
+    quota_forget(&i->quotas, i->house_ns, false);
     if (i->trouble.code)
         return 0;
     int r = refusal_flush(i, e);

@@ -136,6 +136,12 @@ static int open_sockets(struct ingest *i, const struct ingest_options *o, const 
     return 0;
 }
 
+static int newest_id(void *ctx, const struct store_stream_row *row) {
+    int64_t *newest = ctx;
+    *newest = row->id > *newest ? row->id : *newest;
+    return 0;
+}
+
 int ingest_new(const struct ingest_options *o, struct store *s, struct ingest **ret, struct err *e) {
     struct curve_key key;
     int r = curve_load(o->key_file, true, &key, e);
@@ -151,6 +157,8 @@ int ingest_new(const struct ingest_options *o, struct store *s, struct ingest **
         r = err_set(e, -errno, "cannot make an eventfd: %s", strerror(errno));
     if (r == 0)
         r = allow_open(o->allow_file, &i->allow, e);
+    if (r == 0)
+        r = store_streams(s, newest_id, &i->newest_stream, e);
     if (r == 0)
         r = open_sockets(i, o, &key, e);
     explicit_bzero(&key, sizeof key);
@@ -194,6 +202,7 @@ void ingest_free(struct ingest **ip) {
     if (!i)
         return;
     session_drop_all(&i->sessions);
+    quota_forget(&i->quotas, 0, true);
     if (i->router)
         zmq_close(i->router);
     if (i->zap)

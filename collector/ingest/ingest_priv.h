@@ -6,6 +6,7 @@
  *   allow.c    allow-list                           commands.c  store's queue to sessions and back
  *   zap.c      ZeroMQ RFC 27                        refusal.c   who was turned away
  *   session.c  table of sessions                    house.c     what is done now and then
+ *   quota.c    what a key may ask for
  */
 #pragma once
 
@@ -26,6 +27,7 @@
 #define INGEST_COMMANDS 64  /* commands whose answers are counted */
 #define INGEST_ZAP_BURST 64
 #define INGEST_FRAME_BURST 256
+#define INGEST_HELLO_MAX (64u << 10) /* bytes; without a session, longer frames are not looked into */
 
 /* ---- allow-list */
 
@@ -84,6 +86,19 @@ struct session_stream *session_stream(struct session *s, const uint8_t *boot);
 void session_each(struct sessions *t, void (*fn)(void *ctx, struct session *s), void *ctx);
 void session_drop_all(struct sessions *t);
 
+/* ---- quotas */
+
+#define INGEST_QUOTA_PLACES 1024
+struct quotas {
+    struct quota *places[INGEST_QUOTA_PLACES];
+};
+/* Takes one Hello; NULL, or why it is refused. */
+const char *quota_hello(struct quotas *t, const char *key, int64_t now_ns);
+bool quota_streams_left(struct quotas *t, const char *key, int64_t now_ns);
+void quota_streams(struct quotas *t, const char *key, int64_t now_ns, int64_t made);
+/* Forgets keys of which nothing is to be remembered, or all. */
+void quota_forget(struct quotas *t, int64_t now_ns, bool all);
+
 /* ---- the whole */
 
 /* The store does not take what it is given. */
@@ -106,6 +121,8 @@ struct ingest {
     struct store *store;
     struct allow *allow;
     struct sessions sessions;
+    struct quotas quotas;
+    int64_t newest_stream; /* the largest id there is */
     bool tx_open;
     int64_t tx_since_ns; /* monotonic */
     size_t tx_bytes;

@@ -151,13 +151,8 @@ static ProtobufCBinaryData pack_record(uint64_t seq, uint64_t mark) {
     return d;
 }
 
-void peer_batch(struct peer *p, uint64_t first, size_t n, uint64_t mark, size_t bad) {
-    ProtobufCBinaryData records[64];
-    assert_true(n <= 64);
-    for (size_t i = 0; i < n; i++)
-        records[i] = pack_record(first + i, mark);
-    if (bad)
-        memset(records[bad].data, 0xff, records[bad].len);
+static void pack_batch(struct peer *p, uint64_t first, size_t n, ProtobufCBinaryData *records, uint8_t **ret,
+                       size_t *ret_len) {
     Pilotgate__Batch b = PILOTGATE__BATCH__INIT;
     b.boot = (ProtobufCBinaryData){WIRE_BOOT_BYTES, p->boot};
     b.first_seq = first;
@@ -167,9 +162,37 @@ void peer_batch(struct peer *p, uint64_t first, size_t n, uint64_t mark, size_t 
     f.session = p->session;
     f.kind_case = PILOTGATE__FRAME__KIND_BATCH;
     f.batch = &b;
-    peer_send(p, &f);
+    assert_int_equal(wire_pack(&f, ret, ret_len), 0);
     for (size_t i = 0; i < n; i++)
         free(records[i].data);
+}
+
+static void pack_records(uint64_t first, size_t n, uint64_t mark, ProtobufCBinaryData *records) {
+    assert_true(n <= 64);
+    for (size_t i = 0; i < n; i++)
+        records[i] = pack_record(first + i, mark);
+}
+
+void peer_batch(struct peer *p, uint64_t first, size_t n, uint64_t mark, size_t bad) {
+    ProtobufCBinaryData records[64];
+    uint8_t *data = NULL;
+    size_t len = 0;
+    pack_records(first, n, mark, records);
+    if (bad)
+        memset(records[bad].data, 0xff, records[bad].len);
+    pack_batch(p, first, n, records, &data, &len);
+    peer_send_bytes(p, data, len);
+    free(data);
+}
+
+void peer_batch_or_leave(struct peer *p, uint64_t first, size_t n) {
+    ProtobufCBinaryData records[64];
+    uint8_t *data = NULL;
+    size_t len = 0;
+    pack_records(first, n, 0, records);
+    pack_batch(p, first, n, records, &data, &len);
+    (void)zmq_send(p->socket, data, len, 0);
+    free(data);
 }
 
 Pilotgate__Frame *peer_wait(struct peer *p, Pilotgate__Frame__KindCase kind, int ms) {

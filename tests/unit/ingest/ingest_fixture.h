@@ -46,6 +46,8 @@ void peer_hello(struct peer *p, const char *cluster, const char *ns, const char 
                 uint64_t next);
 /* n coverage records from first on, each with `mark` as its rss; bad: one of them is garbage */
 void peer_batch(struct peer *p, uint64_t first, size_t n, uint64_t mark, size_t bad);
+/* The same, when the socket takes it in its time. */
+void peer_batch_or_leave(struct peer *p, uint64_t first, size_t n);
 /* The next frame of this kind, others are skipped; NULL after ms. The caller frees. */
 Pilotgate__Frame *peer_wait(struct peer *p, Pilotgate__Frame__KindCase kind, int ms);
 /* Says Hello and takes the Welcome; returns acked_seq of the stream. */

@@ -1,14 +1,15 @@
 /* limits: what SQLite and libzmq do alone on this machine, for tests/bench/run to set ours beside. Each
  * prints one number.
  *
- * usage: bench-limits rows FILE SECONDS          row-per-call inserts/s: WAL, synchronous=FULL, 10,000 a
- * transaction bench-limits blocks FILE SECONDS BLOCK   inserts/s of the bytes in BLOCK: the same durability,
- * 1 MiB a transaction bench-limits fsync FILE                  median of 64 appends of 4 KiB with fdatasync,
- * in us bench-limits curve SECONDS BYTES         messages/s of so many bytes, DEALER to ROUTER, CURVE, two
- * threads
+ * usage: bench-limits rows keyed|plain FILE SECONDS
+ *            row-per-call inserts/s: WAL, synchronous=FULL, 10,000 a transaction; keyed by (stream, number),
+ * as one must be to find a duplicate, or without any key bench-limits blocks FILE SECONDS BLOCK inserts/s of
+ * the bytes in BLOCK: the same durability, 1 MiB a transaction bench-limits fsync FILE median of 64 appends
+ * of 4 KiB with fdatasync, in us bench-limits curve SECONDS BYTES messages/s of so many bytes, DEALER to
+ * ROUTER, CURVE, two threads
  *
- * FILE is made, and removed at the end with what SQLite makes beside it. Tables and pragmas are such that
- * they favour the limit: no index, no constraint, nothing else in the transaction. */
+ * FILE is made, and removed at the end with what SQLite makes beside it. Tables and pragmas favour the limit:
+ * nothing else is in the transaction, nothing is checked. */
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -95,7 +96,16 @@ static void bind_call(sqlite3_stmt *st, long i, const void *ctx) {
     (void)sqlite3_bind_int64(st, 8, 1);                                /* flags */
 }
 
-static int run_rows(const char *path, double seconds) {
+static const char *table_of_calls(const char *which) {
+    return strcmp(which, "keyed") == 0
+               ? "CREATE TABLE call(stream INTEGER, number INTEGER, probe INTEGER, start INTEGER, duration "
+                 "INTEGER, "
+                 "outcome INTEGER, connection INTEGER, flags INTEGER, PRIMARY KEY(stream, number)) WITHOUT "
+                 "ROWID"
+               : "CREATE TABLE call(stream, number, probe, start, duration, outcome, connection, flags)";
+}
+
+static int run_rows(const char *which, const char *path, double seconds) {
     sqlite3 *db = open_fresh(
         path, "CREATE TABLE call(stream, number, probe, start, duration, outcome, connection, flags)");
     double rate = insert_for(db, "INSERT INTO call VALUES(?, ?, ?, ?, ?, ?, ?, ?)", seconds,
@@ -246,13 +256,15 @@ static int run_curve(double seconds, size_t bytes) {
 }
 
 int main(int argc, char **argv) {
-    if (argc == 4 && strcmp(argv[1], "rows") == 0)
-        return run_rows(argv[2], atof(argv[3]));
+    if (argc == 5 && strcmp(argv[1], "rows") == 0)
+        return run_rows(argv[2], argv[3], atof(argv[4]));
     if (argc == 5 && strcmp(argv[1], "blocks") == 0)
         return run_blocks(argv[2], atof(argv[3]), argv[4]);
     if (argc == 3 && strcmp(argv[1], "fsync") == 0)
         return run_fsync(argv[2]);
     if (argc == 4 && strcmp(argv[1], "curve") == 0 && atol(argv[3]) > 0)
         return run_curve(atof(argv[2]), (size_t)atol(argv[3]));
-    return fail("usage", "rows FILE SECONDS | blocks FILE SECONDS BLOCK | fsync FILE | curve SECONDS BYTES");
+    return fail(
+        "usage",
+        "rows keyed|plain FILE SECONDS | blocks FILE SECONDS BLOCK | fsync FILE | curve SECONDS BYTES");
 }

@@ -64,36 +64,31 @@ static void fill(struct calls_source *s, size_t n) {
     s->mono += (int64_t)n * apart_us * 1000;
 }
 
-/* The older form, which every collector reads. */
 static int pack_columns(struct buf *out, struct err *e) {
-    static int64_t delta[WIRE_BLOCK_CALLS_MAX];
-    static uint32_t probe[WIRE_BLOCK_CALLS_MAX];
-    Pilotgate__CallBlock b = PILOTGATE__CALL_BLOCK__INIT;
+    static struct buf bytes = BUF_INIT(WIRE_RECORD_MAX);
+    Pilotgate__PackedCalls__Entry entries[CALLS_PROBES], *list[CALLS_PROBES];
+    Pilotgate__PackedCalls b = PILOTGATE__PACKED_CALLS__INIT;
     Pilotgate__Record r = PILOTGATE__RECORD__INIT;
-    for (size_t i = 0; i < columns.n; i++) {
-        delta[i] = i ? (int64_t)(columns.number[i] - columns.number[i - 1]) : 0;
-        probe[i] = columns.entry[i];
+    int code = block_encode(&columns, CALLS_PROBES, &bytes, e);
+    if (code < 0)
+        return code;
+    for (unsigned i = 0; i < CALLS_PROBES; i++) {
+        pilotgate__packed_calls__entry__init(&entries[i]);
+        entries[i].probe = (char *)(uintptr_t)probes[i];
+        entries[i].tool = (char *)(uintptr_t)tools[i];
+        entries[i].target = (char *)(uintptr_t)targets[i];
+        list[i] = &entries[i];
     }
     b.base_wall_ns = columns.base_wall_ns;
     b.base_mono_ns = columns.base_mono_ns;
-    b.first_number = columns.number[0];
-    b.n_probes = b.n_tools = b.n_targets = CALLS_PROBES;
-    b.probes = (char **)(uintptr_t)probes;
-    b.tools = (char **)(uintptr_t)tools;
-    b.targets = (char **)(uintptr_t)targets;
-    b.n_number_delta = b.n_probe = b.n_start_us = b.n_duration_us = b.n_outcome = b.n_connection = b.n_flags =
-        columns.n;
-    b.number_delta = delta;
-    b.probe = probe;
-    b.start_us = columns.start_us;
-    b.duration_us = columns.duration_us;
-    b.outcome = columns.outcome;
-    b.connection = columns.connection;
-    b.flags = columns.flags;
+    b.calls = (uint32_t)columns.n;
+    b.n_entries = CALLS_PROBES;
+    b.entries = list;
+    b.columns = (ProtobufCBinaryData){bytes.len, (uint8_t *)bytes.data};
     r.wall_ns = columns.base_wall_ns;
     r.mono_ns = columns.base_mono_ns;
-    r.body_case = PILOTGATE__RECORD__BODY_CALLS;
-    r.calls = &b;
+    r.body_case = PILOTGATE__RECORD__BODY_PACKED_CALLS;
+    r.packed_calls = &b;
     return pack(&r, out, e);
 }
 

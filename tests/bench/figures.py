@@ -59,10 +59,10 @@ HEAD = f"{'':<66} {'ours':>10} {'limit':>10} {'unit':<12} {'ratio':>8} {'target'
 
 def for_people(value):
     """Three digits, with k or M."""
-    for size, letter in ((1e6, "M"), (1e3, "k")):
-        if abs(value) >= size * 10:
+    for size, letter in ((1e6, " M"), (1e3, " k")):
+        if abs(value) >= size:
             return f"{value / size:.3g}{letter}"
-    return f"{value:.0f}" if value >= 1000 else f"{value:.3g}"
+    return f"{value:.3g}"
 
 
 def growth(values):

@@ -106,8 +106,7 @@ static const char *table_of_calls(const char *which) {
 }
 
 static int run_rows(const char *which, const char *path, double seconds) {
-    sqlite3 *db = open_fresh(
-        path, "CREATE TABLE call(stream, number, probe, start, duration, outcome, connection, flags)");
+    sqlite3 *db = open_fresh(path, table_of_calls(which));
     double rate = insert_for(db, "INSERT INTO call VALUES(?, ?, ?, ?, ?, ?, ?, ?)", seconds,
                              ROWS_A_TRANSACTION, bind_call, NULL);
     int r = rate < 0 ? fail(path, sqlite3_errmsg(db)) : 0;

@@ -84,7 +84,7 @@ static int put_record(struct ingest *i, struct session *s, struct session_stream
     struct store_record row = {
         .stream = st->id, .seq = seq, .family = wire_family(r), .payload = packed->data, .len = packed->len};
     bool numbered = r->seq == seq;
-    span_of_record(r, &row.t_from_ns, &row.t_to_ns);
+    wire_record_span(r, &row.t_from_ns, &row.t_to_ns);
     wire_record_free(&r);
     if (!numbered) {
         frame_end(i, s, "a record's number is not its place in the batch");

@@ -192,6 +192,3 @@ int refusal_flush(struct ingest *i, struct err *e) MUST_CHECK; /* commits */
 int commands_poll(struct ingest *i, struct err *e) MUST_CHECK;
 void commands_again(struct ingest *i); /* counts that were written may have been rolled back */
 void commands_result(struct ingest *i, struct session *s, const Pilotgate__CommandResult *r);
-
-/* The time that a record speaks of: [*ret_from, *ret_to], agent wall time. */
-void span_of_record(const Pilotgate__Record *r, int64_t *ret_from, int64_t *ret_to);

@@ -21,7 +21,10 @@
 
 #define SESSION_KEEP_NS (30LL * 24 * 3600 * WHEN_S)
 
-static int errno_of(int code) {
+/* The disk may say "full" where SQLite knows only a failed write: of the -shm, of a sync. */
+static int errno_of(int code, int system) {
+    if ((code & 0xff) == SQLITE_IOERR && (system == ENOSPC || system == EDQUOT))
+        return -ENOSPC;
     switch (code & 0xff) {
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
@@ -48,7 +51,7 @@ static int errno_of(int code) {
 
 int store_fail(const struct store *s, struct err *e, const char *what) {
     int code = s->db ? sqlite3_extended_errcode(s->db) : SQLITE_NOMEM;
-    return err_set(e, errno_of(code), "%s: %s: %s", s->path, what,
+    return err_set(e, errno_of(code, s->db ? sqlite3_system_errno(s->db) : 0), "%s: %s: %s", s->path, what,
                    s->db ? sqlite3_errmsg(s->db) : "out of memory");
 }
 
@@ -74,10 +77,17 @@ sqlite3_stmt *store_stmt(struct store *s, enum store_stmt which, int *ret_code, 
     return *st;
 }
 
+/* After a full disk, a failed write or no memory nobody knows what of the transaction is left: none is. */
+static int end_broken(struct store *s, int r) {
+    if (s->in_transaction && (r == -ENOSPC || r == -EIO || r == -ENOMEM || r == -EBADMSG))
+        store_rollback(s);
+    return r;
+}
+
 int store_run(struct store *s, sqlite3_stmt *st, const char *what, struct err *e) {
     int r = sqlite3_step(st) == SQLITE_DONE ? 0 : store_fail(s, e, what);
     sqlite3_reset(st);
-    return r;
+    return end_broken(s, r);
 }
 
 static int path_of(const char *url, char *out, struct err *e) {
@@ -187,18 +197,22 @@ static int checkpoint(struct store *s, struct err *e) {
 }
 
 /* had_wal: a -wal stood beside the file before we opened it. */
+static int refuse_bare_copy(struct store *s, bool had_wal, char *state, size_t max, struct err *e) {
+    int r = store_meta_get(s, "state", state, max, e);
+    if (r < 0 || strcmp(state, "open") != 0 || had_wal)
+        return r;
+    return err_set(
+        e, -EBUSY,
+        "%s is a bare copy of a store in use: its newest records stayed behind in its -wal; restore a "
+        "file that `pilotgate backup` wrote",
+        s->path);
+}
+
 static int begin_serving(struct store *s, bool had_wal, struct err *e) {
     char state[16];
-    int r = store_meta_get(s, "state", state, sizeof state, e);
-    if (r < 0)
-        return r;
-    if (strcmp(state, "open") == 0 && !had_wal)
-        return err_set(
-            e, -EBUSY,
-            "%s is a bare copy of a store in use: its newest records stayed behind in its -wal; restore a "
-            "file that `pilotgate backup` wrote",
-            s->path);
-    r = store_exec(s, "PRAGMA journal_mode = WAL", "cannot use write-ahead logging", e);
+    int r = refuse_bare_copy(s, had_wal, state, sizeof state, e);
+    if (r == 0)
+        r = store_exec(s, "PRAGMA journal_mode = WAL", "cannot use write-ahead logging", e);
     if (r == 0 && strcmp(state, "backup") == 0)
         r = raise_epoch(s, e);
     if (r == 0)
@@ -230,6 +244,36 @@ static int take_place(struct store *s, struct err *e) {
     return r;
 }
 
+/* By whoever may write and finds no daemon: `pilot init` runs before `serve`, in the same pod. */
+static int bring_up_to_date(struct store *s, bool had_wal, struct err *e) {
+    char state[16];
+    int from = 0;
+    int r = store_schema_version(s, &from, e);
+    if (r < 0 || from == STORE_SCHEMA_VERSION)
+        return r;
+    if (s->mode == STORE_READ)
+        return err_set(
+            e, -ENOTSUP,
+            "%s has schema %d, this pilotgate needs schema %d: start this `pilotgate serve` on it, "
+            "which backs it up and migrates it",
+            s->path, from, STORE_SCHEMA_VERSION);
+    r = refuse_bare_copy(s, had_wal, state, sizeof state, e);
+    if (r < 0)
+        return r;
+    bool borrowed = s->lock_fd < 0;
+    if (borrowed)
+        r = store_lock_take(s->path, &s->lock_fd, e);
+    if (r == 0)
+        r = store_schema_version(s, &from, e); /* another may have been faster */
+    if (r == 0 && from < STORE_SCHEMA_VERSION)
+        r = store_migrate(s, from, e);
+    if (borrowed && s->lock_fd >= 0) {
+        close(s->lock_fd);
+        s->lock_fd = -1;
+    }
+    return r;
+}
+
 static int open_all(struct store *s, struct err *e) {
     char wal[STORE_PATH_MAX + 8];
     (void)snprintf(wal, sizeof wal, "%s-wal", s->path);
@@ -240,7 +284,7 @@ static int open_all(struct store *s, struct err *e) {
     if (r == 0 && s->mode != STORE_READ && file_is_empty(s))
         r = store_schema_make(s, e);
     if (r == 0)
-        r = store_schema_check(s, e);
+        r = bring_up_to_date(s, had_wal, e);
     if (r == 0)
         r = s->mode == STORE_SERVE ? begin_serving(s, had_wal, e) : believe_as_reader(s, had_wal, e);
     if (r == 0)
@@ -253,6 +297,7 @@ static int open_all(struct store *s, struct err *e) {
 static void free_handle(struct store *s) {
     for (size_t i = 0; i < STMT_COUNT; i++)
         sqlite3_finalize(s->stmts[i]);
+    store_touches_free(s);
     sqlite3_close_v2(s->db);
     if (s->lock_fd >= 0)
         close(s->lock_fd);

@@ -9,6 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/crash.h"
+
 #define BACKUP_PAGES (-1) /* all in one step: one snapshot, while the daemon goes on writing its -wal */
 #define BACKUP_BUSY_MAX 500
 #define BACKUP_BUSY_MS 10
@@ -69,12 +71,14 @@ static int sync_path(const char *path, int flags) {
 /* link(2) and not rename(2): it never replaces a file. */
 static int publish(const char *partial, const char *path, struct err *e) {
     char copy[STORE_PATH_MAX];
+    CRASH_POINT("store-backup-copied");
     int r = sync_path(partial, O_RDWR);
     if (r == 0 && link(partial, path) < 0)
         r = -errno;
     (void)snprintf(copy, sizeof copy, "%s", path);
     if (r == 0)
         r = sync_path(dirname(copy), O_RDONLY | O_DIRECTORY);
+    CRASH_POINT("store-backup-linked");
     if (r == -EEXIST)
         return err_set(e, r, "%s exists: a backup never overwrites, name a new file", path);
     return r < 0 ? err_set(e, r, "cannot write %s: %s", path, strerror(-r)) : 0;

@@ -64,15 +64,44 @@ static int each_row(struct store *s, sqlite3_stmt *st, row_fn *row, void *ctx, s
 }
 
 struct stream_walk {
+    struct store *s;
     store_stream_fn *fn;
     void *ctx;
+    struct err *e;
+    int64_t commit;
+    sqlite3_stmt *mark; /* of streams that went on after the commit; made when the first comes */
 };
+
+/* Within a stream, n ascends with seq: the newest row not above the commit carries the mark. */
+static const char mark_sql[] =
+    "SELECT max("
+    "coalesce((SELECT seq FROM record r WHERE r.stream = ?2 AND r.n <= ?1 ORDER BY seq DESC LIMIT 1), 0), "
+    "coalesce((SELECT to_seq FROM gap g WHERE g.stream = ?2 AND g.n <= ?1 ORDER BY from_seq DESC LIMIT 1), "
+    "0))";
+
+static int mark_at(struct stream_walk *w, int64_t stream, uint64_t *ret) {
+    int r = w->mark ? 0 : store_prepare(w->s, mark_sql, &w->mark, w->e);
+    if (r < 0)
+        return r;
+    sqlite3_bind_int64(w->mark, 1, w->commit);
+    sqlite3_bind_int64(w->mark, 2, stream);
+    if (sqlite3_step(w->mark) == SQLITE_ROW)
+        *ret = (uint64_t)sqlite3_column_int64(w->mark, 0);
+    else
+        r = store_fail(w->s, w->e, "cannot read a stream's high-water mark");
+    sqlite3_reset(w->mark);
+    return r;
+}
 
 static int stream_row(sqlite3_stmt *st, void *ctx) {
     struct stream_walk *w = ctx;
     struct store_stream_row row = {.id = sqlite3_column_int64(st, 0),
                                    .hwm = (uint64_t)sqlite3_column_int64(st, 5),
-                                   .conflicts = (uint64_t)sqlite3_column_int64(st, 6)};
+                                   .conflicts = (uint64_t)sqlite3_column_int64(st, 6),
+                                   .doubts = (unsigned)sqlite3_column_int(st, 7)};
+    int r = sqlite3_column_int64(st, 8) > w->commit ? mark_at(w, row.id, &row.hwm) : 0;
+    if (r < 0)
+        return r;
     copy_text(st, 1, row.cluster, sizeof row.cluster);
     copy_text(st, 2, row.namespace_name, sizeof row.namespace_name);
     copy_text(st, 3, row.node, sizeof row.node);
@@ -81,35 +110,33 @@ static int stream_row(sqlite3_stmt *st, void *ctx) {
     return w->fn(w->ctx, &row);
 }
 
-int store_streams(struct store *s, store_stream_fn *fn, void *ctx, struct err *e) {
-    struct stream_walk w = {fn, ctx};
-    sqlite3_stmt *st = NULL;
-    int r = store_prepare(s,
-                          "SELECT id, cluster, namespace, node, boot, hwm, (SELECT count(*) FROM conflict c "
-                          "WHERE c.stream = stream.id) FROM stream ORDER BY id",
-                          &st, e);
-    return r < 0 ? r : each_row(s, st, stream_row, &w, e);
-}
+#define STREAMS_SQL                                                                                   \
+    "SELECT id, cluster, namespace, node, boot, hwm, "                                                \
+    "(SELECT count(*) FROM conflict c WHERE c.stream = s.id AND c.n <= ?1), "                         \
+    "(SELECT coalesce(sum(1 << reason), 0) FROM doubt d WHERE d.stream = s.id AND d.n <= ?1), hwm_n " \
+    "FROM stream s WHERE n <= ?1 ORDER BY id"
 
-/* Within a stream, n ascends with seq: the newest row not above the commit carries the mark. */
-int store_streams_at(struct store *s, uint64_t commit, store_stream_fn *fn, void *ctx, struct err *e) {
-    struct stream_walk w = {fn, ctx};
+static int walk_streams(struct store *s, struct stream_walk *w, struct err *e) {
     sqlite3_stmt *st = NULL;
-    int r = newest_if_zero(s, &commit, e);
-    if (r == 0)
-        r = store_prepare(
-            s,
-            "SELECT id, cluster, namespace, node, boot, max("
-            "coalesce((SELECT seq FROM record r WHERE r.stream = s.id AND r.n <= ?1 "
-            "ORDER BY seq DESC LIMIT 1), 0), "
-            "coalesce((SELECT max(to_seq) FROM gap g WHERE g.stream = s.id AND g.n <= ?1), 0)), "
-            "(SELECT count(*) FROM conflict c WHERE c.stream = s.id AND c.n <= ?1) "
-            "FROM stream s WHERE n <= ?1 ORDER BY id",
-            &st, e);
+    int r = store_prepare(s, STREAMS_SQL, &st, e);
     if (r < 0)
         return r;
-    sqlite3_bind_int64(st, 1, (int64_t)commit);
-    return each_row(s, st, stream_row, &w, e);
+    sqlite3_bind_int64(st, 1, w->commit);
+    r = each_row(s, st, stream_row, w, e);
+    sqlite3_finalize(w->mark);
+    return r;
+}
+
+int store_streams(struct store *s, store_stream_fn *fn, void *ctx, struct err *e) {
+    struct stream_walk w = {.fn = fn, .ctx = ctx, .commit = INT64_MAX};
+    return walk_streams(s, &w, e);
+}
+
+int store_streams_at(struct store *s, uint64_t commit, store_stream_fn *fn, void *ctx, struct err *e) {
+    struct stream_walk w = {.s = s, .fn = fn, .ctx = ctx, .e = e};
+    int r = newest_if_zero(s, &commit, e);
+    w.commit = (int64_t)commit;
+    return r < 0 ? r : walk_streams(s, &w, e);
 }
 
 struct gap_walk {
@@ -120,7 +147,8 @@ struct gap_walk {
 static int gap_row(sqlite3_stmt *st, void *ctx) {
     struct gap_walk *w = ctx;
     struct store_gap_row row = {sqlite3_column_int64(st, 0), (uint64_t)sqlite3_column_int64(st, 1),
-                                (uint64_t)sqlite3_column_int64(st, 2), STORE_GAP_AGENT};
+                                (uint64_t)sqlite3_column_int64(st, 2),
+                                (enum store_gap_cause)sqlite3_column_int(st, 3)};
     return w->fn(w->ctx, &row);
 }
 
@@ -130,7 +158,8 @@ int store_gaps(struct store *s, uint64_t commit, store_gap_fn *fn, void *ctx, st
     int r = newest_if_zero(s, &commit, e);
     if (r == 0)
         r = store_prepare(
-            s, "SELECT stream, from_seq, to_seq FROM gap WHERE n <= ?1 ORDER BY stream, from_seq", &st, e);
+            s, "SELECT stream, from_seq, to_seq, cause FROM gap WHERE n <= ?1 ORDER BY stream, from_seq", &st,
+            e);
     if (r < 0)
         return r;
     sqlite3_bind_int64(st, 1, (int64_t)commit);

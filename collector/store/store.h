@@ -43,9 +43,9 @@ enum store_mode {
     STORE_READ,   /* CLI: an existing one; may still write documents and commands */
 };
 
-/* url: "sqlite:PATH" (or NULL: env PILOTGATE_STORE). A newer schema is refused (-ENOTSUP). STORE_SERVE brings
- * an older one up to date, after an online backup beside it (PATH.schema-N); the other modes refuse it and
- * say so. */
+/* url: "sqlite:PATH" (or NULL: env PILOTGATE_STORE). A newer schema is refused (-ENOTSUP). STORE_SERVE and
+ * STORE_CREATE bring an older one up to date when no daemon serves it, after an online backup beside it
+ * (PATH.schema-N); STORE_READ refuses it and says so. */
 int store_open(const char *url, enum store_mode mode, struct store **ret, struct err *e) MUST_CHECK;
 void store_close(struct store **s); /* the server's handle marks the store as closed in order */
 

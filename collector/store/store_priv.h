@@ -1,9 +1,11 @@
 /* store_priv: what the files of the SQLite backend share.
  *
- *   sqlite.c         open, close, provenance          sqlite_write.c   transactions, records, documents
- *   sqlite_schema.c  tables, versions, meta           sqlite_read.c    as-of reads for the judge
- *   sqlite_place.c   the file's surroundings          sqlite_ops.c     sessions, refusals, commands
- *   sqlite_backup.c  online backup
+ *   sqlite.c          open, close, provenance          sqlite_write.c    transactions, records, documents
+ *   sqlite_schema.c   versions, meta                   sqlite_streams.c  streams, gaps, doubts
+ *   sqlite_tables.c   the tables                       sqlite_read.c     as-of reads for the judge
+ *   sqlite_migrate.c  from an older version            sqlite_ops.c      sessions, refusals, commands
+ *   sqlite_stmts.c    statements that write            sqlite_place.c    the file's surroundings
+ *   sqlite_backup.c   online backup
  */
 #pragma once
 
@@ -23,16 +25,38 @@ enum store_stmt {
     STMT_COMMIT_NEXT,
     STMT_COMMIT_STAMP,
     STMT_STREAM_FIND,
+    STMT_STREAM_ELSEWHERE,
     STMT_STREAM_NEW,
-    STMT_STREAM_RAISE,
+    STMT_STREAM_GET,
+    STMT_STREAM_PUT,
     STMT_RECORD_NEW,
     STMT_RECORD_GET,
     STMT_CONFLICT_NEW,
     STMT_GAP_NEW,
+    STMT_DOUBT_GET,
+    STMT_DOUBT_NEW,
+    STMT_TALLY,
     STMT_DOCUMENT_NEW,
     STMT_SESSION_PUT,
     STMT_REFUSAL_PUT,
     STMT_COUNT
+};
+
+/* A stream as the open transaction leaves it; dirty: it differs from what is stored. */
+struct store_touched {
+    int64_t id;
+    uint64_t hwm;
+    int64_t span;
+    bool dirty;
+};
+struct store_touches {
+    struct store_touched *slots; /* owned */
+    size_t n_slots, used;
+};
+
+/* What the open transaction adds to the tally. */
+struct store_tally {
+    int64_t records, packed, calls;
 };
 
 struct store {
@@ -48,6 +72,8 @@ struct store {
     bool on_fuse;
     bool in_transaction;
     uint64_t n; /* number of the open transaction, 0: nothing was put yet */
+    struct store_touches touches;
+    struct store_tally tally;
     sqlite3_stmt *stmts[STMT_COUNT];
 };
 
@@ -62,11 +88,27 @@ int store_run(struct store *s, sqlite3_stmt *st, const char *what, struct err *e
 int store_prepare(struct store *s, const char *sql, sqlite3_stmt **ret, struct err *e) MUST_CHECK;
 int store_exec(struct store *s, const char *sql, const char *what, struct err *e) MUST_CHECK;
 
+/* ---- inside a transaction */
+
+/* The open transaction's number in s->n, given now if this is its first row of evidence. */
+int store_number(struct store *s, struct err *e) MUST_CHECK;
+/* The stream in the open transaction; borrowed until the next call. -ENOENT when there is none. */
+int store_touch(struct store *s, int64_t id, struct store_touched **ret, struct err *e) MUST_CHECK;
+int store_touches_write(struct store *s, struct err *e) MUST_CHECK;
+void store_touches_clear(struct store *s);
+void store_touches_free(struct store *s);
+
 /* ---- schema */
 
-/* Makes the tables when the file is empty; -ENOTSUP when it is newer, -EINVAL when it is another's. */
+#define STORE_SCHEMA_VERSION 2
+extern const char store_tables_sql[], store_tables_1_to_2_sql[];
+
+/* Makes the tables when the file is empty. */
 int store_schema_make(struct store *s, struct err *e) MUST_CHECK;
-int store_schema_check(struct store *s, struct err *e) MUST_CHECK;
+/* *ret: 1 to STORE_SCHEMA_VERSION; -ENOTSUP when it is newer, -EINVAL when the file is another's. */
+int store_schema_version(struct store *s, int *ret, struct err *e) MUST_CHECK;
+/* Backs up and migrates; the caller holds the server's lock, and no transaction is open. */
+int store_migrate(struct store *s, int from, struct err *e) MUST_CHECK;
 /* "" when the key is absent. */
 int store_meta_get(struct store *s, const char *key, char *out, size_t max, struct err *e) MUST_CHECK;
 int store_meta_set(struct store *s, const char *key, const char *value, struct err *e) MUST_CHECK;

@@ -73,6 +73,9 @@ void wire_free(Pilotgate__Frame **f);
  * WIRE_US_MAX, entries of the probe column inside the probe table; enums may hold unknown numbers. */
 int wire_record_unpack(const uint8_t *data, size_t len, Pilotgate__Record **ret, struct err *e) MUST_CHECK;
 void wire_record_free(Pilotgate__Record **r);
+/* The agent's wall time that an unpacked record speaks of: from the first call's start to the last one's end,
+ * the moment of a phase or object, else when it was emitted. */
+void wire_record_span(const Pilotgate__Record *r, int64_t *ret_from_ns, int64_t *ret_to_ns);
 
 /* "cluster/namespace/node@boot:seq", boot as its first 8 hex digits; out holds WIRE_REF_MAX. */
 #define WIRE_REF_MAX (3 * WIRE_NAME_MAX + 64)

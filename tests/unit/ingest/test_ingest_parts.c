@@ -112,11 +112,11 @@ static void test_spans(void **state) {
     r.wall_ns = 77;
     r.body_case = PILOTGATE__RECORD__BODY_CALLS;
     r.calls = &block;
-    span_of_record(&r, &from, &to);
+    wire_record_span(&r, &from, &to);
     assert_int_equal(from, 1000000 - 5000);
     assert_int_equal(to, 1000000 + 103000);
     block.n_start_us = block.n_duration_us = 0;
-    span_of_record(&r, &from, &to);
+    wire_record_span(&r, &from, &to);
     assert_int_equal(from, 1000000);
     assert_int_equal(to, 1000000);
     Pilotgate__Call call = PILOTGATE__CALL__INIT;
@@ -124,17 +124,17 @@ static void test_spans(void **state) {
     call.duration_us = 2;
     r.body_case = PILOTGATE__RECORD__BODY_CALL;
     r.call = &call;
-    span_of_record(&r, &from, &to);
+    wire_record_span(&r, &from, &to);
     assert_int_equal(from, 500);
     assert_int_equal(to, 2500);
     Pilotgate__Phase phase = PILOTGATE__PHASE__INIT;
     phase.t_wall_ns = 5;
     r.body_case = PILOTGATE__RECORD__BODY_PHASE;
     r.phase = &phase;
-    span_of_record(&r, &from, &to);
+    wire_record_span(&r, &from, &to);
     assert_int_equal(from, 5);
     r.body_case = PILOTGATE__RECORD__BODY__NOT_SET; /* a family of a newer version */
-    span_of_record(&r, &from, &to);
+    wire_record_span(&r, &from, &to);
     assert_int_equal(from, 77);
     assert_int_equal(to, 77);
 }

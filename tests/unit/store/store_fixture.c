@@ -2,9 +2,12 @@
 #include "store_fixture.h"
 
 #include <dirent.h>
+#include <signal.h>
+#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 int fixture_setup(void **state) {
@@ -92,4 +95,58 @@ const char *fixture_read(struct store *s, const struct store_query *q) {
     if (store_records(s, q, collect, out, &e) < 0)
         fail_msg("%s", e.text);
     return out;
+}
+
+bool fixture_crash(const struct fixture *f, const char *at, void (*fn)(const struct fixture *f)) {
+    int status = 0;
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        (void)setenv("PILOTGATE_CRASH_AT", at, 1);
+        fn(f);
+        _exit(0);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL)
+        return true;
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+        fail_msg("the child that was to die at %s ended with status %d", at, status);
+    return false;
+}
+
+void fixture_sql(const char *path, const char *sql) {
+    sqlite3 *db = NULL;
+    char *why = NULL;
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    if (sqlite3_exec(db, sql, NULL, NULL, &why) != SQLITE_OK)
+        fail_msg("%s: %s", sql, why);
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+}
+
+const char *fixture_value(const char *path, const char *sql) {
+    static char out[65536];
+    sqlite3 *db = NULL;
+    sqlite3_stmt *st = NULL;
+    out[0] = 0;
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    if (sqlite3_prepare_v2(db, sql, -1, &st, NULL) != SQLITE_OK)
+        fail_msg("%s: %s", sql, sqlite3_errmsg(db));
+    if (sqlite3_step(st) == SQLITE_ROW && sqlite3_column_text(st, 0))
+        (void)snprintf(out, sizeof out, "%s", (const char *)sqlite3_column_text(st, 0));
+    sqlite3_finalize(st);
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+    return out;
+}
+
+void fixture_load(const struct fixture *f, const char *name) {
+    static char text[65536];
+    char path[512];
+    (void)snprintf(path, sizeof path, "%s/data/%s", TEST_SOURCE_DIR, name);
+    FILE *in = fopen(path, "rb");
+    assert_non_null(in);
+    size_t n = fread(text, 1, sizeof text - 1, in);
+    assert_true(n > 0 && n < sizeof text - 1);
+    text[n] = 0;
+    assert_int_equal(fclose(in), 0);
+    fixture_sql(f->path, text);
 }

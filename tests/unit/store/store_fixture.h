@@ -29,4 +29,12 @@ uint64_t fixture_commit(struct store *s, int64_t at);
 /* The records of a query as "stream.seq:text " in the order given. */
 const char *fixture_read(struct store *s, const struct store_query *q);
 
-int life_tests(void);
+/* Runs fn in a child that dies at a crash point ("name" or "name:3"). True: it was killed there; false: it
+ * ended by itself with success. Anything else fails the test. */
+bool fixture_crash(const struct fixture *f, const char *at, void (*fn)(const struct fixture *f));
+/* Runs SQL on the file as a whole, or fails the test. */
+void fixture_sql(const char *path, const char *sql);
+/* One value as text; "" for NULL or no row. */
+const char *fixture_value(const char *path, const char *sql);
+/* Makes the file from a text of SQL in data/. */
+void fixture_load(const struct fixture *f, const char *name);

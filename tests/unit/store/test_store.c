@@ -99,11 +99,65 @@ static void test_holes_are_refused(void **state) {
     store_close(&s);
 }
 
+static int64_t stream_of(struct store *s, const char *ns, const char *node, uint8_t boot, bool *elsewhere) {
+    uint8_t bytes[WIRE_BOOT_BYTES];
+    memset(bytes, boot, sizeof bytes);
+    struct store_stream_key k = {"c", ns, node, bytes};
+    int64_t id = 0;
+    uint64_t hwm = 0;
+    assert_int_equal(store_stream(s, &k, &id, &hwm, elsewhere, NULL), 0);
+    return id;
+}
+
+static void test_a_boot_is_one_stream_of_its_stage(void **state) {
+    struct store *s = serve(state);
+    bool elsewhere = true;
+    int64_t a = stream_of(s, "a", "node-1", 1, &elsewhere);
+    assert_false(elsewhere);
+    assert_int_equal(stream_of(s, "a", "node-2", 1, &elsewhere), a); /* its volume came back elsewhere */
+    assert_false(elsewhere);
+    int64_t b = stream_of(s, "b", "node-1", 1, &elsewhere); /* a cloned spool */
+    assert_int_not_equal(a, b);
+    assert_true(elsewhere);
+    assert_int_equal(stream_of(s, "a", "node-1", 1, &elsewhere), a);
+    assert_true(elsewhere);
+    fixture_commit(s, 100);
+    struct store_stream_row row;
+    assert_int_equal(store_streams_at(s, 0, one_stream, &row, NULL), 0);
+    assert_string_equal(row.node, "node-1"); /* as it was made */
+    store_close(&s);
+}
+
+static void test_doubts_are_dated_and_told_once(void **state) {
+    struct store *s = serve(state);
+    int64_t a = fixture_stream(s, "a", 1, NULL);
+    fixture_commit(s, 100);
+    assert_int_equal(store_begin(s, NULL), 0);
+    assert_int_equal(store_put_doubt(s, 4711, STORE_DOUBT_TWO_AGENTS, NULL), -ENOENT);
+    assert_int_equal(store_put_doubt(s, a, (enum store_doubt)9, NULL), -EINVAL);
+    assert_int_equal(store_put_doubt(s, a, STORE_DOUBT_TWO_STAGES, NULL), 0);
+    assert_int_equal(fixture_commit(s, 200), 2);
+    assert_int_equal(store_begin(s, NULL), 0);
+    assert_int_equal(store_put_doubt(s, a, STORE_DOUBT_TWO_STAGES, NULL), 0);
+    assert_int_equal(fixture_commit(s, 300), 0); /* known: no number */
+    assert_int_equal(store_begin(s, NULL), 0);
+    assert_int_equal(store_put_doubt(s, a, STORE_DOUBT_TWO_AGENTS, NULL), 0);
+    fixture_commit(s, 400);
+    struct store_stream_row row;
+    assert_int_equal(store_streams_at(s, 1, one_stream, &row, NULL), 0);
+    assert_int_equal(row.doubts, 0);
+    assert_int_equal(store_streams_at(s, 2, one_stream, &row, NULL), 0);
+    assert_int_equal(row.doubts, 1u << STORE_DOUBT_TWO_STAGES);
+    assert_int_equal(store_streams(s, one_stream, &row, NULL), 0);
+    assert_int_equal(row.doubts, 1u << STORE_DOUBT_TWO_STAGES | 1u << STORE_DOUBT_TWO_AGENTS);
+    store_close(&s);
+}
+
 static int collect_gap(void *ctx, const struct store_gap_row *row) {
     char *out = ctx;
     size_t used = strlen(out);
-    (void)snprintf(out + used, 128 - used, "%d:%d-%d ", (int)row->stream, (int)row->from_seq,
-                   (int)row->to_seq);
+    (void)snprintf(out + used, 128 - used, "%d:%d-%d/%d ", (int)row->stream, (int)row->from_seq,
+                   (int)row->to_seq, (int)row->cause);
     return 0;
 }
 
@@ -115,8 +169,9 @@ static void test_gaps(void **state) {
     assert_int_equal(store_begin(s, NULL), 0);
     assert_int_equal(store_put_gap(s, stream, 3, 4, STORE_GAP_AGENT, NULL),
                      -EINVAL); /* does not begin at the end */
+    assert_int_equal(store_put_gap(s, stream, 2, 3, (enum store_gap_cause)0, NULL), -EINVAL);
     assert_int_equal(store_put_gap(s, stream, 2, 1, STORE_GAP_AGENT, NULL), -EINVAL);
-    assert_int_equal(store_put_gap(s, stream, 2, 9, STORE_GAP_AGENT, NULL), 0);
+    assert_int_equal(store_put_gap(s, stream, 2, 9, STORE_GAP_RESTORED, NULL), 0);
     fixture_put(s, stream, 10, WIRE_FAMILY_CALL, 5, 6, "y");
     /* what was declared lost and comes all the same contradicts the agent's own word */
     assert_int_equal(fixture_put(s, stream, 5, WIRE_FAMILY_CALL, 5, 6, "q"), STORE_PUT_CONFLICT);
@@ -125,7 +180,7 @@ static void test_gaps(void **state) {
     assert_int_equal(store_gaps(s, 1, collect_gap, out, NULL), 0);
     assert_string_equal(out, "");
     assert_int_equal(store_gaps(s, 0, collect_gap, out, NULL), 0);
-    assert_string_equal(out, "1:2-9 ");
+    assert_string_equal(out, "1:2-9/2 ");
     struct store_stream_row row;
     assert_int_equal(store_streams_at(s, 1, one_stream, &row, NULL), 0);
     assert_int_equal(row.hwm, 1);
@@ -326,6 +381,8 @@ int main(void) {
         CASE(test_rollback_leaves_no_trace),
         CASE(test_duplicates_vanish_and_conflicts_are_dated),
         CASE(test_holes_are_refused),
+        CASE(test_a_boot_is_one_stream_of_its_stage),
+        CASE(test_doubts_are_dated_and_told_once),
         CASE(test_gaps),
         CASE(test_reads_as_of_a_commit),
         CASE(test_windows_find_what_meets_them),
@@ -334,5 +391,5 @@ int main(void) {
         CASE(test_refusals_are_counted_and_bounded),
         CASE(test_commands_and_sessions),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL) + life_tests();
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }

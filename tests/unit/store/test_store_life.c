@@ -170,24 +170,17 @@ static void test_backup(void **state) {
     store_close(&s);
 }
 
-static void sql(const char *path, const char *text) {
-    sqlite3 *db = NULL;
-    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-    assert_int_equal(sqlite3_exec(db, text, NULL, NULL, NULL), SQLITE_OK);
-    assert_int_equal(sqlite3_close(db), SQLITE_OK);
-}
-
 static void test_newer_and_foreign_files_are_refused(void **state) {
     struct fixture *f = *state;
     struct err e = {""};
     struct store *s = fixture_open(f, STORE_SERVE);
     store_close(&s);
-    sql(f->path, "PRAGMA user_version = 2");
+    fixture_sql(f->path, "PRAGMA user_version = 3");
     assert_int_equal(store_open(f->url, STORE_READ, &s, &e), -ENOTSUP);
     assert_int_equal(store_open(f->url, STORE_SERVE, &s, &e), -ENOTSUP);
     char other[160];
     (void)snprintf(other, sizeof other, "%s/other.db", f->dir);
-    sql(other, "CREATE TABLE t(x)");
+    fixture_sql(other, "CREATE TABLE t(x)");
     assert_int_equal(open_url(other, STORE_SERVE, &s, &e), -EINVAL);
     FILE *junk = fopen(other, "wb");
     assert_non_null(junk);
@@ -226,7 +219,7 @@ static void test_documents_before_the_daemon(void **state) {
 
 #define CASE(f) cmocka_unit_test_setup_teardown(f, fixture_setup, fixture_teardown)
 
-int life_tests(void) {
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_urls),
         CASE(test_one_server_and_order),

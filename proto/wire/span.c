@@ -1,6 +1,6 @@
-/* span: the time that a record speaks of, for the store's index. wire_record_unpack has bounded every
- * time and duration, so that the sums here cannot overflow. */
-#include "ingest/ingest_priv.h"
+/* span: the time that a record speaks of. wire_record_unpack has bounded every time and duration, so that the
+ * sums here cannot overflow. */
+#include "wire/wire.h"
 
 #define US 1000LL
 
@@ -27,7 +27,7 @@ static int64_t moment(const Pilotgate__Record *r) {
     }
 }
 
-void span_of_record(const Pilotgate__Record *r, int64_t *ret_from, int64_t *ret_to) {
+void wire_record_span(const Pilotgate__Record *r, int64_t *ret_from, int64_t *ret_to) {
     if (r->body_case == PILOTGATE__RECORD__BODY_CALLS) {
         span_of_calls(r->calls, ret_from, ret_to);
     } else if (r->body_case == PILOTGATE__RECORD__BODY_CALL) {

@@ -12,11 +12,6 @@
 #include "correlate/exposure_priv.h"
 #include "correlate/reading.h"
 
-struct tick { /* one coverage record of the prober */
-    int64_t t;
-    const struct ev_record *r;
-};
-
 struct span {
     int64_t from, to;
 };
@@ -27,42 +22,12 @@ struct totals {
 
 struct books {
     struct facts *f;
-    struct tick *ticks; /* by stream, then time */
-    size_t n_ticks, cap_ticks;
+    const struct corr_view *v;
     struct span *windows; /* joined where they overlap, by time */
     size_t n_windows;
-    int64_t *until; /* of each stream: its last tick; 0: none */
+    int64_t *until; /* of each stream: its last tick of the prober; 0: none */
+    bool any;
 };
-
-static int by_place(const void *a, const void *b) {
-    const struct tick *x = a;
-    const struct tick *y = b;
-    if (x->r->stream != y->r->stream)
-        return x->r->stream < y->r->stream ? -1 : 1;
-    if (x->t != y->t)
-        return x->t < y->t ? -1 : 1;
-    return x->r->seq < y->r->seq ? -1 : x->r->seq > y->r->seq;
-}
-
-static int collect_ticks(struct books *b) {
-    for (size_t i = 0; i < b->f->ev->watched.n; i++) {
-        const struct ev_record *r = &b->f->ev->watched.items[i];
-        if (r->r->body_case != PILOTGATE__RECORD__BODY_COVERAGE || !corr_in_stage(b->f, r->stream) ||
-            !corr_is_call_coverage(r->r->coverage))
-            continue;
-        struct tick *slot = CORR_PUSH(b->ticks, b->n_ticks, b->cap_ticks);
-        if (!slot)
-            return -ENOMEM;
-        int64_t error;
-        *slot = (struct tick){facts_clock(b->f->ev, r->stream, r->r->wall_ns, &error), r};
-        b->n_ticks++;
-        if (slot->t > b->until[r->stream])
-            b->until[r->stream] = slot->t;
-    }
-    if (b->n_ticks)
-        qsort(b->ticks, b->n_ticks, sizeof *b->ticks, by_place);
-    return 0;
-}
 
 static int by_from(const void *a, const void *b) {
     const struct span *x = a;
@@ -85,11 +50,11 @@ static void join_windows(struct books *b) {
     }
 }
 
-static struct totals totals_of(const struct books *b, const struct tick *t) {
+static struct totals totals_of(const struct corr_watch *w, const struct corr_tick *t) {
     struct totals sum = {0};
     const Pilotgate__Coverage *c = t ? t->r->r->coverage : NULL;
     for (size_t i = 0; c && i < c->n_probes; i++) {
-        if (*c->probes[i]->path || corr_is_control_probe(b->f, t->r->stream, c->probes[i]))
+        if (*c->probes[i]->path || corr_is_control_probe(w, c->probes[i]))
             continue;
         sum.resolved += c->probes[i]->resolved;
         sum.unsent += c->probes[i]->unsent;
@@ -98,70 +63,70 @@ static struct totals totals_of(const struct books *b, const struct tick *t) {
     return sum;
 }
 
-/* The ticks of one stream are [first, end). The last that is not after t; NULL: the stream began later. */
-static const struct tick *last_until(const struct tick *first, const struct tick *end, int64_t t) {
-    const struct tick *last = NULL;
-    for (; first < end && first->t <= t; first++)
-        last = first;
-    return last;
+/* The last of the prober's that is not after t; NULL: the stream began later. */
+static const struct corr_tick *last_until(const struct corr_watch *w, int64_t t) {
+    for (size_t i = corr_view_since(w, t + 1); i-- > 0;)
+        if (w->ticks[i].calls)
+            return &w->ticks[i];
+    return NULL;
 }
 
-static const struct tick *first_since(const struct tick *first, const struct tick *end, int64_t t) {
-    while (first + 1 < end && first->t < t)
-        first++;
-    return first;
+/* The first since t, or the last that there is. */
+static const struct corr_tick *first_since(const struct corr_watch *w, int64_t t) {
+    for (size_t i = corr_view_since(w, t); i < w->n_ticks; i++)
+        if (w->ticks[i].calls)
+            return &w->ticks[i];
+    return last_until(w, t);
 }
 
 static uint64_t less(uint64_t a, uint64_t b) {
     return a > b ? a - b : 0;
 }
 
-static struct totals inside(const struct books *b, const struct tick *first, const struct tick *end,
-                            struct span w) {
-    if (end[-1].t < w.from)
+static struct totals inside(const struct books *b, const struct corr_watch *w, struct span window) {
+    if (b->until[w->stream] < window.from)
         return (struct totals){0};
-    struct totals before = totals_of(b, last_until(first, end, w.from));
-    struct totals after = totals_of(b, first_since(first, end, w.to));
+    struct totals before = totals_of(w, last_until(w, window.from));
+    struct totals after = totals_of(w, first_since(w, window.to));
     return (struct totals){less(after.resolved, before.resolved), less(after.unsent, before.unsent),
                            less(after.told, before.told)};
 }
 
-static uint64_t queued_in(const struct tick *t) {
+static uint64_t queued_in(const struct corr_tick *t) {
     uint64_t sum = 0;
     for (size_t i = 0; i < t->r->r->coverage->n_probes; i++)
         sum += t->r->r->coverage->probes[i]->queued;
     return sum;
 }
 
-static void count_stream(struct books *b, const struct tick *first, const struct tick *end) {
-    struct totals outside = totals_of(b, end - 1);
-    for (size_t i = 0; i < b->n_windows; i++) {
-        struct totals in = inside(b, first, end, b->windows[i]);
-        outside.resolved = less(outside.resolved, in.resolved);
-        outside.unsent = less(outside.unsent, in.unsent);
-    }
-    b->f->background.n += outside.resolved;
-    b->f->background.unsent += outside.unsent;
-    for (size_t i = 0; i < b->f->n_changes; i++) {
-        struct fact_change *c = &b->f->changes[i];
-        struct totals sum = inside(b, first, end, (struct span){c->begin_lo, c->window_to});
-        c->unsent += sum.unsent;
-        c->executions_told += sum.told;
-        for (const struct tick *t = first; t < end; t++) {
-            uint64_t queued = t->t >= c->begin_lo && t->t <= c->window_to ? queued_in(t) : 0;
-            c->queued = queued > c->queued ? queued : c->queued;
-        }
+static void count_in_change(const struct books *b, const struct corr_watch *w, struct fact_change *c) {
+    struct totals sum = inside(b, w, (struct span){c->begin_lo, c->window_to});
+    c->unsent += sum.unsent;
+    c->executions_told += sum.told;
+    for (size_t i = corr_view_since(w, c->begin_lo); i < w->n_ticks && w->ticks[i].t <= c->window_to; i++) {
+        uint64_t queued = queued_in(&w->ticks[i]);
+        c->queued = queued > c->queued ? queued : c->queued;
     }
 }
 
-static void count_streams(struct books *b) {
-    for (size_t i = 0, j; i < b->n_ticks; i = j) {
-        for (j = i + 1; j < b->n_ticks && b->ticks[j].r->stream == b->ticks[i].r->stream; j++) {
-        }
-        count_stream(b, &b->ticks[i], b->ticks + j);
-        if (b->ticks[j - 1].t > b->f->background.to)
-            b->f->background.to = b->ticks[j - 1].t;
+static void count_stream(struct books *b, const struct corr_watch *w) {
+    const struct corr_tick *last = last_until(w, WIRE_NS_MAX);
+    if (!last)
+        return;
+    b->any = true;
+    b->until[w->stream] = last->t;
+    struct totals outside = totals_of(w, last);
+    for (size_t i = 0; i < b->n_windows; i++) {
+        struct totals in = inside(b, w, b->windows[i]);
+        outside.resolved = less(outside.resolved, in.resolved);
+        outside.unsent = less(outside.unsent, in.unsent);
     }
+    struct fact_background *g = &b->f->background;
+    g->n += outside.resolved;
+    g->unsent += outside.unsent;
+    g->to = last->t > g->to ? last->t : g->to;
+    for (size_t i = 0; i < b->f->n_changes; i++)
+        count_in_change(b, w, &b->f->changes[i]);
 }
 
 static bool meets_a_window(const struct books *b, int64_t from, int64_t to) {
@@ -200,7 +165,7 @@ static void count_rows(struct books *b) {
         else if (r->r->body_case == PILOTGATE__RECORD__BODY_CALL)
             g->lost += is_background(b, r);
     }
-    if (b->n_ticks == 0)
+    if (!b->any)
         g->unknown = "no coverage of calls: no change was witnessed yet";
     else if (!g->unknown && g->n == 0)
         g->unknown = "no call is known to have ended outside the windows of the changes";
@@ -208,18 +173,19 @@ static void count_rows(struct books *b) {
         g->n = g->lost;
 }
 
-int corr_background(struct facts *f, struct err *e) {
+int corr_background(struct facts *f, const struct corr_view *v, struct err *e) {
     struct books b = {.f = f,
+                      .v = v,
                       .windows = calloc(f->n_changes + 1, sizeof *b.windows),
                       .until = calloc(f->ev->n_streams + 1, sizeof *b.until)};
-    int r = b.windows && b.until ? collect_ticks(&b) : -ENOMEM;
+    int r = b.windows && b.until ? 0 : -ENOMEM;
     f->background = (struct fact_background){0};
     if (r == 0) {
         join_windows(&b);
-        count_streams(&b);
+        for (size_t i = 0; i < v->n_streams; i++)
+            count_stream(&b, &v->streams[i]);
         count_rows(&b);
     }
-    free(b.ticks);
     free(b.windows);
     free(b.until);
     return r < 0 ? err_oom(e) : 0;

@@ -46,10 +46,6 @@ bool corr_several_replicas(const struct facts *f, const struct fact_change *c);
 void corr_include_pods(const struct facts *f, struct fact_change *c);
 int corr_switches(const struct facts *f, struct fact_change *c) MUST_CHECK;
 
-/* The parts of facts_exposure, in that order. */
-int corr_coverage(struct facts *f, struct fact_change *c, const struct rubric *rubric, int64_t now,
-                  struct err *e) MUST_CHECK;
-
 /* Tells the state of an object: a confirmation repeats a digest without the text, and a failed read says
  * nothing. */
 int corr_tells_state(const Pilotgate__Object *o);
@@ -59,8 +55,6 @@ int corr_is_product(const Pilotgate__Object *o);
 
 /* missing.c, once the windows are loaded; pointers into f->missing stand from then on. */
 int corr_missing(struct facts *f, struct err *e) MUST_CHECK;
-
-int corr_background(struct facts *f, struct err *e) MUST_CHECK;
 
 /* True when a coverage record tells of calls (the prober's half), not of Kubernetes sources. */
 int corr_is_call_coverage(const Pilotgate__Coverage *c);

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "correlate/correlate_priv.h"
+#include "correlate/exposure_priv.h"
 
 int corr_is_call_coverage(const Pilotgate__Coverage *c) {
     return c->n_probes > 0;
@@ -34,38 +34,21 @@ static int by_tick(const void *a, const void *b) {
     return x->stream < y->stream ? -1 : x->stream > y->stream;
 }
 
-static int collect_ticks(const struct facts *f, const char *node, int64_t from, int64_t to,
-                         struct ticks *ret) {
-    for (size_t i = 0; i < f->ev->watched.n; i++) {
-        const struct ev_record *r = &f->ev->watched.items[i];
-        if (r->r->body_case != PILOTGATE__RECORD__BODY_COVERAGE || !corr_in_stage(f, r->stream) ||
-            strcmp(f->ev->streams[r->stream].node, node) != 0)
-            continue;
-        if (!corr_is_call_coverage(r->r->coverage) && !r->r->coverage->bye)
-            continue;
-        int64_t error;
-        int64_t t = facts_clock(f->ev, r->stream, r->r->wall_ns, &error);
-        if (t < from || t > to)
-            continue;
+static int collect_ticks(const struct corr_watch *w, int64_t from, int64_t to, struct ticks *ret) {
+    for (size_t i = corr_view_since(w, from); i < w->n_ticks && w->ticks[i].t <= to; i++) {
         struct tick *slot = CORR_PUSH(ret->items, ret->n, ret->cap);
         if (!slot)
             return -ENOMEM;
-        *slot = (struct tick){t, r->stream, r->r->coverage->bye, 0};
+        *slot = (struct tick){w->ticks[i].t, w->stream, w->ticks[i].bye, 0};
         ret->n++;
     }
-    if (ret->n)
-        qsort(ret->items, ret->n, sizeof *ret->items, by_tick);
     return 0;
 }
 
-/* Marks the last tick of each stream that stopped before `until`; ticks are in the order of time. */
-static void mark_ends(struct ticks *t, int64_t until) {
-    for (size_t i = t->n; i-- > 0;) {
-        size_t later = i + 1;
-        while (later < t->n && t->items[later].stream != t->items[i].stream)
-            later++;
-        t->items[i].ends = later == t->n && !t->items[i].bye && t->items[i].t < until;
-    }
+/* Marks the last tick of a stream, if that stopped before `until`; those of the stream are [first, t->n). */
+static void mark_end(struct ticks *t, size_t first, int64_t until) {
+    if (t->n > first && !t->items[t->n - 1].bye && t->items[t->n - 1].t < until)
+        t->items[t->n - 1].ends = 1;
 }
 
 static int add_span(struct fact_change *c, const char *node, int64_t from, int64_t to, const char *why) {
@@ -110,60 +93,74 @@ static int find_spans(struct fact_change *c, const char *node, const struct tick
 
 /* How many agents there should be at `to`: what the pilot declares, or the newest that the DaemonSet wanted
  * by then, if that is more. */
-static unsigned expected_agents(const struct facts *f, int64_t to) {
-    unsigned wanted = 0;
-    int64_t newest = INT64_MIN;
-    for (size_t i = 0; i < f->ev->watched.n; i++) {
-        const struct ev_record *r = &f->ev->watched.items[i];
-        if (r->r->body_case != PILOTGATE__RECORD__BODY_COVERAGE || !r->r->coverage->expected_agents ||
-            !corr_in_stage(f, r->stream))
-            continue;
-        int64_t error;
-        int64_t t = facts_clock(f->ev, r->stream, r->r->wall_ns, &error);
-        if (t > to || t < newest)
-            continue;
-        bool same = t == newest && wanted > r->r->coverage->expected_agents;
-        wanted = same ? wanted : r->r->coverage->expected_agents;
-        newest = t;
+static unsigned expected_agents(const struct facts *f, const struct corr_view *v, int64_t to) {
+    struct corr_wish newest = {INT64_MIN, 0};
+    for (size_t i = 0; i < v->n_wishes; i++) {
+        const struct corr_wish *w = &v->wishes[i];
+        if (w->t <= to && (w->t > newest.t || (w->t == newest.t && w->agents > newest.agents)))
+            newest = *w;
     }
-    return wanted > f->expected_agents ? wanted : f->expected_agents;
+    return newest.agents > f->expected_agents ? newest.agents : f->expected_agents;
 }
 
-/* The names of the stage's nodes, each once, in the order of their first stream. */
-static int first_of_node(const struct facts *f, size_t stream) {
-    for (size_t i = 0; i < stream; i++)
-        if (corr_in_stage(f, i) && strcmp(f->ev->streams[i].node, f->ev->streams[stream].node) == 0)
-            return 0;
-    return 1;
+/* The streams of each node after each other: by_node[first[n]] .. by_node[first[n + 1]]. */
+static int group_by_node(const struct corr_view *v, size_t **ret_first, size_t **ret_by_node) {
+    size_t *first = calloc(v->n_nodes + 2, sizeof *first);
+    size_t *list = calloc(v->n_streams + 1, sizeof *list);
+    *ret_first = first;
+    *ret_by_node = list;
+    if (!first || !list)
+        return -ENOMEM;
+    for (size_t i = 0; i < v->n_streams; i++)
+        first[v->streams[i].node + 2]++;
+    for (size_t n = 2; n < v->n_nodes + 2; n++)
+        first[n] += first[n - 1];
+    for (size_t i = 0; i < v->n_streams; i++)
+        list[first[v->streams[i].node + 1]++] = i;
+    return 0;
 }
 
-int corr_coverage(struct facts *f, struct fact_change *c, const struct rubric *rubric, int64_t now,
-                  struct err *e) {
-    int64_t gap = rubric->rules.coverage_gap_ns;
-    int64_t to = c->window_to < now ? c->window_to : now;
-    unsigned present = 0;
-    for (size_t i = 0; i < f->ev->n_streams; i++) {
-        if (!corr_in_stage(f, i) || !first_of_node(f, i))
-            continue;
-        struct ticks t = {0};
-        const char *node = f->ev->streams[i].node;
-        int r = collect_ticks(f, node, c->begin_lo - gap, to + gap, &t);
-        if (r == 0 && t.n > 0) {
-            present++;
-            mark_ends(&t, to - gap);
-            r = find_spans(c, node, &t, c->begin_lo, to, gap);
-            if (r == 0)
-                c->witnesses++;
-        }
-        free(t.items);
-        if (r < 0)
-            return err_oom(e);
+struct looking {
+    struct fact_change *c;
+    const struct corr_view *v;
+    int64_t to, gap;
+    unsigned present;
+};
+
+static int look_at_node(struct looking *k, size_t node, const size_t *streams, size_t n) {
+    struct ticks t = {0};
+    int r = 0;
+    for (size_t i = 0; i < n && r == 0; i++) {
+        size_t first = t.n;
+        r = collect_ticks(&k->v->streams[streams[i]], k->c->begin_lo - k->gap, k->to + k->gap, &t);
+        mark_end(&t, first, k->to - k->gap);
     }
-    c->expected_agents = expected_agents(f, to);
+    if (n > 1 && t.n)
+        qsort(t.items, t.n, sizeof *t.items, by_tick);
+    if (r == 0 && t.n > 0) {
+        k->present++;
+        r = find_spans(k->c, k->v->nodes[node], &t, k->c->begin_lo, k->to, k->gap);
+        k->c->witnesses += r == 0;
+    }
+    free(t.items);
+    return r < 0 ? r : 0;
+}
+
+int corr_coverage(struct facts *f, const struct corr_view *v, struct fact_change *c,
+                  const struct rubric *rubric, int64_t now, struct err *e) {
+    struct looking k = {c, v, c->window_to < now ? c->window_to : now, rubric->rules.coverage_gap_ns, 0};
+    size_t *first;
+    size_t *by_node;
+    int r = group_by_node(v, &first, &by_node);
+    for (size_t n = 0; n < v->n_nodes && r == 0; n++)
+        r = look_at_node(&k, n, &by_node[first[n]], first[n + 1] - first[n]);
+    free(first);
+    free(by_node);
+    c->expected_agents = expected_agents(f, v, k.to);
     const char *why = c->expected_agents > f->expected_agents
                           ? "fewer agents with probes were there than their DaemonSet wants"
                           : "fewer agents with probes were there than the pilot expects";
-    if (present < c->expected_agents && add_span(c, "(an expected agent)", c->begin_lo, to, why) < 0)
-        return err_oom(e);
-    return 0;
+    if (r == 0 && k.present < c->expected_agents)
+        r = add_span(c, "(an expected agent)", c->begin_lo, k.to, why);
+    return r < 0 ? err_oom(e) : 0;
 }

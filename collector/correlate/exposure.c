@@ -55,56 +55,50 @@ static void sum_up(struct corr_work *w) {
     }
 }
 
-/* A stream counts for a change when it covered the window or told of a sign. */
-static bool *used_streams(const struct facts *f, const struct fact_change *c) {
-    bool *used = calloc(f->ev->n_streams + 1, sizeof *used);
-    for (size_t i = 0; used && i < c->n_signs; i++)
-        used[c->signs[i]->ref.stream] = true;
-    for (size_t i = 0; used && i < f->ev->watched.n; i++) {
-        const struct ev_record *r = &f->ev->watched.items[i];
-        if (r->r->body_case == PILOTGATE__RECORD__BODY_COVERAGE && corr_is_call_coverage(r->r->coverage) &&
-            r->r->wall_ns >= c->begin_lo - CLOCK_SLACK_NS && r->r->wall_ns <= c->window_to + CLOCK_SLACK_NS)
-            used[r->stream] = true;
-    }
-    return used;
+static bool has_tick(const struct corr_watch *w, int64_t from, int64_t to) {
+    size_t i = corr_view_since(w, from);
+    while (i < w->n_ticks && !w->ticks[i].calls)
+        i++;
+    return i < w->n_ticks && w->ticks[i].t <= to;
 }
 
-static int bound_clocks(const struct facts *f, struct fact_change *c) {
-    bool *used = used_streams(f, c);
-    for (size_t s = 0; used && s < f->ev->n_streams; s++) {
-        if (!used[s] || !corr_in_stage(f, s))
+static bool tells_sign(const struct fact_change *c, size_t stream) {
+    for (size_t i = 0; i < c->n_signs; i++)
+        if (c->signs[i]->ref.stream == stream)
+            return true;
+    return false;
+}
+
+/* A stream counts for a change when it covered the window or told of a sign. */
+static void bound_clocks(const struct corr_work *w) {
+    struct fact_change *c = w->c;
+    for (size_t s = 0; s < w->view->n_streams; s++) {
+        const struct corr_watch *of = &w->view->streams[s];
+        if (!has_tick(of, c->begin_lo - CLOCK_SLACK_NS, c->window_to + CLOCK_SLACK_NS) &&
+            !tells_sign(c, of->stream))
             continue;
         int64_t error;
-        (void)facts_clock(f->ev, s, c->begin_lo, &error);
+        (void)facts_clock(w->f->ev, of->stream, c->begin_lo, &error);
         if (error < 0 || c->clock_error_ns < 0)
             c->clock_error_ns = -1;
         else if (error > c->clock_error_ns)
             c->clock_error_ns = error;
     }
-    free(used);
-    return used ? 0 : -ENOMEM;
-}
-
-static bool node_called(const struct corr_work *w, size_t stream) {
-    const struct ev_stream *all = w->f->ev->streams;
-    for (size_t i = 0; i < w->f->ev->n_streams; i++)
-        if (w->called[i] && corr_in_stage(w->f, i) && strcmp(all[i].node, all[stream].node) == 0)
-            return true;
-    return false;
 }
 
 /* Of a node that was watched, no call meets the window. */
-static void find_silent(struct corr_work *w) {
-    for (size_t i = 0; i < w->f->ev->watched.n; i++) {
-        const struct ev_record *r = &w->f->ev->watched.items[i];
-        if (r->r->body_case != PILOTGATE__RECORD__BODY_COVERAGE || !corr_in_stage(w->f, r->stream) ||
-            !corr_is_call_coverage(r->r->coverage))
-            continue;
-        int64_t error;
-        int64_t t = facts_clock(w->f->ev, r->stream, r->r->wall_ns, &error);
-        if (t >= w->c->begin_lo && t <= w->c->window_to && !node_called(w, r->stream))
-            w->c->silent_node = w->f->ev->streams[r->stream].node;
-    }
+static int find_silent(struct corr_work *w) {
+    const struct corr_view *v = w->view;
+    bool *called = calloc(v->n_nodes + 1, sizeof *called);
+    if (!called)
+        return -ENOMEM;
+    for (size_t i = 0; i < v->n_streams; i++)
+        called[v->streams[i].node] |= w->called[v->streams[i].stream];
+    for (size_t i = 0; i < v->n_streams; i++)
+        if (!called[v->streams[i].node] && has_tick(&v->streams[i], w->c->begin_lo, w->c->window_to))
+            w->c->silent_node = v->nodes[v->streams[i].node];
+    free(called);
+    return 0;
 }
 
 /* ---- what stood still, what failed past the gateway */
@@ -189,28 +183,28 @@ static int expose(struct corr_work *w, int64_t now, int64_t gap) {
     w->proven = calloc(w->c->n_added + 1, sizeof *w->proven);
     w->called = calloc(w->f->ev->n_streams + 1, sizeof *w->called);
     if (!w->proven || !w->called || corr_read_calls(w) < 0 || corr_read_open(w, now, gap) < 0 ||
-        bound_clocks(w->f, w->c) < 0)
+        find_silent(w) < 0)
         return -ENOMEM;
+    bound_clocks(w);
     count_stalls(w->f, w->c, w->stalls);
-    find_silent(w);
     sum_up(w);
     return 0;
 }
 
-static int expose_all(struct facts *f, const struct rubric *rubric, int64_t now, struct corr_moments *stalls,
-                      struct corr_moments *control, struct err *e) {
+static int expose_all(struct facts *f, const struct corr_view *v, const struct rubric *rubric, int64_t now,
+                      struct corr_moments *stalls, struct corr_moments *control, struct err *e) {
     int r = find_control(f, control) | find_stalls(f, rubric->rules.stall_max_ns, stalls);
     order_moments(control);
     order_moments(stalls);
     for (size_t i = 0; r == 0 && i < f->n_changes; i++) {
-        struct corr_work w = {.f = f, .c = &f->changes[i], .stalls = stalls, .control = control};
+        struct corr_work w = {.f = f, .view = v, .c = &f->changes[i], .stalls = stalls, .control = control};
         r = expose(&w, now, rubric->rules.coverage_gap_ns);
         corr_keys_free(&w.resolved);
         corr_keys_free(&w.units);
         free(w.proven);
         free(w.called);
         if (r == 0)
-            r = corr_coverage(f, &f->changes[i], rubric, now, e);
+            r = corr_coverage(f, v, &f->changes[i], rubric, now, e);
     }
     return r < 0 ? err_oom(e) : 0;
 }
@@ -218,10 +212,15 @@ static int expose_all(struct facts *f, const struct rubric *rubric, int64_t now,
 int facts_exposure(struct facts *f, const struct rubric *rubric, int64_t now, struct err *e) {
     struct corr_moments stalls = {0};
     struct corr_moments control = {0};
-    int r = expose_all(f, rubric, now, &stalls, &control, e);
-    free(stalls.items);
-    free(control.items);
+    struct corr_view view;
+    int r = corr_view_make(f, &view);
+    r = r < 0 ? err_oom(e) : expose_all(f, &view, rubric, now, &stalls, &control, e);
     if (r == 0)
         r = corr_missing(f, e);
-    return r == 0 ? corr_background(f, e) : r;
+    if (r == 0)
+        r = corr_background(f, &view, e);
+    corr_view_free(&view);
+    free(stalls.items);
+    free(control.items);
+    return r;
 }

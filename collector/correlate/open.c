@@ -7,26 +7,21 @@
 #include "correlate/exposure_priv.h"
 #include "correlate/reading.h"
 
-const struct ev_record *corr_last_coverage(const struct facts *f, size_t stream, int *ret_bye) {
-    const struct ev_record *last = NULL;
-    *ret_bye = 0;
-    for (size_t i = 0; i < f->ev->watched.n; i++) {
-        const struct ev_record *r = &f->ev->watched.items[i];
-        if (r->stream != stream || r->r->body_case != PILOTGATE__RECORD__BODY_COVERAGE)
-            continue;
-        *ret_bye |= r->r->coverage->bye;
-        if (corr_is_call_coverage(r->r->coverage))
-            last = r;
+/* The stream's last record of the prober's half, or NULL; *ret_bye: it ended in order. */
+static const struct corr_tick *last_coverage(const struct corr_watch *w, bool *ret_bye) {
+    const struct corr_tick *last = NULL;
+    *ret_bye = false;
+    for (size_t i = 0; i < w->n_ticks; i++) {
+        *ret_bye |= w->ticks[i].bye;
+        if (w->ticks[i].calls)
+            last = &w->ticks[i];
     }
     return last;
 }
 
-int corr_is_control_probe(const struct facts *f, size_t stream, const Pilotgate__Coverage__Probe *p) {
-    for (size_t i = 0; !p->control && i < f->ev->watched.n; i++) {
-        const struct ev_record *r = &f->ev->watched.items[i];
-        if (r->stream != stream || r->r->body_case != PILOTGATE__RECORD__BODY_CALLS)
-            continue;
-        const Pilotgate__CallBlock *b = r->r->calls;
+bool corr_is_control_probe(const struct corr_watch *w, const Pilotgate__Coverage__Probe *p) {
+    for (size_t i = 0; w->control && !p->control && i < w->n_blocks; i++) {
+        const Pilotgate__CallBlock *b = w->blocks[i]->r->calls;
         for (size_t k = 0; k < b->n_probe; k++)
             if (b->probe[k] < b->n_probes && strcmp(b->probes[b->probe[k]], p->name) == 0)
                 return (b->flags[k] & PILOTGATE__CALL_FLAG__CALL_FLAG_CONTROL) != 0;
@@ -63,21 +58,19 @@ static int add_open_calls(struct corr_work *w, const struct ev_record *r, const 
     return 0;
 }
 
-static int read_stream(struct corr_work *w, size_t stream, int64_t now, int64_t gap) {
-    int bye;
-    const struct ev_record *r = corr_last_coverage(w->f, stream, &bye);
-    if (!r || bye)
+static int read_stream(struct corr_work *w, const struct corr_watch *of, int64_t now, int64_t gap) {
+    bool bye;
+    const struct corr_tick *last = last_coverage(of, &bye);
+    if (!last || bye)
         return 0;
-    int64_t error;
-    int64_t t = facts_clock(w->f->ev, stream, r->r->wall_ns, &error);
     int64_t heard_until = w->c->window_to < now ? w->c->window_to : now;
-    int silent = t < heard_until - gap;
-    if (t < w->c->begin_lo || (!silent && now < w->c->window_to))
+    bool silent = last->t < heard_until - gap;
+    if (last->t < w->c->begin_lo || (!silent && now < w->c->window_to))
         return 0;
     int64_t until = silent ? w->c->window_to : w->c->last_hi;
-    for (size_t i = 0; i < r->r->coverage->n_probes; i++)
-        if (!corr_is_control_probe(w->f, stream, r->r->coverage->probes[i]) &&
-            add_open_calls(w, r, r->r->coverage->probes[i], until) < 0)
+    const Pilotgate__Coverage *c = last->r->r->coverage;
+    for (size_t i = 0; i < c->n_probes; i++)
+        if (!corr_is_control_probe(of, c->probes[i]) && add_open_calls(w, last->r, c->probes[i], until) < 0)
             return -ENOMEM;
     return 0;
 }
@@ -85,8 +78,8 @@ static int read_stream(struct corr_work *w, size_t stream, int64_t now, int64_t 
 /* Of a stream that fell silent inside the window every open call is unresolved; of one that lives, those that
  * were in flight across the change and outlast its window. */
 int corr_read_open(struct corr_work *w, int64_t now, int64_t gap) {
-    for (size_t s = 0; s < w->f->ev->n_streams; s++)
-        if (corr_in_stage(w->f, s) && read_stream(w, s, now, gap) < 0)
+    for (size_t i = 0; i < w->view->n_streams; i++)
+        if (read_stream(w, &w->view->streams[i], now, gap) < 0)
             return -ENOMEM;
     return 0;
 }

@@ -86,6 +86,27 @@ static void test_repeated(void **state) {
     assert_int_equal(witness_last_coverage(&s->witness)->probes[0]->executions_told, n);
 }
 
+/* What coverage counts as resolved was told before it: nothing that it says can die with the agent. */
+static void test_resolved_is_told_before(void **state) {
+    struct scene *s = *state;
+    uint64_t told = 0;
+    int seen = 0;
+    s->probe.interval = 20 * WHEN_MS;
+    begin(s);
+    assert_true(witness_wait(&s->witness, seconds, 3));
+    mcp_stop(&s->mcp, 0);
+    for (size_t i = 0; i < s->witness.n; i++) {
+        const Pilotgate__Record *r = s->witness.records[i];
+        if (r->body_case == PILOTGATE__RECORD__BODY_CALLS)
+            told += r->calls->n_outcome;
+        if (r->body_case != PILOTGATE__RECORD__BODY_COVERAGE)
+            continue;
+        assert_int_equal(r->coverage->probes[0]->resolved, told);
+        seen += told > 0;
+    }
+    assert_true(seen >= 2);
+}
+
 /* An emit that stands still once stands for a thread that gets no time: the record says so. */
 static void slow_emit(void *ctx, Pilotgate__Record *r) {
     struct scene *s = ctx;
@@ -228,6 +249,7 @@ int main(void) {
         T(test_open_loop),
         T(test_rate),
         T(test_repeated),
+        T(test_resolved_is_told_before),
         T(test_stall_is_told),
         T(test_queued),
         T(test_quota),

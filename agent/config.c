@@ -131,7 +131,10 @@ static const struct conf_key keys[] = {
     {"collector.endpoint", CONF_STRING, AT(collector.endpoint), .fallback = "tcp://pilotgate:5670",
      .doc = "Address of the collector, tcp://host:port."},
     {"collector.server_key_file", CONF_PATH, AT(collector.server_key_file),
-     .fallback = "/etc/pilotgate/keys/server.pub", .doc = "File with the collector's public key."},
+     .fallback = "/etc/pilotgate/keys/server.pub",
+     .doc = "File with the collector's public key; with several `public:` lines, while that key is changed, "
+            "they are "
+            "tried in turn. Read again for each session, like `key_file`."},
     {"collector.key_file", CONF_PATH, AT(collector.key_file), .fallback = "/etc/pilotgate/keys/agent.key",
      .secret = true, .doc = "File with the agent's own key pair, from `pilotgate keygen`."},
     {"collector.hash_key_file", CONF_PATH, AT(collector.hash_key_file),

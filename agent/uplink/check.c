@@ -29,12 +29,18 @@ static void say(struct check *k, bool ok, const char *what, const char *advice) 
     k->say(k->ctx, ok, what, ok ? "" : advice);
 }
 
-static bool check_keys(struct check *k, struct curve_key *own, struct curve_key *server) {
+/* The collector's keys, of which it has one. */
+struct servers {
+    char z85[CURVE_SERVER_KEYS_MAX][CURVE_Z85_MAX];
+    size_t n;
+};
+
+static bool check_keys(struct check *k, struct curve_key *own, struct servers *servers) {
     struct err e = {0};
     struct norm_key hash;
     bool ok = curve_load(k->c->collector.key_file, true, own, &e) == 0;
     say(k, ok, "agent key", e.text);
-    bool ok2 = curve_load(k->c->collector.server_key_file, false, server, &e) == 0;
+    bool ok2 = curve_load_servers(k->c->collector.server_key_file, servers->z85, &servers->n, &e) == 0;
     say(k, ok2, "collector's public key", e.text);
     bool ok3 = norm_key_load(k->c->collector.hash_key_file, &hash, &e) == 0;
     sodium_memzero(&hash, sizeof hash);
@@ -119,8 +125,9 @@ static int await_welcome(void *socket, uint64_t *ret_nonce, struct err *e) {
 static int try_session(void *socket, const struct config *c, struct err *e) {
     const struct journal_identity nobody = {0};
     struct spool_stream stream = {.first_seq = 1, .next_seq = 1};
+    const struct session_streams streams = {.items = &stream, .n = 1};
     randombytes_buf(stream.boot, sizeof stream.boot);
-    int r = session_hello(socket, c, &nobody, &stream, 1);
+    int r = session_hello(socket, c, &nobody, &streams);
     if (r < 0)
         return err_set(e, r, "cannot send to %s: %s", c->collector.endpoint, zmq_strerror(-r));
     uint64_t nonce = 0;
@@ -138,13 +145,16 @@ static int try_session(void *socket, const struct config *c, struct err *e) {
     return session_send(socket, &f) < 0 ? err_set(e, -EIO, "cannot send to the collector") : 0;
 }
 
-static void check_session(struct check *k, const struct curve_key *own, const struct curve_key *server) {
+static void check_session(struct check *k, const struct curve_key *own, const struct servers *servers) {
     const struct config *c = k->c;
     struct err e = {0};
     void *zmq = zmq_ctx_new();
-    void *socket = NULL;
-    int r = zmq ? session_dealer(zmq, c, own, server->public_z85, &socket, &e) : err_oom(&e);
-    if (r == 0) {
+    int r = zmq ? -ETIMEDOUT : err_oom(&e);
+    for (size_t i = 0; i < servers->n && r == -ETIMEDOUT; i++) {
+        void *socket = NULL;
+        r = session_dealer(zmq, c, own, servers->z85[i], &socket, &e);
+        if (r < 0)
+            break;
         r = try_session(socket, c, &e);
         (void)zmq_close(socket);
     }
@@ -162,11 +172,11 @@ static void check_session(struct check *k, const struct curve_key *own, const st
 int journal_check(const struct config *c, check_say *fn, void *ctx) {
     struct check k = {.c = c, .say = fn, .ctx = ctx};
     struct curve_key own = {0};
-    struct curve_key server = {0};
-    bool keys = sodium_init() >= 0 && check_keys(&k, &own, &server);
+    struct servers servers = {0};
+    bool keys = sodium_init() >= 0 && check_keys(&k, &own, &servers);
     check_spool(&k);
     if (keys)
-        check_session(&k, &own, &server);
+        check_session(&k, &own, &servers);
     sodium_memzero(&own, sizeof own);
     return k.failures;
 }

@@ -111,7 +111,7 @@ void intake_emit(void *intake, Pilotgate__Record *r) {
     } else {
         losses_count(&in->lost,
                      fits ? PILOTGATE__LOSS__CAUSE__CAUSE_QUEUE_FULL
-                          : PILOTGATE__LOSS__CAUSE__CAUSE_UNSPECIFIED,
+                          : PILOTGATE__LOSS__CAUSE__CAUSE_TOO_LARGE,
                      f, 1, r->wall_ns);
         if (packed == 0)
             (void)zmq_msg_close(&m);

@@ -36,7 +36,7 @@ struct journal {
     /* what the log was told last, so that each change is one line */
     bool told_up;
     int told_keeper, told_spool, told_trim, told_sync, told_expire;
-    struct err told_trouble;
+    struct err told_trouble, told_keys;
     int sync_trouble, expire_trouble;
 };
 
@@ -84,6 +84,11 @@ static void tell(struct journal *j) {
         log_warn("collector %s: %s", endpoint, u->trouble.text);
         j->told_up = false;
         j->told_trouble = u->trouble;
+    }
+    if (strcmp(u->key_trouble.text, j->told_keys.text) != 0) {
+        if (*u->key_trouble.text)
+            log_warn("the keys stay as they were: %s", u->key_trouble.text);
+        j->told_keys = u->key_trouble;
     }
     tell_errno(j->keeper.trouble, &j->told_keeper, "spool: records are being lost and counted",
                "spool: appends succeed again");
@@ -140,17 +145,20 @@ static void tick(struct journal *j, int64_t now) {
     j->expire_trouble = spool_expire(j->spool, when_wall_ns() - j->config->spool.grace);
 }
 
+static int64_t earlier(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
+
 static void wait_for_work(struct journal *j) {
-    zmq_pollitem_t items[] = {{.socket = j->intake.pull, .events = ZMQ_POLLIN},
-                              {.socket = j->uplink.socket, .events = ZMQ_POLLIN}};
-    int64_t next = uplink_next(&j->uplink);
-    if (j->next_tick < next)
-        next = j->next_tick;
-    if (atomic_load(&j->stopping) && j->stop_by < next)
-        next = j->stop_by;
+    zmq_pollitem_t items[] = {{.socket = j->uplink.socket, .events = ZMQ_POLLIN},
+                              {.socket = j->intake.pull, .events = ZMQ_POLLIN}};
+    /* While ending nothing is taken from the sources, and there are no ticks: neither may wake us. */
+    bool ending = j->uplink.ending;
+    int64_t next = earlier(uplink_next(&j->uplink), ending ? j->stop_by : j->next_tick);
     int64_t ns = next - when_mono_ns();
     long ms = ns <= 0 ? 0 : (long)((ns + WHEN_MS - 1) / WHEN_MS);
-    (void)zmq_poll(items, j->uplink.socket ? 2 : 1, ms);
+    bool socket = j->uplink.socket != NULL;
+    (void)zmq_poll(items + !socket, socket + !ending, ms);
 }
 
 static int64_t rss_bytes(void) {
@@ -191,6 +199,7 @@ static void *run(void *arg) {
         tell(j);
     }
     say_bye(j, when_mono_ns());
+    j->uplink.ending = true;
     for (int64_t now = when_mono_ns(); now < j->stop_by; now = when_mono_ns()) {
         uplink_step(&j->uplink, now);
         tell(j);

@@ -41,7 +41,7 @@ static int append(struct keeper *k, const uint8_t *data, size_t len, int percent
 
 static void count_failure(struct keeper *k, int error, enum wire_family f, int64_t wall_ns) {
     unsigned cause = error == -ENOSPC    ? PILOTGATE__LOSS__CAUSE__CAUSE_SPOOL_FULL
-                     : error == -EBADMSG ? PILOTGATE__LOSS__CAUSE__CAUSE_UNSPECIFIED
+                     : error == -EBADMSG ? PILOTGATE__LOSS__CAUSE__CAUSE_TOO_LARGE
                                          : PILOTGATE__LOSS__CAUSE__CAUSE_SPOOL_FAILED;
     losses_count(&k->lost, cause, f, 1, wall_ns);
 }

@@ -57,18 +57,18 @@ static size_t drill_probes(const struct config *c, char **out) {
 }
 
 int session_hello(void *socket, const struct config *c, const struct journal_identity *id,
-                  const struct spool_stream *streams, size_t n) {
+                  const struct session_streams *s) {
     Pilotgate__StreamState states[WIRE_STREAMS_MAX];
     Pilotgate__StreamState *pointers[WIRE_STREAMS_MAX];
     char *probes[WIRE_BLOCK_PROBES_MAX];
     Pilotgate__Hello h = PILOTGATE__HELLO__INIT;
     Pilotgate__Frame f = PILOTGATE__FRAME__INIT;
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < s->n; i++) {
         pilotgate__stream_state__init(&states[i]);
-        states[i].boot.data = (uint8_t *)(uintptr_t)streams[i].boot;
+        states[i].boot.data = (uint8_t *)(uintptr_t)s->items[i].boot;
         states[i].boot.len = WIRE_BOOT_BYTES;
-        states[i].first_seq = streams[i].first_seq;
-        states[i].next_seq = streams[i].next_seq;
+        states[i].first_seq = s->items[i].first_seq;
+        states[i].next_seq = s->items[i].next_seq;
         pointers[i] = &states[i];
     }
     h.protocol = WIRE_PROTOCOL;
@@ -76,7 +76,9 @@ int session_hello(void *socket, const struct config *c, const struct journal_ide
     h.cluster = c->stage.cluster;
     h.namespace_name = c->stage.namespace_name;
     h.node = c->stage.node;
-    h.n_streams = n;
+    h.n_streams = s->n;
+    h.store_id = (char *)(uintptr_t)s->store_id;
+    h.restore_epoch = s->restore_epoch;
     h.streams = pointers;
     h.namespace_uid = (char *)(uintptr_t)id->ns_uid;
     h.cluster_identity = (char *)(uintptr_t)id->cluster_identity;

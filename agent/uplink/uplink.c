@@ -5,7 +5,7 @@
  *   │     │ lost      │ time (no Welcome), refused, lost   │ time (silence),     │
  *   │     ▼           ▼                                    │ refused, lost       │
  *   └── BACKOFF ◄─────┴────────────────────────────────────┘                     │
- *   ▲ time                                                                       │
+ *   ▲ time            (renew also from HELLO: the store is another one)           │
  *   └──────────────────────────────────── IDLE ◄─────────────────────────────────┘
  *
  * HELLO: socket and Hello are out. STREAMING: batches go out inside the credit, acks trim the spool.
@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/crash.h"
 #include "uplink_priv.h"
 
 #define RECEIVE_MAX 256 /* frames in one step */
@@ -23,6 +24,7 @@
 #define BATCH_KEEP (64u << 10) /* a larger batch buffer is given back */
 #define COMMAND_TTL_MAX 3600   /* seconds */
 #define BYE_LINGER_MS 300
+#define SETTLE_RETRY (60 * WHEN_S)
 #define SESSION_WELL (60 * WHEN_S) /* a session of this length ends what was in a row */
 
 const struct uplink_times uplink_times_default = {
@@ -35,18 +37,10 @@ const struct uplink_times uplink_times_default = {
 };
 
 int uplink_open(struct uplink *u, struct err *e) {
-    struct curve_key server;
     u->batch = BUF_INIT(WIRE_FRAME_MAX);
     u->state = UPLINK_IDLE;
     u->deadline = 0;
-    int r = curve_load(u->config->collector.key_file, true, &u->own, e);
-    if (r == 0)
-        r = curve_load(u->config->collector.server_key_file, false, &server, e);
-    if (r < 0)
-        return r;
-    memcpy(u->server_z85, server.public_z85, sizeof u->server_z85);
-    sodium_memzero(&server, sizeof server);
-    return 0;
+    return uplink_load_keys(u, e);
 }
 
 static void drop_socket(struct uplink *u) {
@@ -65,33 +59,17 @@ void uplink_close(struct uplink *u) {
 
 /* ---- actions of the table: 0, or negative when the socket failed */
 
-static struct gap *gap_of(struct uplink *u, const uint8_t *boot) {
-    for (size_t i = 0; i < WIRE_STREAMS_MAX; i++)
-        if (u->gaps[i].from && memcmp(u->gaps[i].boot, boot, WIRE_BOOT_BYTES) == 0)
-            return &u->gaps[i];
-    return NULL;
-}
-
-/* Fills `announced` from the spool. Records before a gap that is ready count as gone with it. */
-static void announce(struct uplink *u) {
-    u->n_announced = spool_streams(u->spool, u->announced, WIRE_STREAMS_MAX + 1);
-    u->window.more = u->n_announced > WIRE_STREAMS_MAX;
-    if (u->window.more)
-        u->n_announced = spool_streams(u->spool, u->announced, WIRE_STREAMS_MAX);
-    for (size_t i = 0; i < u->n_announced; i++) {
-        const struct gap *g = gap_of(u, u->announced[i].boot);
-        if (g && g->ready && g->to > u->announced[i].first_seq)
-            u->announced[i].first_seq = g->to;
-    }
-}
-
 static int act_connect(struct uplink *u, int64_t now) {
     u->deadline = now + u->times.hello;
-    int r = session_dealer(u->zmq, u->config, &u->own, u->server_z85, &u->socket, &u->trouble);
+    if (uplink_load_keys(u, &u->key_trouble) == 0) /* else: those that were good until now */
+        u->key_trouble.text[0] = 0;
+    int r = session_dealer(u->zmq, u->config, &u->own, u->server_z85[u->server_key], &u->socket, &u->trouble);
     if (r < 0)
         return r;
-    announce(u);
-    r = session_hello(u->socket, u->config, u->id, u->announced, u->n_announced);
+    struct session_streams said;
+    uplink_announce(u, &said);
+    r = session_hello(u->socket, u->config, u->id, &said);
+    CRASH_POINT("uplink-hello");
     return r < 0 ? err_set(&u->trouble, r, "cannot say hello: %s", zmq_strerror(-r)) : 0;
 }
 
@@ -126,11 +104,12 @@ static int act_ended(struct uplink *u, int64_t now) {
 }
 
 static int act_silent(struct uplink *u, int64_t now) {
-    if (u->state == UPLINK_HELLO)
+    if (u->state == UPLINK_HELLO) {
         (void)err_set(&u->trouble, 0,
                       "no answer at %s: is it running, and is this agent's public key %s in its allow-list?",
                       u->config->collector.endpoint, u->own.public_z85);
-    else
+        u->server_key = (u->server_key + 1) % u->n_server_keys; /* the collector may have the other one */
+    } else
         (void)err_set(&u->trouble, 0, "silent, connecting anew");
     return u->state == UPLINK_HELLO ? act_wait_lost(u, now) : act_ended(u, now);
 }
@@ -150,7 +129,7 @@ static int act_idle(struct uplink *u, int64_t now) {
 static int act_renew(struct uplink *u, int64_t now) {
     for (size_t i = 0; i < u->window.n; i++) {
         const struct lane *l = &u->window.lanes[i];
-        struct gap *g = l->damaged && l->acked + 1 >= l->sent ? gap_of(u, l->boot) : NULL;
+        struct gap *g = l->damaged && l->acked + 1 >= l->sent ? uplink_gap_of(u, l->boot) : NULL;
         if (g)
             g->ready = true;
     }
@@ -169,7 +148,8 @@ static const struct rule {
     [UPLINK_HELLO] = {[UPLINK_TIME] = {act_silent, UPLINK_BACKOFF},
                       [UPLINK_WELCOME] = {act_begin, UPLINK_STREAMING},
                       [UPLINK_REFUSED] = {act_wait_refused, UPLINK_BACKOFF},
-                      [UPLINK_LOST] = {act_wait_lost, UPLINK_BACKOFF}},
+                      [UPLINK_LOST] = {act_wait_lost, UPLINK_BACKOFF},
+                      [UPLINK_RENEW] = {act_idle, UPLINK_IDLE}},
     [UPLINK_STREAMING] = {[UPLINK_TIME] = {act_silent, UPLINK_BACKOFF},
                           [UPLINK_REFUSED] = {act_wait_refused, UPLINK_BACKOFF},
                           [UPLINK_LOST] = {act_ended, UPLINK_BACKOFF},
@@ -190,7 +170,11 @@ void uplink_fire(struct uplink *u, enum uplink_event ev, int64_t now) {
 /* ---- what the collector sends */
 
 static void trim(struct uplink *u, const uint8_t *boot, uint64_t acked) {
+    CRASH_POINT("uplink-acked");
+    if (!u->settled) /* nothing may be kept in the name of a store that did not acknowledge it */
+        return;
     u->trim_trouble = spool_trim(u->spool, boot, acked);
+    CRASH_POINT("uplink-trimmed");
 }
 
 static void on_welcome(struct uplink *u, const Pilotgate__Frame *f, int64_t now) {
@@ -201,7 +185,14 @@ static void on_welcome(struct uplink *u, const Pilotgate__Frame *f, int64_t now)
     }
     if (u->state != UPLINK_HELLO)
         return;
+    CRASH_POINT("uplink-welcome");
     int r = session_check_welcome(f, &u->trouble);
+    enum uplink_event next = r == 0 ? uplink_settle(u, f->welcome) : UPLINK_REFUSED;
+    CRASH_POINT("uplink-settled");
+    if (next != UPLINK_WELCOME) {
+        uplink_fire(u, next, now);
+        return;
+    }
     if (r == 0)
         r = window_begin(&u->window, u->announced, u->n_announced, u->window.more, f->welcome, &u->trouble);
     if (r == 0)
@@ -307,29 +298,6 @@ static int collect(void *ctx, uint64_t seq, const uint8_t *data, size_t len) {
     return r;
 }
 
-/* A stretch that cannot be read: counted once, at the time when it was found, since nobody knows more. */
-static void found_gap(struct uplink *u, struct lane *l) {
-    uint64_t to;
-    int r = spool_next_held(u->spool, l->boot, l->sent, &to);
-    if (r < 0) {
-        u->spool_trouble = r;
-        return;
-    }
-    l->damaged = true;
-    struct gap *g = gap_of(u, l->boot);
-    if (g && g->from == l->sent && g->to == to)
-        return;
-    for (size_t i = 0; !g && i < WIRE_STREAMS_MAX; i++)
-        if (u->gaps[i].from == 0)
-            g = &u->gaps[i];
-    if (!g)
-        g = &u->gaps[0];
-    *g = (struct gap){.from = l->sent, .to = to};
-    memcpy(g->boot, l->boot, WIRE_BOOT_BYTES);
-    losses_count(&u->keeper->lost, PILOTGATE__LOSS__CAUSE__CAUSE_SPOOL_DAMAGED, WIRE_FAMILY_NONE,
-                 to - l->sent, when_wall_ns());
-}
-
 /* Reads the lane's next records into `batch`; how many, 0 when there is nothing to send just now. */
 static size_t fill_batch(struct uplink *u, struct lane *l, size_t max_records, size_t max_bytes) {
     uint64_t end = l->end ? l->end : spool_next_seq(u->spool);
@@ -339,7 +307,7 @@ static size_t fill_batch(struct uplink *u, struct lane *l, size_t max_records, s
     buf_clear(&u->batch);
     int n = spool_read(u->spool, l->boot, l->sent, max_records, max_bytes, collect, &c);
     if (n == -EBADMSG)
-        found_gap(u, l);
+        uplink_found_gap(u, l);
     else
         u->spool_trouble = n < 0 ? n : 0;
     if (n <= 0)
@@ -378,6 +346,7 @@ static bool send_some(struct uplink *u, int64_t now) {
         u->blocked = send_batch(u, i, n) < 0;
         if (u->blocked)
             return false;
+        CRASH_POINT("uplink-sent");
         if (u->window.flying == 0)
             u->progress = now; /* the wait for an ack begins here */
         window_sent(&u->window, i, n, u->batch.len);
@@ -400,14 +369,15 @@ static void send_clock_probe(struct uplink *u, int64_t now) {
 static void stream(struct uplink *u, int64_t now) {
     Pilotgate__Record r;
     Pilotgate__Timing t;
-    if (clocks_offset(&u->clocks, now, &r, &t))
+    if (!u->ending && clocks_offset(&u->clocks, now, &r, &t))
         keeper_record(u->keeper, &r);
     send_clock_probe(u, now);
     while (send_some(u, now))
         ;
     if (u->batch.cap > BATCH_KEEP)
         buf_free(&u->batch);
-    if (window_wants_renewal(&u->window))
+    bool settle_again = !u->settled && now - u->begun > SETTLE_RETRY;
+    if (window_wants_renewal(&u->window) || settle_again)
         uplink_fire(u, UPLINK_RENEW, now);
 }
 

@@ -6,6 +6,7 @@
  *   window   which records are on their way, per stream, inside the collector's credit
  *   clocks   four-timestamp probes, steps of the wall clock
  *   session  frames of one DEALER: Hello, Batch, and what the collector sends
+ *   announce what a Hello says, and what the Welcome's store means for what is kept
  *   uplink   the state machine over them
  */
 #pragma once
@@ -22,7 +23,7 @@
 
 /* ---- losses: what was to be appended and was not, by cause and family */
 
-#define LOSS_CAUSES 5 /* numbers of Pilotgate__Loss__Cause; 0: a record that the wire does not take */
+#define LOSS_CAUSES 6 /* numbers of Pilotgate__Loss__Cause */
 
 struct losses {
     struct tally {
@@ -113,6 +114,8 @@ struct window {
 /* -EPROTO with the reason when the collector's answer cannot be. */
 int window_begin(struct window *w, const struct spool_stream *announced, size_t n, bool more,
                  const Pilotgate__Welcome *welcome, struct err *e) MUST_CHECK;
+/* What the Welcome acknowledges of the stream; 0 when it does not name it. */
+uint64_t window_acked_of(const Pilotgate__Welcome *w, const uint8_t *boot);
 /* How much the next batch may hold; false: no credit. */
 bool window_room(const struct window *w, size_t *ret_records, size_t *ret_bytes);
 void window_sent(struct window *w, size_t lane, size_t records, size_t bytes);
@@ -181,7 +184,8 @@ struct uplink {
     struct uplink_times times;
     void *zmq;
     struct curve_key own;
-    char server_z85[CURVE_Z85_MAX];
+    char server_z85[CURVE_SERVER_KEYS_MAX][CURVE_Z85_MAX];
+    size_t n_server_keys, server_key; /* server_key: the one that is tried, or that worked */
     struct spool *spool;
     struct keeper *keeper;
     bool (*load)(void *ctx, int64_t ttl_ns); /* false: nothing here takes load */
@@ -202,10 +206,17 @@ struct uplink {
     struct gap gaps[WIRE_STREAMS_MAX];
     struct buf batch;
     ProtobufCBinaryData records[WIRE_BATCH_RECORDS_MAX];
-    bool blocked;       /* the socket takes no more just now */
-    int spool_trouble;  /* why the spool could not be read, 0 when it could */
-    int trim_trouble;   /* the same for trimming */
-    struct err trouble; /* why the last session ended or did not begin */
+    /* Whose store it is: what is kept was acknowledged by the one that the spool names. */
+    bool settled;    /* that is the one of this session; else nothing is trimmed */
+    bool announcing; /* Hellos name the store before it, until all that waits again was announced */
+    char old_store[SPOOL_STORE_MAX];
+    uint64_t old_epoch;
+    bool ending;            /* the stream's last record is made */
+    bool blocked;           /* the socket takes no more just now */
+    int spool_trouble;      /* why the spool could not be read, 0 when it could */
+    int trim_trouble;       /* the same for trimming */
+    struct err trouble;     /* why the last session ended or did not begin */
+    struct err key_trouble; /* why the key files cannot be read now; "" when they can */
 };
 
 int uplink_open(struct uplink *u, struct err *e) MUST_CHECK; /* keys; the fields above `state` are set */
@@ -218,15 +229,34 @@ void uplink_bye(struct uplink *u);
 
 /* ---- session.c */
 
+struct session_streams { /* what a Hello says of the spool */
+    const struct spool_stream *items;
+    size_t n;
+    char store_id[SPOOL_STORE_MAX];
+    uint64_t restore_epoch;
+};
+
 int session_dealer(void *zmq, const struct config *c, const struct curve_key *own, const char *server_z85,
                    void **ret, struct err *e) MUST_CHECK;
 int session_send(void *socket, Pilotgate__Frame *f) MUST_CHECK; /* -EAGAIN: not now */
 int session_hello(void *socket, const struct config *c, const struct journal_identity *id,
-                  const struct spool_stream *streams, size_t n) MUST_CHECK;
+                  const struct session_streams *streams) MUST_CHECK;
 /* The next frame: 1, 0 when there is none, -EBADMSG for one that breaks a rule. */
 int session_receive(void *socket, Pilotgate__Frame **ret, struct err *e) MUST_CHECK;
 /* 0, or why this Welcome begins no session. */
 int session_check_welcome(const Pilotgate__Frame *f, struct err *e) MUST_CHECK;
+
+/* ---- announce.c */
+
+/* Reads the agent's key and the collector's; both are as before on failure. */
+int uplink_load_keys(struct uplink *u, struct err *e) MUST_CHECK;
+struct gap *uplink_gap_of(struct uplink *u, const uint8_t *boot);
+void uplink_found_gap(struct uplink *u, struct lane *l);
+/* Fills `announced` from the spool; *ret borrows it. */
+void uplink_announce(struct uplink *u, struct session_streams *ret);
+/* What a valid Welcome means: WELCOME, RENEW (what was kept waits again, and must be announced) or REFUSED.
+ */
+enum uplink_event uplink_settle(struct uplink *u, const Pilotgate__Welcome *w);
 
 /* ---- journal.c, for tests */
 int journal_start_timed(const struct config *c, const uint8_t boot[16], const struct journal_identity *id,

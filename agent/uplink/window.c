@@ -10,7 +10,7 @@ static size_t at_most(size_t a, size_t b) {
     return a < b ? a : b;
 }
 
-static uint64_t acked_of(const Pilotgate__Welcome *w, const uint8_t *boot) {
+uint64_t window_acked_of(const Pilotgate__Welcome *w, const uint8_t *boot) {
     for (size_t i = 0; i < w->n_streams; i++)
         if (w->streams[i]->boot.len == WIRE_BOOT_BYTES &&
             memcmp(w->streams[i]->boot.data, boot, WIRE_BOOT_BYTES) == 0)
@@ -30,7 +30,7 @@ int window_begin(struct window *w, const struct spool_stream *announced, size_t 
         struct lane *l = &w->lanes[w->n++];
         bool living = i + 1 == n;
         memcpy(l->boot, announced[i].boot, WIRE_BOOT_BYTES);
-        l->acked = acked_of(welcome, l->boot);
+        l->acked = window_acked_of(welcome, l->boot);
         if (living && l->acked >= announced[i].next_seq)
             return err_set(e, -EPROTO, "the collector says it has records that this agent never made");
         if (!living && l->acked >= announced[i].next_seq) /* a power cut took what it already has */

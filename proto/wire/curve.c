@@ -160,6 +160,42 @@ int curve_load(const char *path, bool need_secret, struct curve_key *ret, struct
     return r;
 }
 
+/* One line of a file of the collector's keys; a secret has no business there, and is left alone. */
+static int take_server(const char *path, char *line, char ret[CURVE_SERVER_KEYS_MAX][CURVE_Z85_MAX],
+                       size_t *n, struct err *e) {
+    line[strcspn(line, "\r")] = 0;
+    if (strncmp(line, "public: ", 8) != 0)
+        return 0;
+    if (!curve_z85_ok(line + 8))
+        return err_set(e, -EINVAL, "%s: a public key is not 40 of Z85; copy it from `pilotgate keygen`",
+                       path);
+    if (*n == CURVE_SERVER_KEYS_MAX)
+        return err_set(e, -EINVAL, "%s: more than %d keys: remove those that the collector no longer has",
+                       path, CURVE_SERVER_KEYS_MAX);
+    memcpy(ret[(*n)++], line + 8, CURVE_Z85_MAX);
+    return 0;
+}
+
+int curve_load_servers(const char *path, char ret[CURVE_SERVER_KEYS_MAX][CURVE_Z85_MAX], size_t *ret_n,
+                       struct err *e) {
+    char *text = NULL;
+    size_t len = 0;
+    size_t n = 0;
+    char *rest = NULL;
+    int r = conf_read_file(path, KEY_FILE_MAX, &text, &len, e);
+    if (r < 0)
+        return r;
+    for (char *line = strtok_r(text, "\n", &rest); line && r == 0; line = strtok_r(NULL, "\n", &rest))
+        r = take_server(path, line, ret, &n, e);
+    if (r == 0 && n == 0)
+        r = err_set(e, -EINVAL, "%s: no public key in it: make one with `pilotgate keygen`", path);
+    if (r == 0)
+        *ret_n = n;
+    sodium_memzero(text, len);
+    free(text);
+    return r;
+}
+
 /* ---------------------------------------------------------------- socket options */
 
 struct option {

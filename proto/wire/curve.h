@@ -4,11 +4,13 @@
  *     # pilotgate CURVE key
  *     public: <40 characters Z85>
  *     secret: <40 characters Z85>
- * A public file has the first two lines only. Z85: ZeroMQ RFC 32; CURVE: RFC 25 and 26, zmq_curve(7).
+ * A public file has the first two lines only; the collector's may have several `public:` lines. Z85: ZeroMQ
+ * RFC 32; CURVE: RFC 25 and 26, zmq_curve(7).
  */
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "base/err.h"
 
@@ -26,6 +28,12 @@ int curve_save(const char *path, const struct curve_key *k, bool with_secret, st
 
 /* need_secret: -EINVAL when the file holds only the public half. */
 int curve_load(const char *path, bool need_secret, struct curve_key *ret, struct err *e) MUST_CHECK;
+
+/* The collector's public keys: a file with one or several `public:` lines, in the order of the file, while
+ * the collector's key is being changed. *ret_n is 1 .. CURVE_SERVER_KEYS_MAX. */
+#define CURVE_SERVER_KEYS_MAX 4
+int curve_load_servers(const char *path, char ret[CURVE_SERVER_KEYS_MAX][CURVE_Z85_MAX], size_t *ret_n,
+                       struct err *e) MUST_CHECK;
 
 /* True for 40 characters of the Z85 alphabet. */
 bool curve_z85_ok(const char *s);

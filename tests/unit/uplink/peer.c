@@ -52,6 +52,24 @@ bool peer_stream(struct peer *p, const uint8_t *boot, struct peer_stream *out) {
     return s != NULL;
 }
 
+void peer_restore(struct peer *p, const char *store, uint64_t epoch, uint64_t hwm) {
+    struct own *o = p->own;
+    (void)pthread_mutex_lock(&o->lock);
+    (void)snprintf(p->store, sizeof p->store, "%s", store);
+    p->epoch = epoch;
+    for (int i = 0; i < PEER_STREAMS; i++)
+        if (p->streams[i].hwm > hwm)
+            p->streams[i].hwm = hwm;
+    (void)pthread_mutex_unlock(&o->lock);
+}
+
+void peer_hello_store(struct peer *p, char out[64]) {
+    struct own *o = p->own;
+    (void)pthread_mutex_lock(&o->lock);
+    memcpy(out, p->hello_store, 64);
+    (void)pthread_mutex_unlock(&o->lock);
+}
+
 static void send_frame(struct own *o, const Pilotgate__Frame *f) {
     uint8_t *bytes;
     size_t len;
@@ -79,11 +97,15 @@ static void on_hello(struct peer *p, struct own *o, const Pilotgate__Hello *h) {
             s->gap_records += h->streams[i]->first_seq - 1 - s->hwm;
             s->hwm = h->streams[i]->first_seq - 1;
         }
+        s->first_seq = h->streams[i]->first_seq;
         pilotgate__stream_ack__init(&acks[i]);
         acks[i].boot = h->streams[i]->boot;
         acks[i].acked_seq = s->hwm;
         pointers[i] = &acks[i];
     }
+    (void)snprintf(p->hello_store, sizeof p->hello_store, "%s", h->store_id ? h->store_id : "");
+    w.store_id = p->store;
+    w.restore_epoch = p->epoch;
     bool refuse = atomic_load(&p->refuse);
     w.protocol = WIRE_PROTOCOL;
     w.n_streams = h->n_streams;
@@ -144,9 +166,15 @@ static void on_record(struct peer_stream *s, uint64_t seq, const ProtobufCBinary
     Pilotgate__Record *r = NULL;
     struct err e;
     must(seq == s->hwm + 1, "gap inside a session");
+    if (seq <= s->most) { /* it had this one before it was restored */
+        s->hwm = seq;
+        s->resent++;
+        s->conflicts += s->digests[seq] != digest;
+        return;
+    }
     must(wire_record_unpack(d->data, d->len, &r, &e) == 0, "record");
     must(r->seq == seq && r->wall_ns > 0 && r->mono_ns > 0, "record without seq or times");
-    s->hwm = seq;
+    s->hwm = s->most = seq;
     s->digests[seq] = digest;
     look_into(s, r);
     wire_record_free(&r);

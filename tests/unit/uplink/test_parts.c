@@ -108,7 +108,7 @@ static void test_intake_refuses_what_the_wire_cannot_carry(void **state) {
     make_phase(&r, &p, big);
     intake_emit(&in, &r);
     assert_int_equal(in.messages, 0);
-    assert_int_equal(in.lost.causes[0].records[WIRE_FAMILY_PHASE], 1);
+    assert_int_equal(in.lost.causes[PILOTGATE__LOSS__CAUSE__CAUSE_TOO_LARGE].records[WIRE_FAMILY_PHASE], 1);
     free(big);
     intake_close(&in);
     (void)zmq_ctx_term(zmq);

@@ -17,133 +17,8 @@
 #include <cmocka.h>
 
 #include "base/log.h"
-#include "peer.h"
 #include "spool/spool_priv.h"
-#include "uplink/uplink_priv.h"
-
-#define PATIENCE (20 * WHEN_S)
-
-static const struct uplink_times quick = {.hello = 400 * WHEN_MS,
-                                          .silence = 400 * WHEN_MS,
-                                          .lost_min = 10 * WHEN_MS,
-                                          .lost_max = 100 * WHEN_MS,
-                                          .refused_min = 300 * WHEN_MS,
-                                          .refused_max = 600 * WHEN_MS};
-static const struct journal_identity nobody;
-static const uint8_t boots[3][WIRE_BOOT_BYTES] = {{1}, {2}, {3}};
-
-struct stand {
-    struct peer *peer;
-    char dir[64], spool[80], key[80], server[80], hash[80];
-    struct config config;
-    struct journal *journal;
-    uint64_t emitted;
-};
-
-static void config_fill(struct stand *s, const char *endpoint) {
-    struct config *c = &s->config;
-    (void)snprintf(s->spool, sizeof s->spool, "%s/spool", s->dir);
-    (void)snprintf(s->key, sizeof s->key, "%s/key", s->dir);
-    (void)snprintf(s->server, sizeof s->server, "%s/server", s->dir);
-    (void)snprintf(s->hash, sizeof s->hash, "%s/hash", s->dir);
-    c->collector.endpoint = (char *)(uintptr_t)endpoint;
-    c->collector.key_file = s->key;
-    c->collector.server_key_file = s->server;
-    c->collector.hash_key_file = s->hash;
-    c->stage.cluster = (char *)"test";
-    c->stage.namespace_name = (char *)"gateway";
-    c->stage.node = (char *)"node-1";
-    c->spool.dir = s->spool;
-    c->spool.quota = 64 << 20;
-    c->spool.grace = 48 * 3600 * WHEN_S;
-}
-
-static int setup(void **state) {
-    struct stand *s = calloc(1, sizeof *s);
-    struct curve_key own;
-    struct err e;
-    (void)snprintf(s->dir, sizeof s->dir, "/tmp/pilotgate-uplink-XXXXXX");
-    if (!mkdtemp(s->dir))
-        return -1;
-    s->peer = peer_start();
-    config_fill(s, s->peer->endpoint);
-    if (curve_generate(&own, &e) < 0 || curve_save(s->key, &own, true, &e) < 0 ||
-        curve_save(s->server, &s->peer->key, false, &e) < 0)
-        return -1;
-    *state = s;
-    return 0;
-}
-
-static int remove_one(const char *path, const struct stat *sb, int type, struct FTW *w) {
-    (void)sb, (void)type, (void)w;
-    return remove(path);
-}
-
-static int teardown(void **state) {
-    struct stand *s = *state;
-    journal_stop(&s->journal, 0);
-    peer_stop(s->peer);
-    (void)nftw(s->dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
-    free(s);
-    return 0;
-}
-
-static void start(struct stand *s, int boot, const struct journal_hooks *hooks) {
-    struct err e = {0};
-    if (journal_start_timed(&s->config, boots[boot], &nobody, hooks, &quick, &s->journal, &e) < 0)
-        fail_msg("%s", e.text);
-}
-
-/* One phase record; `size` bytes of padding behind its number. */
-static void emit_number(const struct emit *e, uint64_t number, size_t size) {
-    Pilotgate__Record r = PILOTGATE__RECORD__INIT;
-    Pilotgate__Phase p = PILOTGATE__PHASE__INIT;
-    char subject[1100];
-    int n = snprintf(subject, sizeof subject, "N/%llu", (unsigned long long)number);
-    if (size > 0) {
-        subject[n] = ' ';
-        memset(subject + n + 1, 'x', size);
-        subject[n + 1 + (int)size] = 0;
-    }
-    p.kind = PILOTGATE__PHASE__KIND__KIND_POD_READY;
-    p.subject = subject;
-    r.body_case = PILOTGATE__RECORD__BODY_PHASE;
-    r.phase = &p;
-    emit_record(e, &r);
-}
-
-static void emit_n(struct stand *s, unsigned n, size_t size) {
-    for (unsigned i = 0; i < n; i++)
-        emit_number(journal_emit(s->journal), ++s->emitted, size);
-}
-
-static struct peer_stream seen(struct stand *s, int boot) {
-    static struct peer_stream st;
-    memset(&st, 0, offsetof(struct peer_stream, digests));
-    (void)peer_stream(s->peer, boots[boot], &st);
-    return st;
-}
-
-/* Waits, with a bound, until the condition holds. */
-#define AWAIT(cond)                                                        \
-    do {                                                                   \
-        int64_t until = when_mono_ns() + PATIENCE;                         \
-        while (!(cond)) {                                                  \
-            if (when_mono_ns() > until)                                    \
-                fail_msg("never came true: %s", #cond);                    \
-            (void)nanosleep(&(struct timespec){.tv_nsec = WHEN_MS}, NULL); \
-        }                                                                  \
-    } while (0)
-
-static void assert_exactly_once(struct stand *s, int boot) {
-    struct peer_stream st = seen(s, boot);
-    assert_int_equal(st.numbers, s->emitted);
-    assert_int_equal(st.phases, s->emitted);
-    assert_int_equal(st.misnumbered, 0);
-    assert_int_equal(st.conflicts, 0);
-    assert_int_equal(st.gap_records, 0);
-    assert_int_equal(st.losses, 0);
-}
+#include "stand.h"
 
 /* ---- tests */
 
@@ -226,7 +101,7 @@ static void test_a_record_that_nobody_takes(void **state) {
     assert_int_equal(st.phases, 6);
     assert_int_equal(st.losses, 1);
     assert_int_equal(st.lost_records, 1);
-    assert_int_equal(st.loss_cause, PILOTGATE__LOSS__CAUSE__CAUSE_UNSPECIFIED);
+    assert_int_equal(st.loss_cause, PILOTGATE__LOSS__CAUSE__CAUSE_TOO_LARGE);
 }
 
 static void test_latency_when_idle(void **state) {
@@ -544,6 +419,66 @@ static void test_check(void **state) {
     assert_non_null(strstr(said.advice, "test gateway"));
 }
 
+static void write_servers(const struct stand *s, const char *first, const char *second) {
+    char aside[100];
+    (void)snprintf(aside, sizeof aside, "%s.new", s->server);
+    FILE *f = fopen(aside, "w");
+    assert_non_null(f);
+    (void)fprintf(f, "# while the collector's key is changed\npublic: %s\n", first);
+    if (second)
+        (void)fprintf(f, "public: %s\n", second);
+    assert_int_equal(fclose(f), 0);
+    assert_int_equal(rename(aside, s->server), 0);
+}
+
+/* The collector's key is changed: keys are tried in turn, and the file is read again for each session. */
+static void test_collectors_key_is_changed(void **state) {
+    struct stand *s = *state;
+    struct curve_key other;
+    struct err e;
+    assert_int_equal(curve_generate(&other, &e), 0);
+    write_servers(s, other.public_z85, s->peer->key.public_z85);
+    start(s, 0, NULL);
+    emit_n(s, 10, 0);
+    AWAIT(seen(s, 0).numbers == s->emitted);
+    write_servers(s, other.public_z85, NULL);
+    atomic_store(&s->peer->listening, false);
+    AWAIT(!atomic_load(&s->peer->open));
+    atomic_store(&s->peer->listening, true);
+    emit_n(s, 10, 0);
+    unsigned hellos = atomic_load(&s->peer->hellos);
+    (void)nanosleep(&(struct timespec){.tv_nsec = 3 * quick.hello},
+                    NULL); /* time in which it would have come */
+    assert_int_equal(atomic_load(&s->peer->hellos), hellos);
+    assert_int_equal(unlink(s->server), 0); /* for a moment there is none: the keys stay */
+    (void)nanosleep(&(struct timespec){.tv_nsec = quick.hello}, NULL);
+    write_servers(s, s->peer->key.public_z85, NULL);
+    AWAIT(seen(s, 0).numbers == s->emitted);
+    assert_exactly_once(s, 0);
+}
+
+static int64_t cpu_ns(void) {
+    struct timespec t;
+    assert_int_equal(clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t), 0);
+    return t.tv_sec * WHEN_S + t.tv_nsec;
+}
+
+/* Ending without a collector is waiting, not turning in circles, also while sources still emit. */
+static void test_ending_alone_is_idle(void **state) {
+    struct stand *s = *state;
+    atomic_store(&s->peer->listening, false);
+    AWAIT(!atomic_load(&s->peer->open));
+    start(s, 0, NULL);
+    emit_n(s, 10, 0);
+    int64_t cpu = cpu_ns();
+    int64_t begun = when_mono_ns();
+    journal_stop(&s->journal, 3 * WHEN_S);
+    int64_t took = when_mono_ns() - begun;
+    assert_true(took >= 3 * WHEN_S);
+    assert_true(cpu_ns() - cpu < took / 5);
+    atomic_store(&s->peer->listening, true);
+}
+
 static void test_start_says_what_is_wrong(void **state) {
     struct stand *s = *state;
     struct journal *j = NULL;
@@ -583,6 +518,8 @@ int main(int argc, char **argv) {
         TEST(test_commands),
         TEST(test_killed_agent_loses_nothing_appended),
         TEST(test_check),
+        TEST(test_collectors_key_is_changed),
+        TEST(test_ending_alone_is_idle),
         TEST(test_start_says_what_is_wrong),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

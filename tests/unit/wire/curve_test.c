@@ -82,6 +82,36 @@ static void expect_bad(const char *text, const char *why) {
         fail_msg("'%s' does not say '%s'", e.text, why);
 }
 
+static int write_servers(size_t n, const struct curve_key *k, size_t *ret_n,
+                         char ret[CURVE_SERVER_KEYS_MAX][CURVE_Z85_MAX], struct err *e) {
+    FILE *f = fopen(path, "w");
+    (void)fputs("# both until every agent has the new one\r\n\n", f);
+    for (size_t i = 0; i < n; i++)
+        (void)fprintf(f, "public: %s\r\n", k[i % 2].public_z85);
+    assert_int_equal(fclose(f), 0);
+    return curve_load_servers(path, ret, ret_n, e);
+}
+
+static void several_keys_of_the_collector(void **state) {
+    (void)state;
+    struct curve_key k[] = {fresh(), fresh()};
+    char got[CURVE_SERVER_KEYS_MAX][CURVE_Z85_MAX];
+    struct err e;
+    size_t n = 77;
+    assert_int_equal(write_servers(2, k, &n, got, &e), 0);
+    assert_int_equal(n, 2);
+    assert_string_equal(got[0], k[0].public_z85);
+    assert_string_equal(got[1], k[1].public_z85);
+    n = 77;
+    assert_int_equal(write_servers(CURVE_SERVER_KEYS_MAX + 1, k, &n, got, &e), -EINVAL);
+    assert_non_null(strstr(e.text, "more than 4 keys"));
+    assert_int_equal(write_servers(0, k, &n, got, &e), -EINVAL);
+    assert_non_null(strstr(e.text, "no public key"));
+    k[0].public_z85[39] = ' ';
+    assert_int_equal(write_servers(1, k, &n, got, &e), -EINVAL);
+    assert_int_equal(n, 77);
+}
+
 static void bad_key_files(void **state) {
     (void)state;
     struct curve_key k = fresh();
@@ -152,6 +182,8 @@ static void sockets_meet_with_the_right_keys_only(void **state) {
     assert_false(delivered(stranger, collector, 300)); /* believes in another collector */
     assert_false(delivered(naked, collector, 300));    /* no CURVE at all */
     assert_int_equal(int_option(agent, ZMQ_HEARTBEAT_IVL), 5000);
+    assert_int_equal(int_option(agent, ZMQ_HEARTBEAT_TIMEOUT), 15000);
+    assert_int_equal(int_option(agent, ZMQ_TCP_MAXRT), 15000);
     assert_int_equal(int_option(agent, ZMQ_LINGER), 0);
     assert_int_equal(int_option(collector, ZMQ_CURVE_SERVER), 1);
     (void)zmq_close(naked);
@@ -208,6 +240,7 @@ static void incomplete_keys_are_refused(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(keys_go_through_files, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(several_keys_of_the_collector, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(bad_key_files, make_folder, remove_folder),
         cmocka_unit_test(sockets_meet_with_the_right_keys_only),
         cmocka_unit_test(too_long_messages_do_not_arrive),

@@ -165,15 +165,15 @@ static void test_settling_fails(void **state) {
     struct stand *s = *state;
     char store[100];
     two_lifetimes(s);
-    size_t kept = kept_files(s->spool, false);
     (void)snprintf(store, sizeof store, "%s/store", s->spool);
     assert_int_equal(unlink(store), 0);
     assert_int_equal(mkdir(store, 0700), 0); /* which unlink does not remove */
     peer_restore(s->peer, "two", 1, 0);
     reconnect(s);
     AWAIT(seen(s, 1).hwm == seen(s, 1).most); /* the living stream, with what was kept of it */
-    assert_int_equal(seen(s, 0).hwm, 0);      /* this one is not announced yet */
-    emit_n(s, MANY / 3, SIZE);                /* all of it still fits into the quota */
+    size_t kept = kept_files(s->spool, false);
+    assert_int_equal(seen(s, 0).hwm, 0); /* this one is not announced yet */
+    emit_n(s, MANY / 3, SIZE);           /* all of it still fits into the quota */
     AWAIT(seen(s, 1).numbers == s->emitted);
     for (int i = 0; i < 3; i++) { /* with each the agent takes the ack of the one before */
         emit_n(s, 1, 0);

@@ -298,6 +298,7 @@ static void free_handle(struct store *s) {
     for (size_t i = 0; i < STMT_COUNT; i++)
         sqlite3_finalize(s->stmts[i]);
     store_touches_free(s);
+    rollup_free(&s->rollup);
     sqlite3_close_v2(s->db);
     if (s->lock_fd >= 0)
         close(s->lock_fd);

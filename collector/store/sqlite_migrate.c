@@ -137,6 +137,8 @@ static int steps(struct store *s, int from, struct err *e) {
     CRASH_POINT("store-migrate-tables");
     if (r == 0 && from < 2)
         r = families(s, e);
+    if (r == 0 && from < 2)
+        r = store_migrate_calls(s, e);
     if (r == 0)
         r = store_exec(s, version, "cannot finish the migration", e);
     CRASH_POINT("store-migrate-before-commit");

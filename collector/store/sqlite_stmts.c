@@ -22,6 +22,16 @@ static const char *const statements[STMT_COUNT] = {
     [STMT_DOUBT_GET] = "SELECT 1 FROM doubt WHERE stream = ?1 AND reason = ?2",
     [STMT_DOUBT_NEW] = "INSERT INTO doubt(stream, reason, n) VALUES(?1, ?2, ?3)",
     [STMT_TALLY] = "UPDATE tally SET records = records + ?1, packed = packed + ?2, calls = calls + ?3",
+    [STMT_SERIES_FIND] = "SELECT id FROM series WHERE cluster = ?1 AND namespace = ?2 AND probe = ?3 AND "
+                         "target = ?4 AND path = ?5 AND control = ?6",
+    [STMT_SERIES_NEW] = "INSERT INTO series(cluster, namespace, probe, target, path, control) "
+                        "VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
+    [STMT_ROLLUP_GET] = "SELECT counts FROM rollup WHERE series = ?1 AND level = ?2 AND from_ns = ?3",
+    [STMT_ROLLUP_PUT] =
+        "INSERT INTO rollup(series, level, from_ns, n_first, n_last, calls, unsent, counts) "
+        "VALUES(?1, ?2, ?3, ?4, ?4, ?5, ?6, ?7) ON CONFLICT DO UPDATE SET "
+        "n_first = min(n_first, excluded.n_first), n_last = max(n_last, excluded.n_last), "
+        "calls = calls + excluded.calls, unsent = unsent + excluded.unsent, counts = excluded.counts",
     [STMT_DOCUMENT_NEW] = "INSERT INTO document(n, kind, name, body) VALUES(?1, ?2, ?3, ?4)",
     [STMT_SESSION_PUT] =
         "INSERT INTO session(cluster, namespace, node, boot, key, version, connected, since_ns, "

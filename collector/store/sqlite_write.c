@@ -20,19 +20,19 @@ int store_begin(struct store *s, struct err *e) {
     return 0;
 }
 
-/* Nothing of the transaction is left in memory, however it ended. */
-static void forget_transaction(struct store *s) {
+void store_forget_transaction(struct store *s, bool committed) {
     s->in_transaction = false;
     s->n = 0;
     s->tally = (struct store_tally){0};
     store_touches_clear(s);
+    store_rollup_end(s, committed);
 }
 
 /* SQLite ends a transaction by itself after some failures. */
 void store_rollback(struct store *s) {
     if (s->in_transaction && !sqlite3_get_autocommit(s->db))
         (void)sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
-    forget_transaction(s);
+    store_forget_transaction(s, false);
 }
 
 static int stamp(struct store *s, int64_t now_wall_ns, struct err *e) {
@@ -45,7 +45,7 @@ static int stamp(struct store *s, int64_t now_wall_ns, struct err *e) {
     return store_run(s, st, "cannot commit", e);
 }
 
-static int write_tally(struct store *s, struct err *e) {
+int store_tally_write(struct store *s, struct err *e) {
     int r = 0;
     const struct store_tally *t = &s->tally;
     if (!t->records && !t->packed && !t->calls)
@@ -61,9 +61,11 @@ static int write_tally(struct store *s, struct err *e) {
 
 /* What was gathered in memory goes to the tables. */
 static int write_gathered(struct store *s, int64_t now_wall_ns, struct err *e) {
-    int r = store_touches_write(s, e);
+    int r = store_rollup_write(s, e);
     if (r == 0)
-        r = write_tally(s, e);
+        r = store_touches_write(s, e);
+    if (r == 0)
+        r = store_tally_write(s, e);
     return r == 0 && s->n ? stamp(s, now_wall_ns, e) : r;
 }
 
@@ -80,7 +82,7 @@ int store_commit(struct store *s, int64_t now_wall_ns, uint64_t *ret_n, struct e
         return r;
     }
     CRASH_POINT("store-commit-after");
-    forget_transaction(s);
+    store_forget_transaction(s, true);
     if (n && ret_n)
         *ret_n = n;
     return 0;

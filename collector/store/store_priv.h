@@ -5,12 +5,14 @@
  *   sqlite_tables.c   the tables                       sqlite_read.c     as-of reads for the judge
  *   sqlite_migrate.c  from an older version            sqlite_ops.c      sessions, refusals, commands
  *   sqlite_stmts.c    statements that write            sqlite_place.c    the file's surroundings
- *   sqlite_backup.c   online backup
+ *   sqlite_backup.c   online backup                    sqlite_rollup.c   rollups: tables
+ *   rollup_gather.c   rollups: counting                latency.c         rollups: buckets
  */
 #pragma once
 
 #include <sqlite3.h>
 
+#include "store/rollup_priv.h"
 #include "store/store.h"
 
 #define STORE_PATH_MAX 4096
@@ -36,6 +38,10 @@ enum store_stmt {
     STMT_DOUBT_GET,
     STMT_DOUBT_NEW,
     STMT_TALLY,
+    STMT_SERIES_FIND,
+    STMT_SERIES_NEW,
+    STMT_ROLLUP_GET,
+    STMT_ROLLUP_PUT,
     STMT_DOCUMENT_NEW,
     STMT_SESSION_PUT,
     STMT_REFUSAL_PUT,
@@ -74,6 +80,7 @@ struct store {
     uint64_t n; /* number of the open transaction, 0: nothing was put yet */
     struct store_touches touches;
     struct store_tally tally;
+    struct rollup rollup;
     sqlite3_stmt *stmts[STMT_COUNT];
 };
 
@@ -97,6 +104,12 @@ int store_touch(struct store *s, int64_t id, struct store_touched **ret, struct 
 int store_touches_write(struct store *s, struct err *e) MUST_CHECK;
 void store_touches_clear(struct store *s);
 void store_touches_free(struct store *s);
+/* Gathered counts into the tables, and what is left of them when the transaction is over. */
+int store_rollup_write(struct store *s, struct err *e) MUST_CHECK;
+void store_rollup_end(struct store *s, bool committed);
+int store_tally_write(struct store *s, struct err *e) MUST_CHECK;
+/* Nothing of the transaction is left in memory, however it ended. */
+void store_forget_transaction(struct store *s, bool committed);
 
 /* ---- schema */
 
@@ -109,6 +122,7 @@ int store_schema_make(struct store *s, struct err *e) MUST_CHECK;
 int store_schema_version(struct store *s, int *ret, struct err *e) MUST_CHECK;
 /* Backs up and migrates; the caller holds the server's lock, and no transaction is open. */
 int store_migrate(struct store *s, int from, struct err *e) MUST_CHECK;
+int store_migrate_calls(struct store *s, struct err *e) MUST_CHECK;
 /* "" when the key is absent. */
 int store_meta_get(struct store *s, const char *key, char *out, size_t max, struct err *e) MUST_CHECK;
 int store_meta_set(struct store *s, const char *key, const char *value, struct err *e) MUST_CHECK;

@@ -33,7 +33,7 @@ static void emit_noted(struct generator *g, Pilotgate__Record *r) {
 }
 
 static char *name(struct generator *g, const char *what, char out[NAME_MAX_BYTES]) {
-    (void)snprintf(out, NAME_MAX_BYTES, "%s-%" PRIu64, what, ++g->unique);
+    (void)snprintf(out, NAME_MAX_BYTES, "%s-%" PRIu64 "-%" PRId64, what, ++g->unique, when_wall_ns());
     return out;
 }
 

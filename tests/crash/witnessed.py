@@ -1,4 +1,4 @@
-"""What nobody witnessed: computed from the truth, and as the judge tells it (`pilotgate gates -o json`)."""
+"""What nobody witnessed: computed from the truth, and as the judge tells it (`pilotgate changes -o json`)."""
 import datetime
 import itertools
 
@@ -28,25 +28,21 @@ def time_of(text):
     return int(seconds) * SECOND + int(part.ljust(9, "0")[:9] or 0)
 
 
-def told_spans(document, stage):
+def told_spans(changes, stage):
     """(window's begin, window's end, [(node, from, to)]) of the one change of a stage, or None."""
-    for gate in document["gates"]:
-        for row in gate["stages"]:
-            changes = row.get("changes") or []
-            if row["stage"] == stage and changes:
-                if len(changes) != 1:
-                    raise ValueError(f"{stage} has {len(changes)} changes, one was made")
-                c = changes[0]
-                return (time_of(c["begin"]), time_of(c["window_to"]),
-                        [(s["node"], time_of(s["from"]), time_of(s["to"])) for s in c["unwitnessed"]])
-    return None
+    here = [c for c in changes if c["stage"] == stage]
+    if len(here) != 1:
+        return None
+    c = here[0]
+    return (time_of(c["begin"]), time_of(c["window_to"]),
+            [(s["node"], time_of(s["from"]), time_of(s["to"])) for s in c["unwitnessed"]])
 
 
-def compare(lives, document, stage, node, gap):
+def compare(lives, changes, stage, node, gap):
     """Lines of what is wrong, and how many spans were compared."""
-    told = told_spans(document, stage)
+    told = told_spans(changes, stage)
     if told is None:
-        return [f"{stage}: the judge tells of no change, so of no coverage"], 0
+        return [f"{stage}: the judge tells of no change, or of several; one was made"], 0
     begin, end, spans = told
     wrong = []
     here = [(a, b) for n, a, b in spans if n == node]

@@ -26,12 +26,15 @@ static int share(enum wire_family f) {
     }
 }
 
-static int append(struct keeper *k, const uint8_t *data, size_t len, int percent) {
-    uint64_t seq;
+static bool over(const struct keeper *k, size_t len, int percent) {
     int64_t waiting =
         spool_bytes(k->spool) - spool_kept_bytes(k->spool); /* kept ones give way by themselves */
-    int r =
-        waiting + (int64_t)len > k->quota / 100 * percent ? -ENOSPC : spool_append(k->spool, data, len, &seq);
+    return waiting + (int64_t)len > k->quota / 100 * percent;
+}
+
+static int append(struct keeper *k, const uint8_t *data, size_t len, int percent) {
+    uint64_t seq;
+    int r = over(k, len, percent) ? -ENOSPC : spool_append(k->spool, data, len, &seq);
     if (r < 0) {
         k->trouble = r;
         k->failed_mono_ns = when_mono_ns();
@@ -66,10 +69,21 @@ static size_t append_seq(uint8_t *p, uint64_t seq) {
     return n;
 }
 
+/* A stream that ends without Bye is unwitnessed from its last coverage on: what was lost before that must be
+ * told before it, or nobody would ever know. Where the coverage has no room itself, that can wait. */
+static int tell_before(struct keeper *k, enum wire_family f, size_t len, int percent) {
+    if (f != WIRE_FAMILY_COVERAGE || !k->lost.any || over(k, len, percent))
+        return 0;
+    keeper_declare(k, when_mono_ns(), true);
+    return k->lost.any ? -ENOSPC : 0;
+}
+
 void keeper_item(struct keeper *k, struct item *item) {
     uint8_t *data = (uint8_t *)(item + 1);
     enum wire_family f = (enum wire_family)item->family;
     int r = check_item(data, item->len);
+    if (r == 0)
+        r = tell_before(k, f, item->len, share(f));
     size_t len = item->len + append_seq(data + item->len, spool_next_seq(k->spool));
     if (r == 0)
         r = append(k, data, len, share(f));
@@ -96,7 +110,10 @@ static int put_record(struct keeper *k, Pilotgate__Record *r, int percent) {
 void keeper_record(struct keeper *k, Pilotgate__Record *r) {
     enum wire_family f = wire_family(r);
     bool last = f == WIRE_FAMILY_COVERAGE && r->coverage->bye;
-    int error = put_record(k, r, last ? 100 : share(f));
+    int percent = last ? 100 : share(f);
+    int error = tell_before(k, f, pilotgate__record__get_packed_size(r), percent);
+    if (error == 0)
+        error = put_record(k, r, percent);
     if (error < 0)
         count_failure(k, error, f, r->wall_ns);
 }

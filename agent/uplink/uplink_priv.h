@@ -80,6 +80,7 @@ struct keeper {
     int64_t failed_mono_ns;
 };
 
+/* Before coverage what was lost so far is declared; when that cannot be, the coverage is lost, too. */
 void keeper_item(struct keeper *k, struct item *item);
 void keeper_record(struct keeper *k, Pilotgate__Record *r); /* fills seq, wall_ns, mono_ns */
 /* Appends Loss records, at most once a second unless `at_once`. */

@@ -169,6 +169,9 @@ class Comparison:
         self.wrong.append(f"{name}@{boot[:8]}: {text}")
 
     def compare(self, life, stream):
+        held = life.intent and stream.records.get(life.intent[0])
+        if held and held.digest == life.intent[1].digest:  # it was appended, and killed before it could say so
+            life.did(life.intent[0])
         for text in life.twice + stream.wrong:
             self.say(life.boot, text)
         self.compare_records(life, stream)
@@ -179,7 +182,6 @@ class Comparison:
     # ---- each record once, with its bytes
 
     def compare_records(self, life, stream):
-        may = dict([life.intent]) if life.intent else {}
         gone = {seq for start, end, _ in stream.gaps for seq in range(start, end + 1)}
         self.records += len(stream.records)
         self.gone += len(gone)
@@ -190,7 +192,7 @@ class Comparison:
             elif held and (held.digest, held.family) != (record.digest, record.family):
                 self.say(life.boot, f"changed: {seq} ({record.family}) has other bytes")
         for seq, held in stream.records.items():
-            if seq not in life.appended and not (seq in may and may[seq].digest == held.digest):
+            if seq not in life.appended:
                 self.say(life.boot, f"invented: {seq} ({held.family}) was never appended")
             if seq in gone:
                 self.say(life.boot, f"declared lost and there: {seq}")
@@ -203,7 +205,7 @@ class Comparison:
             self.say(life.boot, f"{stream.conflicts} conflicts")
         if stream.doubts and "doubt" not in allowed:
             self.say(life.boot, f"doubts {stream.doubts}")
-        if stream.hwm < life.last() or stream.hwm > life.last() + bool(life.intent):
+        if stream.hwm != life.last():
             self.say(life.boot, f"complete up to {stream.hwm}, appended up to {life.last()}")
 
     # ---- each loss as it was
@@ -246,8 +248,8 @@ class Comparison:
         """Too large, or no room in the pipe: told by Loss records of other causes. Of a writer that was killed,
         what a thread emitted after its last coverage may have died with it."""
         declared = sum(l[1] for l in stream.losses.values() if l[0] not in (SPOOL_FULL, SPOOL_FAILED, SPOOL_DAMAGED))
-        never = [e for e in life.emitted if e.content not in life.contents and
-                 not (life.intent and life.intent[1].content == e.content)]
+        under_way = life.intent and life.intent[1].content
+        never = [e for e in life.emitted if e.content not in life.contents and e.content != under_way]
         if life.bye():
             if declared != len(never):
                 self.say(life.boot, f"miscounted: {len(never)} were never appended nor given up, {declared} declared")

@@ -36,15 +36,16 @@ int ingest_begin(struct ingest *i, struct err *e) {
     i->tx_open = true;
     i->tx_since_ns = when_mono_ns();
     i->tx_bytes = 0;
-    memset(&i->tx_count, 0, sizeof i->tx_count);
+    i->tx_batches = 0;
+    memset(&i->intake->count, 0, sizeof i->intake->count);
     return 0;
 }
 
 static void take_counts(struct ingest *i, int64_t took_ns) {
-    i->now.records += i->tx_count.records;
-    i->now.duplicates += i->tx_count.duplicates;
-    i->now.conflicts += i->tx_count.conflicts;
-    i->now.calls += i->tx_count.calls;
+    i->now.records += i->intake->count.records;
+    i->now.duplicates += i->intake->count.duplicates;
+    i->now.conflicts += i->intake->count.conflicts;
+    i->now.calls += i->intake->count.calls;
     i->now.commits++;
     i->now.commit_ns_sum += (uint64_t)took_ns;
     for (size_t k = 0; k < INGEST_COMMIT_BUCKETS; k++)
@@ -126,7 +127,7 @@ const char *ingest_trouble(const struct ingest *i) {
 static void forget_uncommitted(void *ctx, struct session *s) {
     (void)ctx;
     s->row_changed = true;
-    s->over = false;
+    s->over = s->twin_told = false;
     for (size_t k = 0; k < s->n_streams; k++)
         s->streams[k].hwm = s->streams[k].acked;
 }
@@ -161,7 +162,7 @@ int ingest_endure(struct ingest *i, int r, const struct err *e) {
     struct trouble *t = &i->trouble;
     store_rollback(i->store);
     if (i->tx_open)
-        i->now.store_full += i->tx_count.batches;
+        i->now.store_full += i->tx_batches;
     i->tx_open = false;
     refuse_open(i, words_of(r));
     if (!may_pass(r))

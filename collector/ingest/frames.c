@@ -74,32 +74,16 @@ void frame_end(struct ingest *i, struct session *s, const char *reason) {
 /* Puts one packed record; 1: the session ended because of it. */
 static int put_record(struct ingest *i, struct session *s, struct session_stream *st, uint64_t seq,
                       const ProtobufCBinaryData *packed, struct err *e) {
-    Pilotgate__Record *r = NULL;
+    const struct intake_place at = {st->id, s->cluster, s->namespace_name};
     struct err why = {""};
-    if (wire_record_unpack(packed->data, packed->len, &r, &why) < 0) {
+    int r = intake_record(i->intake, &at, seq, packed, &why, e);
+    if (r > 0) {
         frame_ack(i, s, why.text);
         frame_end(i, s, why.text);
-        return 1;
     }
-    struct store_record row = {
-        .stream = st->id, .seq = seq, .family = wire_family(r), .payload = packed->data, .len = packed->len};
-    bool numbered = r->seq == seq;
-    wire_record_span(r, &row.t_from_ns, &row.t_to_ns);
-    wire_record_free(&r);
-    if (!numbered) {
-        frame_end(i, s, "a record's number is not its place in the batch");
-        return 1;
-    }
-    enum store_put put = STORE_PUT_NEW;
-    int code = store_put_record(i->store, &row, &put, e);
-    if (code < 0)
-        return code;
-    i->tx_count.records += put == STORE_PUT_NEW;
-    i->tx_count.duplicates += put == STORE_PUT_DUPLICATE;
-    i->tx_count.conflicts += put == STORE_PUT_CONFLICT;
-    if (seq > st->hwm)
+    if (r == 0 && seq > st->hwm)
         st->hwm = seq;
-    return 0;
+    return r;
 }
 
 static int handle_batch(struct ingest *i, struct session *s, const Pilotgate__Batch *b, struct err *e) {
@@ -128,10 +112,13 @@ static int handle_batch(struct ingest *i, struct session *s, const Pilotgate__Ba
     if (r < 0)
         i->now.store_full++;
     else
-        i->tx_count.batches++;
+        i->tx_batches++;
     for (size_t k = 0; r == 0 && k < b->n_records; k++)
         r = put_record(i, s, st, b->first_seq + k, &b->records[k], e);
     s->row_changed = true;
+    s->last_batch_ns = s->seen_mono_ns;
+    if (!s->first_batch_ns)
+        s->first_batch_ns = s->seen_mono_ns;
     return r < 0 ? r : 0;
 }
 

@@ -40,6 +40,7 @@ struct same_stream {
     const Pilotgate__Hello *hello;
     const char *key;
     uint32_t n_key; /* sessions under that key */
+    int64_t first_batch_ns;
 };
 
 /* The agent took a new socket: its old session is over. A stream is its boot in its stage, on whichever node.
@@ -51,6 +52,8 @@ static void end_predecessor(void *ctx, struct session *s) {
         strcmp(s->namespace_name, w->hello->namespace_name) == 0 &&
         memcmp(s->streams[s->n_streams - 1].boot, living->boot.data, WIRE_BOOT_BYTES) == 0) {
         s->gone = true;
+        if (s->first_batch_ns && (!w->first_batch_ns || s->first_batch_ns < w->first_batch_ns))
+            w->first_batch_ns = s->first_batch_ns;
         s->replaced = strcmp(s->node, w->hello->node) == 0;
     }
     w->n_key += !s->gone && strcmp(s->key, w->key) == 0;
@@ -66,10 +69,12 @@ static uint64_t new_nonce(void) {
 
 static struct session *make_session(struct ingest *i, const struct frame_in *in, const Pilotgate__Hello *h) {
     struct session *s = session_find(&i->sessions, in->routing, in->routing_len);
+    struct same_stream w = {.hello = h, .key = in->key};
+    if (s)
+        s->gone = true;
+    session_each(&i->sessions, end_predecessor, &w);
     if (s)
         session_drop(&i->sessions, s);
-    struct same_stream w = {.hello = h, .key = in->key};
-    session_each(&i->sessions, end_predecessor, &w);
     s = w.n_key < INGEST_SESSIONS_PER_KEY ? session_add(&i->sessions, in->routing, in->routing_len) : NULL;
     if (!s)
         return NULL;
@@ -87,37 +92,18 @@ static struct session *make_session(struct ingest *i, const struct frame_in *in,
     (void)snprintf(s->version, sizeof s->version, "%s", h->version);
     s->since_ns = s->seen_ns = in->wall_ns;
     s->seen_mono_ns = when_mono_ns();
+    s->first_batch_ns = w.first_batch_ns;
     s->row_changed = true;
     return s;
 }
 
-/* Why the agent no longer holds what the store lacks. */
-static enum store_gap_cause cause_of_gap(const struct ingest *i, const Pilotgate__Hello *h) {
-    if (!*h->store_id)
-        return STORE_GAP_AGENT;
-    if (strcmp(h->store_id, store_id(i->store)) != 0)
-        return STORE_GAP_REPLACED;
-    return h->restore_epoch < store_restore_epoch(i->store) ? STORE_GAP_RESTORED : STORE_GAP_AGENT;
-}
-
-static int open_stream(struct ingest *i, const struct session *s, struct session_stream *st,
-                       const Pilotgate__StreamState *state, enum store_gap_cause cause, struct err *e) {
+static int open_stream(struct ingest *i, struct session_stream *st, const Pilotgate__Hello *h,
+                       const Pilotgate__StreamState *state, struct err *e) {
     memcpy(st->boot, state->boot.data, WIRE_BOOT_BYTES);
-    struct store_stream_key key = {s->cluster, s->namespace_name, s->node, st->boot};
-    bool elsewhere = false;
-    int r = store_stream(i->store, &key, &st->id, &st->hwm, &elsewhere, e);
-    if (r < 0)
-        return r;
-    st->acked = st->hwm; /* raised with the commit */
+    int r = intake_stream(i->intake, h, state, &st->id, &st->hwm, e);
     if (st->id > i->newest_stream)
         i->newest_stream = st->id;
-    if (state->first_seq > st->hwm + 1) {
-        r = store_put_gap(i->store, st->id, st->hwm + 1, state->first_seq - 1, cause, e);
-        if (r < 0)
-            return r;
-        st->hwm = state->first_seq - 1;
-    }
-    return 0;
+    return r;
 }
 
 void hello_welcome(struct ingest *i, struct session *s) {
@@ -156,7 +142,7 @@ static int open_streams(struct ingest *i, struct session *s, const Pilotgate__He
     s->welcome_due = true;
     int r = ingest_begin(i, e);
     for (size_t k = 0; r == 0 && k < h->n_streams; k++)
-        r = open_stream(i, s, &s->streams[k], h->streams[k], cause_of_gap(i, h), e);
+        r = open_stream(i, &s->streams[k], h, h->streams[k], e);
     return r;
 }
 

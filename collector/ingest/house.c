@@ -122,13 +122,28 @@ int house_tick(struct ingest *i, struct err *e) {
     return r < 0 ? r : sweep(i, e);
 }
 
+static int doubt_twin(void *ctx, struct session *s) {
+    struct rows *w = ctx;
+    int r = ingest_begin(w->i, w->e);
+    if (r == 0)
+        r = store_put_doubt(w->i->store, s->streams[s->n_streams - 1].id, STORE_DOUBT_TWO_AGENTS, w->e);
+    if (r == 0) {
+        refusal_count(w->i, s->key, "two agents say that they are the same node, and both go on");
+        s->twin_told = true;
+    }
+    return r;
+}
+
 int house_keep(struct ingest *i, struct err *e) {
     i->house_ns = when_mono_ns();
     refresh_allow(i);
     quota_forget(&i->quotas, i->house_ns, false);
     if (i->trouble.code)
         return 0;
-    int r = refusal_flush(i, e);
+    struct rows w = {i, 0, e};
+    int r = twins_find(&i->sessions, doubt_twin, &w);
+    if (r == 0)
+        r = refusal_flush(i, e);
     return r < 0 ? r : write_rows(i, e);
 }
 

@@ -158,6 +158,8 @@ int ingest_new(const struct ingest_options *o, struct store *s, struct ingest **
     if (r == 0)
         r = allow_open(o->allow_file, &i->allow, e);
     if (r == 0)
+        r = intake_new(s, &i->intake, e);
+    if (r == 0)
         r = store_streams(s, newest_id, &i->newest_stream, e);
     if (r == 0)
         r = open_sockets(i, o, &key, e);
@@ -212,6 +214,7 @@ void ingest_free(struct ingest **ip) {
     if (i->stop_fd >= 0)
         close(i->stop_fd);
     allow_free(&i->allow);
+    intake_free(&i->intake);
     pthread_mutex_destroy(&i->lock);
     free(i);
     *ip = NULL;

@@ -6,7 +6,8 @@
  *   allow.c    allow-list                           commands.c  store's queue to sessions and back
  *   zap.c      ZeroMQ RFC 27                        refusal.c   who was turned away
  *   session.c  table of sessions                    house.c     what is done now and then
- *   quota.c    what a key may ask for
+ *   quota.c    what a key may ask for               twins.c     two agents that are one node
+ *   intake.c   streams and records, also of files
  */
 #pragma once
 
@@ -14,6 +15,7 @@
 #include <stdatomic.h>
 
 #include "ingest/ingest.h"
+#include "ingest/intake.h"
 #include "wire/curve.h"
 
 #define INGEST_COMMIT_BYTES (1u << 20)
@@ -67,6 +69,9 @@ struct session {
     int64_t since_ns, seen_ns; /* wall */
     int64_t seen_mono_ns, sent_mono_ns;
     uint64_t answered; /* newest command it gave a result for */
+    int64_t first_batch_ns,
+        last_batch_ns; /* monotonic; first: of this agent, whichever its session; 0: none */
+    bool twin_told;    /* the store knows that there are two of it */
 };
 
 struct sessions {
@@ -85,6 +90,12 @@ struct session_stream *session_stream(struct session *s, const uint8_t *boot);
 /* Calls fn for every session; fn must not add or drop. */
 void session_each(struct sessions *t, void (*fn)(void *ctx, struct session *s), void *ctx);
 void session_drop_all(struct sessions *t);
+
+/* ---- two agents that are one node */
+
+/* Calls fn for each session whose agent has a twin, unless that was told; 0, fn's non-zero, or -ENOMEM. */
+typedef int twins_fn(void *ctx, struct session *s);
+int twins_find(struct sessions *t, twins_fn *fn, void *ctx) MUST_CHECK;
 
 /* ---- quotas */
 
@@ -109,11 +120,6 @@ struct trouble {
     int64_t healed_ns; /* end of the last one, monotonic */
 };
 
-/* Of the open transaction: counted for good when it is committed. */
-struct tx_count {
-    uint64_t records, duplicates, conflicts, calls, batches;
-};
-
 struct ingest {
     void *zmq, *router, *zap;
     int stop_fd; /* eventfd: ingest_stop writes, the loop polls */
@@ -126,7 +132,8 @@ struct ingest {
     bool tx_open;
     int64_t tx_since_ns; /* monotonic */
     size_t tx_bytes;
-    struct tx_count tx_count;
+    uint64_t tx_batches;
+    struct intake *intake; /* its count is of the open transaction: counted for good when it is committed */
     struct trouble trouble;
     struct store_refusal refusals[INGEST_REFUSALS];
     size_t n_refusals;

@@ -349,12 +349,12 @@ static int take_packed(Pilotgate__Record *r, struct err *e) {
     return 0;
 }
 
-static int check_record(Pilotgate__Record *r, struct err *e) {
+static int check_record(const Pilotgate__Record *r, struct err *e) {
     switch (wire_family(r)) {
     case WIRE_FAMILY_NONE: /* a newer agent's family is an unknown field to us */
         return r->base.n_unknown_fields ? 0 : err_set(e, -EBADMSG, "record without a body");
     case WIRE_FAMILY_CALLS:
-        return r->body_case == PILOTGATE__RECORD__BODY_CALLS ? check_block(r->calls, e) : take_packed(r, e);
+        return r->body_case == PILOTGATE__RECORD__BODY_CALLS ? check_block(r->calls, e) : 0;
     case WIRE_FAMILY_COVERAGE:
         return check_coverage(r->coverage, e);
     default:
@@ -362,7 +362,7 @@ static int check_record(Pilotgate__Record *r, struct err *e) {
     }
 }
 
-int wire_record_unpack(const uint8_t *data, size_t len, Pilotgate__Record **ret, struct err *e) {
+int wire_record_unpack_packed(const uint8_t *data, size_t len, Pilotgate__Record **ret, struct err *e) {
     if (len > WIRE_RECORD_MAX)
         return err_set(e, -EBADMSG, "record of %zu bytes is over the limit of %u", len, WIRE_RECORD_MAX);
     ProtobufCMessage *m = NULL;
@@ -373,6 +373,18 @@ int wire_record_unpack(const uint8_t *data, size_t len, Pilotgate__Record **ret,
     r = check_message(m, e);
     if (r == 0)
         r = check_record(rec, e);
+    if (r < 0)
+        wire_record_free(&rec);
+    else
+        *ret = rec;
+    return r;
+}
+
+int wire_record_unpack(const uint8_t *data, size_t len, Pilotgate__Record **ret, struct err *e) {
+    Pilotgate__Record *rec = NULL;
+    int r = wire_record_unpack_packed(data, len, &rec, e);
+    if (r == 0 && rec->body_case == PILOTGATE__RECORD__BODY_PACKED_CALLS)
+        r = take_packed(rec, e);
     if (r < 0)
         wire_record_free(&rec);
     else

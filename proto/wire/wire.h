@@ -72,6 +72,10 @@ void wire_free(Pilotgate__Frame **f);
  * was in them is '?'. Call numbers are 1..WIRE_SEQ_MAX, times and durations within WIRE_NS_MAX and
  * WIRE_US_MAX, entries of the probe column inside the probe table; enums may hold unknown numbers. */
 int wire_record_unpack(const uint8_t *data, size_t len, Pilotgate__Record **ret, struct err *e) MUST_CHECK;
+/* The same, but a block that came packed stays so, with its entries checked and its columns not: block_decode
+ * does. */
+int wire_record_unpack_packed(const uint8_t *data, size_t len, Pilotgate__Record **ret,
+                              struct err *e) MUST_CHECK;
 void wire_record_free(Pilotgate__Record **r);
 /* The agent's wall time that an unpacked record speaks of: from the first call's start to the last one's end,
  * the moment of a phase or object, else when it was emitted. */

@@ -35,6 +35,13 @@ static void *run(void *ctx) {
     return NULL;
 }
 
+static void start(struct site *s) {
+    struct ingest_options o = {"tcp://127.0.0.1:*", s->key_file, s->allow_file};
+    ok(store_open(s->url, STORE_SERVE, &s->store, &e));
+    ok(ingest_new(&o, s->store, &s->ingest, &e));
+    assert_int_equal(pthread_create(&s->thread, NULL, run, s), 0);
+}
+
 int site_setup(void **state) {
     struct site *s = calloc(1, sizeof *s);
     assert_non_null(s);
@@ -50,10 +57,7 @@ int site_setup(void **state) {
     char line[128];
     (void)snprintf(line, sizeof line, "# agents\n%s c1 shop,pay\n", s->agent.public_z85);
     site_write_allow(s, line);
-    ok(store_open(s->url, STORE_SERVE, &s->store, &e));
-    struct ingest_options o = {"tcp://127.0.0.1:*", s->key_file, s->allow_file};
-    ok(ingest_new(&o, s->store, &s->ingest, &e));
-    assert_int_equal(pthread_create(&s->thread, NULL, run, s), 0);
+    start(s);
     *state = s;
     return 0;
 }
@@ -66,6 +70,19 @@ void site_stop(struct site *s) {
     assert_int_equal(s->result, 0);
     ingest_free(&s->ingest);
     store_close(&s->store);
+}
+
+void site_restart_as_restored(struct site *s) {
+    char copy[128], file[128];
+    (void)snprintf(file, sizeof file, "%s/p.db", s->dir);
+    (void)snprintf(copy, sizeof copy, "%s/backup.db", s->dir);
+    struct store *cli = NULL;
+    ok(store_open(s->url, STORE_READ, &cli, &e));
+    ok(store_backup(cli, copy, &e));
+    store_close(&cli);
+    site_stop(s);
+    assert_int_equal(rename(copy, file), 0);
+    start(s);
 }
 
 int site_teardown(void **state) {
@@ -128,6 +145,8 @@ void peer_hello(struct peer *p, const char *cluster, const char *ns, const char 
     h.cluster = (char *)cluster;
     h.namespace_name = (char *)ns;
     h.node = (char *)node;
+    h.store_id = p->store_id;
+    h.restore_epoch = p->restore_epoch;
     h.n_streams = 1;
     h.streams = &list;
     Pilotgate__Frame f = PILOTGATE__FRAME__INIT;

@@ -31,11 +31,15 @@ struct peer {
     void *zmq, *socket;
     uint64_t session; /* from Welcome */
     uint8_t boot[WIRE_BOOT_BYTES];
+    char store_id[64]; /* what Hello says; "" at first */
+    uint64_t restore_epoch;
 };
 
 int site_setup(void **state);
 int site_teardown(void **state);
 void site_write_allow(struct site *s, const char *text);
+/* Ends the daemon, puts a backup in its store's place, and starts it again: before any peer comes. */
+void site_restart_as_restored(struct site *s);
 void site_stop(struct site *s); /* ends the daemon in order */
 
 void peer_open(struct peer *p, const struct site *s, const struct curve_key *key, uint8_t boot);

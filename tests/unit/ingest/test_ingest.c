@@ -226,6 +226,89 @@ static void test_two_agents_with_one_identity(void **state) {
     peer_close(&q);
 }
 
+static int take_cause(void *ctx, const struct store_gap_row *row) {
+    enum store_gap_cause *causes = ctx;
+    assert_in_range(row->stream, 1, 4);
+    causes[row->stream - 1] = row->cause;
+    return 0;
+}
+
+/* What an agent no longer holds was acknowledged by this store, by another one, or by none. */
+static void test_why_records_are_missing(void **state) {
+    struct site *s = *state;
+    struct peer p;
+    enum store_gap_cause causes[4] = {0};
+    uint64_t now = store_restore_epoch(s->store);
+    site_restart_as_restored(s); /* epoch + 1 */
+    const uint64_t epochs[] = {0, now + 1, now, now + 1};
+    for (uint8_t k = 0; k < 4; k++) {
+        peer_open(&p, s, &s->agent, (uint8_t)(k + 1));
+        (void)snprintf(p.store_id, sizeof p.store_id, "%s",
+                       k == 0   ? ""
+                       : k == 1 ? "another"
+                                : store_id(s->store));
+        p.restore_epoch = epochs[k];
+        assert_int_equal(peer_join(&p, "shop", "n1", 6, 9), 5);
+        peer_close(&p);
+    }
+    struct store *cli = reader(s);
+    assert_int_equal(store_gaps(cli, 0, take_cause, causes, NULL), 0);
+    store_close(&cli);
+    assert_int_equal(causes[0], STORE_GAP_AGENT);
+    assert_int_equal(causes[1], STORE_GAP_REPLACED);
+    assert_int_equal(causes[2], STORE_GAP_RESTORED);
+    assert_int_equal(causes[3], STORE_GAP_AGENT);
+}
+
+struct doubted {
+    unsigned shop, pay;
+};
+
+static int take_doubts(void *ctx, const struct store_stream_row *row) {
+    struct doubted *d = ctx;
+    *(strcmp(row->namespace_name, "shop") == 0 ? &d->shop : &d->pay) |= row->doubts;
+    return 0;
+}
+
+static void test_one_boot_under_two_stages(void **state) {
+    struct site *s = *state;
+    struct peer p, q;
+    struct doubted d = {0};
+    peer_open(&p, s, &s->agent, 1);
+    peer_open(&q, s, &s->agent, 1);
+    (void)peer_join(&p, "shop", "n1", 1, 1);
+    (void)peer_join(&q, "pay", "n1", 1, 1);
+    peer_batch(&q, 1, 2, 0, 0);
+    peer_wait_ack(&q, 2);
+    peer_batch(&p, 1, 2, 0, 0); /* neither ends the other */
+    peer_wait_ack(&p, 2);
+    struct store *cli = reader(s);
+    assert_int_equal(store_streams(cli, take_doubts, &d, NULL), 0);
+    store_close(&cli);
+    assert_int_equal(d.shop, 0);
+    assert_int_equal(d.pay, 1u << STORE_DOUBT_TWO_STAGES);
+    peer_close(&p);
+    peer_close(&q);
+}
+
+/* A spool on a volume that moved: the same boot from another node goes on where it was. */
+static void test_a_boot_on_another_node_is_the_same_stream(void **state) {
+    struct site *s = *state;
+    struct peer p, q;
+    peer_open(&p, s, &s->agent, 1);
+    peer_open(&q, s, &s->agent, 1);
+    (void)peer_join(&p, "shop", "n1", 1, 1);
+    peer_batch(&p, 1, 2, 0, 0);
+    peer_wait_ack(&p, 2);
+    assert_int_equal(peer_join(&q, "shop", "n2", 1, 3), 2);
+    peer_batch(&q, 2, 2, 0, 0);
+    peer_wait_ack(&q, 3);
+    assert_int_equal(records(s), 3);
+    site_wait_session(s, "n1", false);
+    peer_close(&p);
+    peer_close(&q);
+}
+
 static void test_a_revoked_key_loses_its_sessions(void **state) {
     struct site *s = *state;
     struct peer p;
@@ -356,6 +439,9 @@ int main(void) {
         CASE(test_hellos_that_make_no_sense),
         CASE(test_numbers_at_the_end_of_a_stream),
         CASE(test_two_agents_with_one_identity),
+        CASE(test_why_records_are_missing),
+        CASE(test_one_boot_under_two_stages),
+        CASE(test_a_boot_on_another_node_is_the_same_stream),
         CASE(test_a_revoked_key_loses_its_sessions),
         CASE(test_clock_and_keepalive),
         CASE(test_commands_reach_their_stage),

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/when.h"
 #include "ingest/ingest_priv.h"
 
 #define KEY_A "0000000000000000000000000000000000000000"
@@ -167,6 +168,50 @@ static void test_sessions(void **state) {
     free(t);
 }
 
+static struct session *sending(struct sessions *t, unsigned id, const char *node, int from_s, int to_s) {
+    struct session *s = session_add(t, &id, sizeof id);
+    assert_non_null(s);
+    (void)snprintf(s->cluster, sizeof s->cluster, "c1");
+    (void)snprintf(s->namespace_name, sizeof s->namespace_name, "shop");
+    (void)snprintf(s->node, sizeof s->node, "%s", node);
+    s->first_batch_ns = from_s * WHEN_S;
+    s->last_batch_ns = to_s * WHEN_S;
+    return s;
+}
+
+static int note_twin(void *ctx, struct session *s) {
+    s->twin_told = true;
+    ++*(int *)ctx;
+    return 0;
+}
+
+static void test_twins(void **state) {
+    (void)state;
+    struct sessions *t = calloc(1, sizeof *t);
+    int told = 0;
+    assert_non_null(t);
+    assert_int_equal(twins_find(t, note_twin, &told), 0);
+    struct session *pod = sending(t, 1, "n1", 100, 200);
+    struct session *successor =
+        sending(t, 2, "n1", 200 - INGEST_TWINS_S + 1, 900); /* overlap a second too short */
+    struct session *other = sending(t, 3, "n2", 100, 900);
+    struct session *silent = sending(t, 4, "n2", 0, 0); /* has sent nothing */
+    assert_int_equal(twins_find(t, note_twin, &told), 0);
+    assert_int_equal(told, 0);
+    pod->last_batch_ns += WHEN_S;
+    assert_int_equal(twins_find(t, note_twin, &told), 0);
+    assert_int_equal(told, 2);
+    assert_true(pod->twin_told && successor->twin_told && !other->twin_told && !silent->twin_told);
+    assert_int_equal(twins_find(t, note_twin, &told), 0);
+    assert_int_equal(told, 2); /* once */
+    pod->twin_told = successor->twin_told = false;
+    pod->gone = true;
+    assert_int_equal(twins_find(t, note_twin, &told), 0);
+    assert_int_equal(told, 2);
+    session_drop_all(t);
+    free(t);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_lines, setup, teardown),
@@ -174,6 +219,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_refresh_keeps_the_old_list, setup, teardown),
         cmocka_unit_test(test_spans),
         cmocka_unit_test(test_sessions),
+        cmocka_unit_test(test_twins),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

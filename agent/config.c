@@ -174,6 +174,9 @@ static const struct conf_key keys[] = {
             "comes "
             "back from an older backup gets them again. They give way when the quota needs their room. 0s: "
             "no time."},
+    {"metrics.listen", CONF_STRING, AT(metrics.listen), .fallback = "",
+     .doc = "Address for /healthz, /readyz and /metrics, a numeric host and a port (0.0.0.0:5673); empty: "
+            "none."},
     {"targets", CONF_LIST, AT(targets), .items = target_keys, .item_size = sizeof(struct config_target),
      .max = LIST_MAX, .doc = "What is called: gateway endpoints, and tool servers past them."},
     {"probes", CONF_LIST, AT(probes), .items = probe_keys, .item_size = sizeof(struct config_probe),

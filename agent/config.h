@@ -88,6 +88,9 @@ struct config {
         int64_t quota;
         int64_t grace; /* ns for which acknowledged records are kept */
     } spool;
+    struct {
+        char *listen; /* "": no HTTP */
+    } metrics;
     struct conf_list targets;   /* struct config_target */
     struct conf_list probes;    /* struct config_probe */
     struct conf_list documents; /* struct config_document */

@@ -15,6 +15,7 @@
 #include "config.h"
 #include "kube/kube.h"
 #include "mcp/mcp.h"
+#include "metrics.h"
 #include "uplink/journal.h"
 
 #define GRACE (5 * WHEN_S)
@@ -31,6 +32,7 @@ struct agent {
     struct replicas_to replicas; /* from kube to mcp */
     struct mcp *mcp;             /* under mcp_lock: the journal's thread calls on_load, kube's on_replicas */
     pthread_mutex_t mcp_lock;
+    struct metrics *metrics;
 };
 
 static int complain(const struct err *e) {
@@ -96,11 +98,15 @@ static int start(struct agent *a, struct err *e) {
         r = kube_start(c, &a->key, &a->emit, &a->replicas, &a->kube, e);
     if (r == 0)
         journal_set_hooks(a->journal, &(struct journal_hooks){.load = on_load, .ctx = a});
+    if (r == 0 && *c->metrics.listen)
+        r = metrics_start(c, a->journal, a->mcp, &a->metrics, e);
     return r;
 }
 
-/* Sources first, so that the journal's last record is the last one. A late Command finds no prober. */
+/* What asks the others first; then sources, so that the journal's last record is the last one. A late Command
+ * finds no prober. */
 static void stop(struct agent *a) {
+    metrics_stop(&a->metrics);
     (void)pthread_mutex_lock(&a->mcp_lock);
     struct mcp *mcp = a->mcp;
     a->mcp = NULL;

@@ -177,10 +177,11 @@ static void tell(struct mcp_call *c) {
         p->last.outcome != PILOTGATE__OUTCOME__OUTCOME_COMPLETED || c->executions > 1 || c->call.seen.resumed;
     if (sent) {
         p->resolved++;
+        mcp_count_call(&p->m->counters, mcp_probe_index(p), (int)p->last.outcome);
         p->executions_told += c->executions > 0;
         row = !add_to_block(p->m, &b) || row; /* a call is never without any record */
     } else {
-        p->unsent++;
+        mcp_probe_unsent(p);
         row = row && may_tell_unsent(p, p->last.outcome);
     }
     if (row)
@@ -242,7 +243,7 @@ bool mcp_call_begin(struct mcp_probe *p, bool fresh, bool drill, int64_t timeout
 }
 
 void mcp_call_unsent(struct mcp_probe *p, const struct mcp_failure *why) {
-    p->unsent++;
+    mcp_probe_unsent(p);
     if (!may_tell_unsent(p, why->outcome))
         return;
     Pilotgate__Call call = PILOTGATE__CALL__INIT;

@@ -63,6 +63,8 @@ int mcp_open(const struct config *c, const struct norm_key *key, const uint8_t b
     (void)snprintf(m->boot, sizeof m->boot, "%02x%02x%02x%02x", boot[0], boot[1], boot[2], boot[3]);
     int r = mcp_transport_open(&m->transport, (long)c->max_in_flight + 16, e);
     if (r == 0)
+        r = mcp_counters_open(&m->counters, c->probes.n, e);
+    if (r == 0)
         r = open_parts(m, e);
     if (r < 0) {
         mcp_close(&m);
@@ -91,6 +93,7 @@ void mcp_close(struct mcp **ref) {
     mcp_transport_close(&m->transport);
     (void)pthread_mutex_destroy(&m->inbox_lock);
     mcp_block_free(&m->block);
+    mcp_counters_close(&m->counters);
     free(m);
     *ref = NULL;
 }
@@ -251,6 +254,25 @@ void mcp_stop(struct mcp **ref, int64_t grace_ns) {
     mcp_transport_wake(&m->transport);
     (void)pthread_join(m->thread, NULL);
     mcp_close(ref);
+}
+
+static uint64_t look(const _Atomic uint64_t *counter) {
+    return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+void mcp_counts(const struct mcp *m, size_t probe, struct mcp_counts *ret) {
+    *ret = (struct mcp_counts){.unsent = 0};
+    if (probe >= m->counters.n)
+        return;
+    for (int i = 0; i < MCP_OUTCOMES; i++)
+        ret->outcomes[i] = look(&m->counters.probes[probe].outcomes[i]);
+    ret->unsent = look(&m->counters.probes[probe].unsent);
+}
+
+void mcp_delays(const struct mcp *m, struct mcp_delays *ret) {
+    for (int i = 0; i <= MCP_DELAY_BOUNDS; i++)
+        ret->delays[i] = look(&m->counters.delays[i]);
+    ret->sum_ns = look(&m->counters.delay_ns);
 }
 
 void mcp_set_load(struct mcp *m, int64_t ttl_ns) {

@@ -48,6 +48,24 @@ void mcp_set_load(struct mcp *m, int64_t ttl_ns);
  * Callable from any thread. */
 void mcp_set_replicas(struct mcp *m, const struct replicas *r);
 
+/* Counts since the start, for metrics. */
+#define MCP_OUTCOMES (PILOTGATE__OUTCOME__OUTCOME_MALFORMED + 1)
+#define MCP_DELAY_BOUNDS 10
+extern const int64_t mcp_delay_bounds_ns[MCP_DELAY_BOUNDS];
+struct mcp_counts {
+    uint64_t outcomes[MCP_OUTCOMES]; /* calls that were sent, by outcome; over all paths */
+    uint64_t unsent;                 /* due, and not sent */
+};
+/* Of the probe at this place of the configuration. Callable from any thread. */
+void mcp_counts(const struct mcp *m, size_t probe, struct mcp_counts *ret);
+/* How much later than due calls of probes with an interval began: delays[i] of at most
+ * mcp_delay_bounds_ns[i], the last one above all. Callable from any thread. */
+struct mcp_delays {
+    uint64_t delays[MCP_DELAY_BOUNDS + 1];
+    uint64_t sum_ns;
+};
+void mcp_delays(const struct mcp *m, struct mcp_delays *ret);
+
 /* For `pilotgate-agent check`: each target, tool, probe (one call, 15 s at most) and document is tried.
  * Returns the number of failures. */
 int mcp_check(const struct config *c, check_say *say, void *ctx);

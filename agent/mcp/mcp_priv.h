@@ -12,6 +12,7 @@
 #include <stdatomic.h>
 
 #include "mcp/blocks.h"
+#include "mcp/counters.h"
 #include "mcp/mcp.h"
 #include "mcp/peer.h"
 #include "mcp/watch.h"
@@ -145,6 +146,7 @@ struct mcp {
     int64_t rate_at;   /* of max_rate: when the calls begun so far would all be due */
     int64_t asked_at;  /* when the next turn was asked for at the latest */
     int64_t stalled;   /* longest lateness of a turn and time in it, since the last coverage record */
+    struct mcp_counters counters;
     pthread_t thread;
     /* other threads */
     pthread_mutex_t inbox_lock;
@@ -152,6 +154,16 @@ struct mcp {
     _Atomic int64_t load_until; /* monotonic */
     _Atomic int64_t stop_at;    /* monotonic end of the grace; 0: go on */
 };
+
+/* Place of the probe in the configuration, the same for all of its paths. */
+static inline size_t mcp_probe_index(const struct mcp_probe *p) {
+    return (size_t)(p->c - (const struct config_probe *)p->m->c->probes.items);
+}
+
+static inline void mcp_probe_unsent(struct mcp_probe *p) {
+    p->unsent++;
+    mcp_count_unsent(&p->m->counters, mcp_probe_index(p));
+}
 
 /* mcp.c: everything but the thread. */
 int mcp_open(const struct config *c, const struct norm_key *key, const uint8_t boot[16],

@@ -190,6 +190,7 @@ static bool start(struct mcp_probe *p, bool drill, int64_t now) {
 static void note_delay(struct mcp_probe *p, int64_t delay) {
     if (delay > p->max_delay)
         p->max_delay = delay;
+    mcp_count_delay(&p->m->counters, delay);
 }
 
 static void run_interval(struct mcp_probe *p, int64_t now) {
@@ -199,7 +200,7 @@ static void run_interval(struct mcp_probe *p, int64_t now) {
         p->due += p->c->interval;
         if (now - due > bound) {
             p->scheduled++;
-            p->unsent++;
+            mcp_probe_unsent(p);
             note_delay(p, now - due);
         } else {
             (void)start(p, false, now);

@@ -73,6 +73,7 @@ bool clocks_offset(struct clocks *c, int64_t now, Pilotgate__Record *ret, Pilotg
     timing->kind = PILOTGATE__TIMING__KIND__KIND_CLOCK_OFFSET;
     timing->value_ns = c->best.value_ns;
     timing->error_ns = c->best.error_ns;
+    c->told = c->best;
     c->best.some = false;
     c->next_record = now + RECORD_EVERY;
     return true;

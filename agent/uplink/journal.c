@@ -27,6 +27,7 @@ struct journal {
     struct spool *spool;
     struct keeper keeper;
     struct uplink uplink;
+    struct stats stats;
     pthread_t thread;
     pthread_mutex_t hooks_lock;
     struct journal_hooks hooks; /* under hooks_lock */
@@ -58,6 +59,10 @@ void journal_set_hooks(struct journal *j, const struct journal_hooks *hooks) {
 
 const struct emit *journal_emit(struct journal *j) {
     return &j->emit;
+}
+
+void journal_stats(struct journal *j, struct journal_stats *ret) {
+    stats_read(&j->stats, ret);
 }
 
 /* ---- log */
@@ -141,6 +146,7 @@ static void tick(struct journal *j, int64_t now) {
     watch_clock(j);
     keeper_declare(&j->keeper, now, false);
     j->sync_trouble = spool_sync(j->spool);
+    stats_publish(&j->stats, &j->uplink, now);
     if (now < j->next_expiry)
         return;
     j->next_expiry = now + EXPIRE_EVERY;
@@ -223,6 +229,7 @@ static void journal_free(struct journal *j) {
     }
     spool_close(&j->spool);
     (void)pthread_mutex_destroy(&j->hooks_lock);
+    (void)pthread_mutex_destroy(&j->stats.lock);
     free(j);
 }
 
@@ -272,6 +279,7 @@ int journal_start_timed(const struct config *c, const uint8_t boot[16], const st
     if (hooks)
         j->hooks = *hooks;
     (void)pthread_mutex_init(&j->hooks_lock, NULL);
+    (void)pthread_mutex_init(&j->stats.lock, NULL);
     j->emit = (struct emit){.fn = intake_emit, .ctx = &j->intake};
     int r = sodium_init() < 0 ? err_set(e, -ENOTSUP, "libsodium does not work here") : 0;
     if (r == 0)

@@ -37,6 +37,27 @@ const struct emit *journal_emit(struct journal *j);
 /* Hooks may be set after start, before the first Command can matter (main wires mcp, which needs emit). */
 void journal_set_hooks(struct journal *j, const struct journal_hooks *hooks);
 
+/* What the journal says of itself, as of the last second. Totals count from the start. Any thread. */
+#define JOURNAL_LOSS_CAUSES 8
+struct journal_stats {
+    int64_t turned_mono_ns;             /* when its thread last turned; 0: not yet */
+    uint64_t appended[WIRE_FAMILIES];   /* records, to the spool */
+    uint64_t lost[JOURNAL_LOSS_CAUSES]; /* records, by Pilotgate__Loss__Cause */
+    int64_t spool_bytes, spool_kept_bytes, spool_quota;
+    uint64_t unacked_records;
+    int64_t oldest_unacked_wall_ns; /* of the oldest of these; 0: none, or it cannot be read */
+    bool keeps;                     /* appends succeed */
+    bool up;                        /* a session is there */
+    uint64_t sessions, session_losses, refusals;
+    struct {
+        bool known;                 /* and reported */
+        int64_t offset_ns, wall_ns; /* wall_ns: when it was measured */
+        uint64_t bound_ns;
+    } clock;
+    uint64_t clock_steps, pauses;
+};
+void journal_stats(struct journal *j, struct journal_stats *ret);
+
 /* Appends the last coverage record (bye), tries for at most grace_ns to deliver what is left, sends Bye,
  * ends the thread, frees. What is not delivered stays in the spool. NULL-safe. */
 void journal_stop(struct journal **j, int64_t grace_ns);

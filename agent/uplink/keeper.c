@@ -89,6 +89,8 @@ void keeper_item(struct keeper *k, struct item *item) {
         r = append(k, data, len, share(f));
     if (r < 0)
         count_failure(k, r, f, item->wall_ns);
+    else
+        k->appended[f]++;
 }
 
 static int put_record(struct keeper *k, Pilotgate__Record *r, int percent) {
@@ -104,6 +106,7 @@ static int put_record(struct keeper *k, Pilotgate__Record *r, int percent) {
     (void)pilotgate__record__pack(r, data);
     int error = append(k, data, len, percent);
     free(data);
+    k->appended[wire_family(r)] += error == 0;
     return error;
 }
 
@@ -148,8 +151,10 @@ static int declare_cause(struct keeper *k, unsigned cause) {
     r.body_case = PILOTGATE__RECORD__BODY_LOSS;
     r.loss = &loss;
     int error = put_record(k, &r, 100);
-    if (error == 0)
+    if (error == 0) {
+        k->declared[cause] += loss.records;
         memset(t, 0, sizeof *t);
+    }
     return error;
 }
 

@@ -75,6 +75,7 @@ static int act_connect(struct uplink *u, int64_t now) {
 
 static int act_begin(struct uplink *u, int64_t now) {
     u->heard = u->progress = u->begun = now;
+    u->counts.sessions++;
     u->trouble.text[0] = 0;
     clocks_begin(&u->clocks, now);
     return 0;
@@ -92,6 +93,7 @@ static int64_t waiting(int64_t min, int64_t max, unsigned tries) {
 
 static int act_wait_lost(struct uplink *u, int64_t now) {
     drop_socket(u);
+    u->counts.losses++;
     u->deadline = now + waiting(u->times.lost_min, u->times.lost_max, u->losses++);
     return 0;
 }
@@ -116,6 +118,7 @@ static int act_silent(struct uplink *u, int64_t now) {
 
 static int act_wait_refused(struct uplink *u, int64_t now) {
     drop_socket(u);
+    u->counts.refusals++;
     u->deadline = now + 2 * waiting(u->times.refused_min, u->times.refused_max / 2, u->refusals++);
     return 0;
 }

@@ -76,7 +76,9 @@ struct keeper {
     int64_t quota;
     struct losses lost;
     int64_t next_loss_mono_ns;
-    int trouble; /* why appends fail, 0 when none did for some seconds */
+    uint64_t appended[WIRE_FAMILIES]; /* records, since the start */
+    uint64_t declared[LOSS_CAUSES];   /* lost and declared, since the start */
+    int trouble;                      /* why appends fail, 0 when none did for some seconds */
     int64_t failed_mono_ns;
 };
 
@@ -138,7 +140,7 @@ struct clocks {
         bool some;
         int64_t value_ns, wall_ns, mono_ns;
         uint64_t error_ns;
-    } best;
+    } best, told; /* the best since the last record; what the last record said */
     bool based;
     int64_t base_ns; /* CLOCK_REALTIME - CLOCK_BOOTTIME when last looked at */
 };
@@ -200,6 +202,9 @@ struct uplink {
     int64_t heard;             /* last frame of the session */
     int64_t progress;          /* last ack that moved something, or the first batch on its way */
     unsigned losses, refusals; /* in a row; they stretch the waiting */
+    struct {
+        uint64_t sessions, losses, refusals;
+    } counts; /* since the start */
     struct spool_stream announced[WIRE_STREAMS_MAX + 1];
     size_t n_announced;
     struct window window;
@@ -258,6 +263,20 @@ void uplink_announce(struct uplink *u, struct session_streams *ret);
 /* What a valid Welcome means: WELCOME, RENEW (what was kept waits again, and must be announced) or REFUSED.
  */
 enum uplink_event uplink_settle(struct uplink *u, const Pilotgate__Welcome *w);
+
+/* ---- stats */
+
+struct stats {
+    pthread_mutex_t lock;
+    struct journal_stats now; /* under lock */
+    /* the journal's thread: the record whose time was read last */
+    uint8_t oldest_boot[WIRE_BOOT_BYTES];
+    uint64_t oldest_seq;
+    int64_t oldest_wall_ns;
+};
+
+void stats_publish(struct stats *st, const struct uplink *u, int64_t now); /* the journal's thread */
+void stats_read(struct stats *st, struct journal_stats *ret);              /* any thread */
 
 /* ---- journal.c, for tests */
 int journal_start_timed(const struct config *c, const uint8_t boot[16], const struct journal_identity *id,

@@ -1,5 +1,7 @@
-/* load: see load.h. Two passes: first what is small (phases, objects, lost calls, clocks) over the whole
- * pilot, then coverage and call blocks of the windows that the first pass found. */
+/* load: see load.h. What is small is read over the whole pilot: phases, objects, calls that did not complete,
+ * losses. What agents tell all the time is read only where it may count, with the neighbours on both sides:
+ * clocks and confirmed readings around what the first pass found, coverage and call blocks of the windows of
+ * changes. So that the work does not grow with the pilot's length. */
 #include "correlate/load.h"
 
 #include <errno.h>
@@ -12,10 +14,11 @@
 
 /* Agents' clocks may be off by this much before a window of theirs is missed by the query. */
 #define LOAD_MARGIN_NS (60 * WHEN_S)
+/* Clocks drift by so little in this time that the first answer of a stream serves what it told first. */
+#define LOAD_NEAR_NS (60 * WHEN_S)
 
 struct loading {
     struct evidence *ev;
-    struct ev_list *list;
     struct err *e;
     uint64_t pilot_commit;
 };
@@ -122,6 +125,11 @@ static int load_documents(struct store *s, struct evidence *ev, struct err *e) {
 
 /* ---- records */
 
+/* A record of a family that was new to the collector that stored it is read as what it is. */
+static bool is_watched(const Pilotgate__Record *r) {
+    return r->body_case == PILOTGATE__RECORD__BODY_COVERAGE || r->body_case == PILOTGATE__RECORD__BODY_CALLS;
+}
+
 static int take_record(void *ctx, const struct store_record *row, uint64_t commit) {
     struct loading *l = ctx;
     (void)commit;
@@ -137,16 +145,17 @@ static int take_record(void *ctx, const struct store_record *row, uint64_t commi
         wire_record_free(&r);
         return 0;
     }
-    return ev_add(l->ev, l->list, i, row->seq, r) < 0 ? err_oom(l->e) : 0;
+    return ev_add(l->ev, is_watched(r) ? &l->ev->watched : &l->ev->records, i, row->seq, r) < 0
+               ? err_oom(l->e)
+               : 0;
 }
 
 static int load_whole_pilot(struct store *s, struct evidence *ev, struct err *e) {
-    struct loading l = {.ev = ev, .list = &ev->records, .e = e};
+    struct loading l = {.ev = ev, .e = e};
     struct store_query q = {.commit = ev->commit,
-                            .families = 1u << WIRE_FAMILY_NONE | 1u << WIRE_FAMILY_TIMING |
-                                        1u << WIRE_FAMILY_PHASE | 1u << WIRE_FAMILY_CALL |
-                                        1u << WIRE_FAMILY_OBJECT | 1u << WIRE_FAMILY_LOSS |
-                                        1u << WIRE_FAMILY_CONFIRMED};
+                            .families = 1u << WIRE_FAMILY_NONE | 1u << WIRE_FAMILY_PHASE |
+                                        1u << WIRE_FAMILY_CALL | 1u << WIRE_FAMILY_OBJECT |
+                                        1u << WIRE_FAMILY_LOSS};
     return store_records(s, &q, take_record, &l, e);
 }
 
@@ -160,46 +169,130 @@ static int by_from(const void *a, const void *b) {
     return x->from < y->from ? -1 : x->from > y->from;
 }
 
-/* The windows of a stage's changes, overlapping ones joined, so that nothing is loaded twice. */
-static size_t join_windows(const struct facts *f, struct span *out) {
-    for (size_t i = 0; i < f->n_changes; i++)
-        out[i] =
-            (struct span){f->changes[i].begin_lo - LOAD_MARGIN_NS, f->changes[i].window_to + LOAD_MARGIN_NS};
-    if (f->n_changes == 0)
-        return 0;
-    qsort(out, f->n_changes, sizeof *out, by_from);
-    size_t n = 1;
-    for (size_t i = 1; i < f->n_changes; i++) {
-        if (out[i].from <= out[n - 1].to)
-            out[n - 1].to = out[i].to > out[n - 1].to ? out[i].to : out[n - 1].to;
+/* Orders spans and joins those that overlap, so that nothing is loaded twice; how many are left. */
+static size_t join_spans(struct span *s, size_t n) {
+    size_t kept = 0;
+    if (n)
+        qsort(s, n, sizeof *s, by_from);
+    for (size_t i = 0; i < n; i++) {
+        if (kept && s[i].from <= s[kept - 1].to)
+            s[kept - 1].to = s[i].to > s[kept - 1].to ? s[i].to : s[kept - 1].to;
         else
-            out[n++] = out[i];
+            s[kept++] = s[i];
     }
-    return n;
+    return kept;
 }
 
+static int load_spans(struct store *s, struct evidence *ev, struct store_query q, const struct span *spans,
+                      size_t n, struct err *e) {
+    struct loading l = {.ev = ev, .e = e};
+    int r = 0;
+    q.commit = ev->commit;
+    for (size_t i = 0; i < n && r == 0; i++) {
+        q.from_ns = spans[i].from;
+        q.to_ns = spans[i].to;
+        r = store_records(s, &q, take_record, &l, e);
+    }
+    return r;
+}
+
+/* ---- clocks and confirmed readings */
+
+/* Of each stream its first answer of the collector's clock. */
+static int load_first_clocks(struct store *s, struct evidence *ev, struct err *e) {
+    struct store_query q = {.families = 1u << WIRE_FAMILY_TIMING, .neighbours = true};
+    return load_spans(s, ev, q, &(struct span){1, 1}, 1, e);
+}
+
+/* What an agent found when it came is told near its first answer, and changes nothing. */
+static bool is_beginning(const struct evidence *ev, const struct ev_record *r) {
+    const struct ev_stream *s = &ev->streams[r->stream];
+    return s->n_clock && llabs(r->r->wall_ns - s->clock[0].wall_ns) <= LOAD_NEAR_NS &&
+           (r->r->body_case != PILOTGATE__RECORD__BODY_OBJECT ||
+            r->r->object->op == PILOTGATE__OBJECT__OP__OP_LISTED);
+}
+
+static bool in_stage(const struct ev_stream *s, const char *cluster, const char *ns) {
+    return strcmp(s->cluster, cluster) == 0 && strcmp(s->namespace_name, ns) == 0;
+}
+
+/* Around all that was told of this stage: from shortly before it until after the window that it may open. */
+static size_t told_spans(const struct evidence *ev, const char *cluster, const char *ns, int64_t after,
+                         struct span *out) {
+    size_t n = 0;
+    for (size_t i = 0; i < ev->records.n; i++) {
+        const struct ev_record *r = &ev->records.items[i];
+        if (r->r->body_case == PILOTGATE__RECORD__BODY_CALL ||
+            !in_stage(&ev->streams[r->stream], cluster, ns) || is_beginning(ev, r))
+            continue;
+        struct span told = {r->r->wall_ns - LOAD_MARGIN_NS, r->r->wall_ns + after + LOAD_MARGIN_NS};
+        if (n && told.from >= out[n - 1].from && told.from <= out[n - 1].to)
+            out[n - 1].to = told.to > out[n - 1].to ? told.to : out[n - 1].to;
+        else
+            out[n++] = told;
+    }
+    return join_spans(out, n);
+}
+
+static bool split_stage(const char *stage, char cluster[FACTS_STAGE_MAX], const char **ret_ns) {
+    (void)snprintf(cluster, FACTS_STAGE_MAX, "%s", stage);
+    char *slash = strchr(cluster, '/');
+    if (!slash)
+        return false;
+    *slash = 0;
+    *ret_ns = slash + 1;
+    return true;
+}
+
+static int load_told(struct store *s, struct evidence *ev, const char *stage,
+                     const struct rubric_rules *rules, struct err *e) {
+    char cluster[FACTS_STAGE_MAX];
+    const char *ns;
+    struct span *spans = calloc(ev->records.n + 1, sizeof *spans);
+    if (!spans)
+        return err_oom(e);
+    int r = 0;
+    if (split_stage(stage, cluster, &ns)) {
+        struct store_query q = {.cluster = cluster,
+                                .namespace_name = ns,
+                                .families = 1u << WIRE_FAMILY_TIMING | 1u << WIRE_FAMILY_CONFIRMED,
+                                .neighbours = true};
+        size_t n = told_spans(ev, cluster, ns, rules->longest_call_ns + rules->keep_alive_ns, spans);
+        r = load_spans(s, ev, q, spans, n, e);
+    }
+    free(spans);
+    return r;
+}
+
+/* ---- windows */
+
 static int load_windows(struct store *s, struct evidence *ev, const struct facts *f, struct err *e) {
+    char cluster[FACTS_STAGE_MAX];
+    const char *ns;
     struct span *spans = calloc(f->n_changes + 1, sizeof *spans);
     if (!spans)
         return err_oom(e);
-    size_t n = join_windows(f, spans);
-    char cluster[FACTS_STAGE_MAX];
-    (void)snprintf(cluster, sizeof cluster, "%s", f->stage);
-    char *slash = strchr(cluster, '/');
+    for (size_t i = 0; i < f->n_changes; i++)
+        spans[i] =
+            (struct span){f->changes[i].begin_lo - LOAD_MARGIN_NS, f->changes[i].window_to + LOAD_MARGIN_NS};
     int r = 0;
-    if (slash)
-        *slash = 0;
-    struct loading l = {.ev = ev, .list = &ev->watched, .e = e};
-    for (size_t i = 0; slash && i < n && r == 0; i++) {
-        struct store_query q = {.commit = ev->commit,
-                                .cluster = cluster,
-                                .namespace_name = slash + 1,
-                                .families = 1u << WIRE_FAMILY_CALLS | 1u << WIRE_FAMILY_COVERAGE,
-                                .from_ns = spans[i].from,
-                                .to_ns = spans[i].to};
-        r = store_records(s, &q, take_record, &l, e);
+    if (split_stage(f->stage, cluster, &ns)) {
+        struct store_query q = {.cluster = cluster,
+                                .namespace_name = ns,
+                                .families = 1u << WIRE_FAMILY_CALLS | 1u << WIRE_FAMILY_COVERAGE};
+        r = load_spans(s, ev, q, spans, join_spans(spans, f->n_changes), e);
     }
     free(spans);
+    return r;
+}
+
+static int load_clocks(struct store *s, struct corr *c, struct err *e) {
+    const json_t *list = js_at(c->ev.pilot, "stages");
+    size_t n = json_array_size(list);
+    int r = load_first_clocks(s, &c->ev, e);
+    for (size_t i = 0; i < n && r == 0; i++)
+        r = load_told(s, &c->ev, js_str(json_array_get(list, i), "stage", ""), &c->rubric.rules, e);
+    ev_sort(&c->ev.records);
     return r;
 }
 
@@ -242,6 +335,8 @@ static int load_all(struct store *s, struct corr *c, struct err *e) {
         r = store_gaps(s, c->ev.commit, take_gap, &l, e);
     if (r == 0)
         r = load_whole_pilot(s, &c->ev, e);
+    if (r == 0)
+        r = load_clocks(s, c, e);
     if (r == 0)
         r = load_stages(s, c, e);
     return r;

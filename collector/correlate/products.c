@@ -94,16 +94,36 @@ int facts_products(const struct facts *f, int64_t t, facts_product_fn *fn, void 
     return rc;
 }
 
-bool facts_node_alive(const struct facts *f, const char *node, int64_t from, int64_t to) {
-    for (size_t i = 0; i < f->ev->records.n; i++) {
-        const struct ev_record *r = &f->ev->records.items[i];
-        if (!corr_in_stage(f, r->stream) || strcmp(f->ev->streams[r->stream].node, node) != 0)
-            continue;
+/* Where the records of a stream begin: lists are in (stream, seq) order. */
+static size_t first_of(const struct ev_list *l, size_t stream) {
+    size_t lo = 0;
+    size_t hi = l->n;
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        if (l->items[mid].stream < stream)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo;
+}
+
+static bool told_in(const struct facts *f, const struct ev_list *l, size_t stream, int64_t from, int64_t to) {
+    for (size_t i = first_of(l, stream); i < l->n && l->items[i].stream == stream; i++) {
         int64_t lo;
         int64_t hi;
-        corr_interval(f->ev, r->stream, r->r->wall_ns, 0, &lo, &hi);
+        corr_interval(f->ev, stream, l->items[i].r->wall_ns, 0, &lo, &hi);
         if (hi >= from && lo <= to)
             return true;
     }
+    return false;
+}
+
+/* Of most of what an agent tells only what may count is loaded: coverage shows that it lived, too. */
+bool facts_node_alive(const struct facts *f, const char *node, int64_t from, int64_t to) {
+    for (size_t s = 0; s < f->ev->n_streams; s++)
+        if (strcmp(f->ev->streams[s].node, node) == 0 && corr_in_stage(f, s) &&
+            (told_in(f, &f->ev->records, s, from, to) || told_in(f, &f->ev->watched, s, from, to)))
+            return true;
     return false;
 }

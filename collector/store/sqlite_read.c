@@ -180,6 +180,20 @@ static const char window_sql[] =
     "  AND t_to >= ?5 AND family IN (?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) ORDER BY seq LIMIT -1) k "
     "CROSS JOIN record r ON r.stream = ?1 AND r.seq = k.seq";
 
+/* The same with neighbours: of each family the last that began before the window, and the first after it. */
+static const char near_sql[] =
+    "WITH family(f) AS (VALUES(?6), (?7), (?8), (?9), (?10), (?11), (?12), (?13), (?14)) "
+    "SELECT r.seq, r.n, r.family, r.t_from, r.t_to, r.payload FROM ("
+    "  SELECT seq FROM record INDEXED BY record_time WHERE stream = ?1 AND n <= ?2 AND t_from BETWEEN ?3 AND "
+    "?4 "
+    "  AND t_to >= ?5 AND family IN (?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) "
+    "  UNION SELECT (SELECT seq FROM record INDEXED BY record_time WHERE stream = ?1 AND family = f AND "
+    "    t_from < ?5 AND n <= ?2 ORDER BY t_from DESC LIMIT 1) FROM family "
+    "  UNION SELECT (SELECT seq FROM record INDEXED BY record_time WHERE stream = ?1 AND family = f AND "
+    "    t_from > ?4 AND n <= ?2 ORDER BY t_from LIMIT 1) FROM family "
+    "  ORDER BY 1 LIMIT -1) k "
+    "CROSS JOIN record r ON r.stream = ?1 AND r.seq = k.seq";
+
 struct record_walk {
     store_record_fn *fn;
     void *ctx;
@@ -212,53 +226,56 @@ static void bind_window(sqlite3_stmt *st, const struct store_query *q, int64_t s
         sqlite3_bind_int(st, 6 + f, families & (1u << f) ? f : -1);
 }
 
-static int walk_stream(struct store *s, const struct store_query *q, int64_t stream, int64_t span,
-                       store_record_fn *fn, void *ctx, struct err *e) {
-    struct record_walk w = {fn, ctx, stream};
-    bool all = !q->from_ns && !q->to_ns && !q->families;
-    sqlite3_stmt *st = NULL;
-    int r = store_prepare(s, all ? all_sql : window_sql, &st, e);
-    if (r < 0)
-        return r;
-    sqlite3_bind_int64(st, 1, stream);
-    sqlite3_bind_int64(st, 2, (int64_t)q->commit);
-    if (!all)
-        bind_window(st, q, span);
-    return each_row(s, st, record_row, &w, e);
-}
-
 struct query_walk {
     struct store *s;
     struct store_query q;
+    sqlite3_stmt *st; /* the same for each stream */
+    bool all;
     store_record_fn *fn;
     void *ctx;
     struct err *e;
 };
 
-static int query_stream(sqlite3_stmt *st, void *ctx) {
+static int query_stream(sqlite3_stmt *streams, void *ctx) {
     struct query_walk *w = ctx;
-    return walk_stream(w->s, &w->q, sqlite3_column_int64(st, 0), sqlite3_column_int64(st, 1), w->fn, w->ctx,
-                       w->e);
+    struct record_walk one = {w->fn, w->ctx, sqlite3_column_int64(streams, 0)};
+    sqlite3_bind_int64(w->st, 1, one.stream);
+    sqlite3_bind_int64(w->st, 2, (int64_t)w->q.commit);
+    if (!w->all)
+        bind_window(w->st, &w->q, sqlite3_column_int64(streams, 1));
+    int r = 0, step;
+    while ((step = sqlite3_step(w->st)) == SQLITE_ROW)
+        if ((r = record_row(w->st, &one)) != 0)
+            break;
+    if (r == 0 && step != SQLITE_DONE)
+        r = store_fail(w->s, w->e, "cannot read the store");
+    sqlite3_reset(w->st);
+    return r;
 }
 
 int store_records(struct store *s, const struct store_query *q, store_record_fn *fn, void *ctx,
                   struct err *e) {
-    struct query_walk w = {s, *q, fn, ctx, e};
+    struct query_walk w = {.s = s, .q = *q, .fn = fn, .ctx = ctx, .e = e};
     sqlite3_stmt *st = NULL;
+    w.all = !q->from_ns && !q->to_ns && !q->families;
     int r = newest_if_zero(s, &w.q.commit, e);
+    if (r == 0)
+        r = store_prepare(s, w.all ? all_sql : q->neighbours ? near_sql : window_sql, &w.st, e);
     if (r == 0)
         r = store_prepare(s,
                           "SELECT id, span FROM stream WHERE n <= ?1 AND (?2 IS NULL OR cluster = ?2) "
                           "AND (?3 IS NULL OR namespace = ?3) ORDER BY id",
                           &st, e);
-    if (r < 0)
-        return r;
-    sqlite3_bind_int64(st, 1, (int64_t)w.q.commit);
-    if (q->cluster)
-        sqlite3_bind_text(st, 2, q->cluster, -1, SQLITE_STATIC);
-    if (q->namespace_name)
-        sqlite3_bind_text(st, 3, q->namespace_name, -1, SQLITE_STATIC);
-    return each_row(s, st, query_stream, &w, e);
+    if (r == 0) {
+        sqlite3_bind_int64(st, 1, (int64_t)w.q.commit);
+        if (q->cluster)
+            sqlite3_bind_text(st, 2, q->cluster, -1, SQLITE_STATIC);
+        if (q->namespace_name)
+            sqlite3_bind_text(st, 3, q->namespace_name, -1, SQLITE_STATIC);
+        r = each_row(s, st, query_stream, &w, e);
+    }
+    sqlite3_finalize(w.st);
+    return r;
 }
 
 /* ---- documents */

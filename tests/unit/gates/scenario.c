@@ -318,6 +318,8 @@ void scenario_deletion(struct scenario *s, size_t agent, double from, double to,
 json_t *scenario_judge(struct scenario *s, double t) {
     struct err e;
     s->c.at_ns = ns(t);
+    ev_sort(&s->c.ev.records);
+    ev_sort(&s->c.ev.watched);
     s->c.stages = calloc(1, sizeof *s->c.stages);
     s->c.n_stages = 1;
     assert_int_equal(facts_build(&s->c.ev, &s->c.rubric, s->stage, &s->c.stages[0], &e), 0);

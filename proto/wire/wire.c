@@ -4,6 +4,7 @@
 #include "wire/wire.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -104,6 +105,65 @@ static bool ends_with(const char *s, const char *end) {
     return n >= m && strcmp(s + n - m, end) == 0;
 }
 
+/* What is checked of each field, found by its name once, as names take longer to compare than values. */
+struct field_check {
+    const struct rule *rule;
+    int64_t min, max; /* of a number; max 0: any */
+    bool boot;
+};
+#define TABLES 64 /* a power of two, more than twice the messages of the schema */
+#define FIELDS 512
+static struct {
+    const ProtobufCMessageDescriptor *d;
+    const struct field_check *fields;
+} tables[TABLES]; /* by the descriptor's address, open addressing; written once */
+static struct field_check fields[FIELDS];
+static size_t n_fields;
+static pthread_once_t tables_once = PTHREAD_ONCE_INIT;
+
+static size_t table_of(const ProtobufCMessageDescriptor *d) {
+    size_t i = ((uintptr_t)d >> 5) % TABLES;
+    while (tables[i].d && tables[i].d != d)
+        i = (i + 1) % TABLES;
+    return i;
+}
+
+/* Times stay in ranges in which the sum of any two fits an int64_t. An unsigned value over INT64_MAX
+ * reads as negative and is refused with them. */
+static struct field_check check_of(const ProtobufCMessageDescriptor *d, const ProtobufCFieldDescriptor *f) {
+    bool is_time = ends_with(f->name, "wall_ns") || ends_with(f->name, "mono_ns");
+    bool is_unsigned = f->type == PROTOBUF_C_TYPE_UINT64 || f->type == PROTOBUF_C_TYPE_FIXED64;
+    int64_t max = ends_with(f->name, "_ns") || is_time ? WIRE_NS_MAX
+                  : ends_with(f->name, "_us")          ? WIRE_US_MAX
+                                                       : 0;
+    return (struct field_check){rule_of(d, f), is_time || is_unsigned ? 0 : -max, max,
+                                strcmp(f->name, "boot") == 0};
+}
+
+/* Of this message and all that it can hold. */
+static void make_table(const ProtobufCMessageDescriptor *d) {
+    size_t at = table_of(d);
+    if (tables[at].d)
+        return;
+    struct field_check *mine = &fields[n_fields];
+    n_fields += d->n_fields;
+    if (n_fields >
+        FIELDS) /* cannot be with the schema that this was compiled with; a test unpacks every kind */
+        abort();
+    tables[at].d = d;
+    tables[at].fields = mine;
+    for (unsigned i = 0; i < d->n_fields; i++) {
+        mine[i] = check_of(d, &d->fields[i]);
+        if (d->fields[i].type == PROTOBUF_C_TYPE_MESSAGE)
+            make_table(d->fields[i].descriptor);
+    }
+}
+
+static void make_tables(void) {
+    make_table(&pilotgate__frame__descriptor);
+    make_table(&pilotgate__record__descriptor);
+}
+
 /* Length of the valid UTF-8 sequence at p (RFC 3629), 0 when there is none. p ends with NUL. */
 static size_t utf8_len(const unsigned char *p) {
     size_t n = p[0] < 0x80 ? 1 : p[0] < 0xc2 ? 0 : p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : p[0] < 0xf5 ? 4 : 0;
@@ -131,23 +191,12 @@ static void make_printable(char *s) {
     }
 }
 
-/* Times stay in ranges in which the sum of any two fits an int64_t. An unsigned value over INT64_MAX
- * reads as negative here and is refused with them. */
-static bool number_ok(const ProtobufCFieldDescriptor *f, int64_t v) {
-    bool is_time = ends_with(f->name, "wall_ns") || ends_with(f->name, "mono_ns");
-    bool is_unsigned = f->type == PROTOBUF_C_TYPE_UINT64 || f->type == PROTOBUF_C_TYPE_FIXED64;
-    int64_t max = ends_with(f->name, "_ns") || is_time ? WIRE_NS_MAX
-                  : ends_with(f->name, "_us")          ? WIRE_US_MAX
-                                                       : 0;
-    return max == 0 || (v <= max && v >= (is_time || is_unsigned ? 0 : -max));
-}
-
 static int check_message(ProtobufCMessage *m, struct err *e);
 
-static int check_bytes(const ProtobufCFieldDescriptor *f, const struct rule *rule, size_t len,
+static int check_bytes(const ProtobufCFieldDescriptor *f, const struct field_check *c, size_t len,
                        struct err *e) {
-    size_t max = rule && rule->bytes ? rule->bytes : WIRE_TEXT_MAX;
-    if (strcmp(f->name, "boot") == 0 && len != WIRE_BOOT_BYTES)
+    size_t max = c->rule && c->rule->bytes ? c->rule->bytes : WIRE_TEXT_MAX;
+    if (c->boot && len != WIRE_BOOT_BYTES)
         return err_set(e, -EBADMSG, "boot has %zu bytes, not %d", len, WIRE_BOOT_BYTES);
     if (len > max)
         return err_set(e, -EBADMSG, "%s has %zu bytes, over the limit of %zu", f->name, len, max);
@@ -155,7 +204,7 @@ static int check_bytes(const ProtobufCFieldDescriptor *f, const struct rule *rul
 }
 
 /* One value, of a singular field or an element of a repeated one. */
-static int check_value(const ProtobufCFieldDescriptor *f, const struct rule *rule, void *value,
+static int check_value(const ProtobufCFieldDescriptor *f, const struct field_check *c, void *value,
                        struct err *e) {
     switch (f->type) {
     case PROTOBUF_C_TYPE_STRING: {
@@ -163,10 +212,10 @@ static int check_value(const ProtobufCFieldDescriptor *f, const struct rule *rul
         if (!s || !*s) /* the shared empty string is not ours to write to */
             return 0;
         make_printable(s);
-        return check_bytes(f, rule, strlen(s), e);
+        return check_bytes(f, c, strlen(s), e);
     }
     case PROTOBUF_C_TYPE_BYTES:
-        return check_bytes(f, rule, ((ProtobufCBinaryData *)value)->len, e);
+        return check_bytes(f, c, ((ProtobufCBinaryData *)value)->len, e);
     case PROTOBUF_C_TYPE_MESSAGE: {
         ProtobufCMessage *sub = *(ProtobufCMessage **)value;
         return sub ? check_message(sub, e) : 0;
@@ -175,7 +224,7 @@ static int check_value(const ProtobufCFieldDescriptor *f, const struct rule *rul
     case PROTOBUF_C_TYPE_UINT64:
     case PROTOBUF_C_TYPE_FIXED64:
     case PROTOBUF_C_TYPE_SFIXED64:
-        if (!number_ok(f, *(int64_t *)value))
+        if (c->max && (*(int64_t *)value > c->max || *(int64_t *)value < c->min))
             return err_set(e, -EBADMSG, "%s is out of range", f->name);
         return 0;
     default:
@@ -201,15 +250,15 @@ static size_t size_of(ProtobufCType type) {
     }
 }
 
-static int check_repeated(const ProtobufCFieldDescriptor *f, const struct rule *rule, void *field, size_t n,
-                          struct err *e) {
-    size_t max = rule && rule->elements ? rule->elements : WIRE_STREAMS_MAX;
+static int check_repeated(const ProtobufCFieldDescriptor *f, const struct field_check *c, void *field,
+                          size_t n, struct err *e) {
+    size_t max = c->rule && c->rule->elements ? c->rule->elements : WIRE_STREAMS_MAX;
     if (n > max)
         return err_set(e, -EBADMSG, "%s has %zu elements, over the limit of %zu", f->name, n, max);
     char *items = *(char **)field;
     size_t step = size_of(f->type);
     for (size_t i = 0; step && i < n; i++) {
-        int r = check_value(f, rule, items + i * step, e);
+        int r = check_value(f, c, items + i * step, e);
         if (r < 0)
             return r;
     }
@@ -218,22 +267,27 @@ static int check_repeated(const ProtobufCFieldDescriptor *f, const struct rule *
 
 static int check_message(ProtobufCMessage *m, struct err *e) {
     const ProtobufCMessageDescriptor *d = m->descriptor;
+    const struct field_check *checks = tables[table_of(d)].fields;
     for (unsigned i = 0; i < d->n_fields; i++) {
         const ProtobufCFieldDescriptor *f = &d->fields[i];
-        const struct rule *rule = rule_of(d, f);
         char *field = (char *)m + f->offset;
         const char *quantifier = (char *)m + f->quantifier_offset;
         int r;
         if (f->label == PROTOBUF_C_LABEL_REPEATED)
-            r = check_repeated(f, rule, field, *(const size_t *)quantifier, e);
+            r = check_repeated(f, &checks[i], field, *(const size_t *)quantifier, e);
         else if ((f->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) && *(const uint32_t *)quantifier != f->id)
             continue;
         else
-            r = check_value(f, rule, field, e);
+            r = check_value(f, &checks[i], field, e);
         if (r < 0)
             return err_prefix(e, r, "%s", d->short_name);
     }
     return 0;
+}
+
+static int check_all(ProtobufCMessage *m, struct err *e) {
+    (void)pthread_once(&tables_once, make_tables);
+    return check_message(m, e);
 }
 
 /* ---------------------------------------------------------------- frames */
@@ -284,7 +338,7 @@ int wire_unpack(const uint8_t *data, size_t len, Pilotgate__Frame **ret, struct 
     if (r < 0 || !m)
         return r;
     Pilotgate__Frame *f = (Pilotgate__Frame *)m;
-    r = check_message(m, e);
+    r = check_all(m, e);
     if (r == 0)
         r = check_frame(f, e);
     if (r < 0)
@@ -370,7 +424,7 @@ int wire_record_unpack_packed(const uint8_t *data, size_t len, Pilotgate__Record
     if (r < 0 || !m)
         return r;
     Pilotgate__Record *rec = (Pilotgate__Record *)m;
-    r = check_message(m, e);
+    r = check_all(m, e);
     if (r == 0)
         r = check_record(rec, e);
     if (r < 0)

@@ -181,7 +181,8 @@ static int check_head(const Pilotgate__PackedCalls *p, struct err *e) {
 
 static int decode(const Pilotgate__PackedCalls *p, const struct columns *to, struct err *e) {
     uint64_t scratch[WIRE_BLOCK_CALLS_MAX];
-    struct in in = {p->columns.data, p->columns.data + p->columns.len};
+    const uint8_t *data = p->columns.len ? p->columns.data : (const uint8_t *)""; /* else it may be NULL */
+    struct in in = {data, data + p->columns.len};
     size_t n = p->calls;
     for (enum block_column c = 0; c < BLOCK_COLUMNS; c++) {
         struct block_range range = block_range(c, p->n_entries);

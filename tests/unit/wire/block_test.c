@@ -307,6 +307,8 @@ static void heads_are_checked(void **state) {
         if ((head & 15) > 2 || head >> 4 > 2)
             REFUSED(3, "duration_us is malformed", (uint8_t)head, 0, 0, 0);
     expect_refused_bytes(same, 0, "number is malformed");
+    p = packed(2, 1, NULL, 0); /* as protobuf-c gives it */
+    expect_refused(&p, "number is malformed");
     uint8_t longer[sizeof same + 1] = {0};
     memcpy(longer, same, sizeof same);
     expect_refused_bytes(longer, sizeof longer, "1 bytes are left over");

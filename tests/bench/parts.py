@@ -65,6 +65,12 @@ def running(log, *command, ending=BOUND):
             popen.wait()
 
 
+def lives(popen, log):
+    """Else its last line is the reason."""
+    if popen.poll() is not None:
+        raise Failed((pathlib.Path(log).read_text(errors="replace").strip().splitlines() or ["it ended"])[-1])
+
+
 def answer(*command, bound):
     """What a command says; its failure is ours."""
     done = subprocess.run(WITH_US + [str(word) for word in command], capture_output=True, text=True, timeout=bound,
@@ -120,6 +126,7 @@ class Collector:
                      self.keys / "server.key", "--allow", self.keys / "allow", "--listen",
                      f"tcp://127.0.0.1:{self.port}", "--http", f"127.0.0.1:{self.http}", ending=120) as self.popen:
             wait_until(lambda: self.popen.poll() is not None or listens(self.http), "the collector listens")
+            lives(self.popen, self.folder / "serve.log")
             yield self
 
     def url(self):
@@ -177,7 +184,7 @@ def agent_config(collector, canary_port, probes):
     """As a user has it, for a tool server of ours without a gateway: what is measured is the agent."""
     hash_key = collector.folder / "pilot.hash"
     if not hash_key.exists():
-        answer(PILOTGATE, "keygen", "pilot", "--out", collector.folder, "--name", "pilot.hash", bound=BOUND)
+        answer(PILOTGATE, "keygen", "pilot", "--out", collector.folder, bound=BOUND)
     public, secret = (collector.keys / "agents.keys").read_text().split()[:2]
     key = collector.folder / "agent.key"
     key.write_text(f"# pilotgate CURVE key\npublic: {public}\nsecret: {secret}\n")
@@ -204,7 +211,8 @@ def agent(collector, probes):
         wait_until(lambda: listens(port), "the canary listens")
         config = agent_config(collector, port, probes)
         with running(collector.folder / "agent.log", AGENT, "--config", config) as popen:
-            wait_until(lambda: connected(collector), "the agent has a session")
+            wait_until(lambda: popen.poll() is not None or connected(collector), "the agent has a session")
+            lives(popen, collector.folder / "agent.log")
             yield popen
 
 

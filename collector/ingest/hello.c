@@ -26,12 +26,12 @@ static const char *check_streams(const Pilotgate__Hello *h) {
     return NULL;
 }
 
-static const char *check_hello(const struct ingest *i, const struct frame_in *in, const Pilotgate__Hello *h) {
+const char *hello_check(const struct allow *a, const char *key, const Pilotgate__Hello *h) {
     if (h->protocol != WIRE_PROTOCOL)
         return "the agent speaks another protocol: use agent and collector of neighbouring versions";
     if (!wire_name_ok(h->cluster) || !wire_name_ok(h->namespace_name) || !wire_name_ok(h->node))
         return "Hello with a malformed cluster, namespace or node";
-    if (!allow_stage(i->allow, in->key, h->cluster, h->namespace_name))
+    if (!allow_stage(a, key, h->cluster, h->namespace_name))
         return "the key may not speak for this stage: add it to the allow-list";
     return check_streams(h);
 }
@@ -189,7 +189,7 @@ static void refuse(struct ingest *i, const struct frame_in *in, const char *reas
 }
 
 int hello_handle(struct ingest *i, const struct frame_in *in, const Pilotgate__Hello *h, struct err *e) {
-    const char *reason = check_hello(i, in, h);
+    const char *reason = hello_check(i->allow, in->key, h);
     if (reason) {
         struct session *old = session_find(&i->sessions, in->routing, in->routing_len);
         if (old)

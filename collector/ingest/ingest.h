@@ -71,13 +71,14 @@ void ingest_counters(struct ingest *i, struct ingest_counters *ret); /* any thre
 bool ingest_ready(struct ingest *i, char ret_why[INGEST_WHY_MAX]);
 void ingest_free(struct ingest **i);
 
-/* A file that `pilotgate-agent spool export` wrote (FORMAT.md of agent/spool says how) into a store that no
- * daemon serves, or through it: same checks, same identity of records, same answers as over the wire: what is
- * there already is a duplicate. Everything or nothing of a file is taken. The allow-list must hold the key
- * that signed it. */
+/* A file that `pilotgate-agent spool export` wrote (agent/spool/FORMAT.md) into a store that was opened to
+ * serve: the one writer of records is the daemon or the import, never both. Same checks, same identity of
+ * records, same answers as over the wire: what is there already is a duplicate. Everything or nothing of a
+ * file is taken. The allow-list must hold the key that made it; key_file is the collector's pair, for which
+ * it was made. */
 struct ingest_imported {
     char cluster[WIRE_NAME_MAX + 1], namespace_name[WIRE_NAME_MAX + 1], node[WIRE_NAME_MAX + 1];
     uint64_t streams, records, duplicates, conflicts;
 };
-int ingest_import(struct store *s, const char *path, const char *allow_file, struct ingest_imported *ret,
-                  struct err *e) MUST_CHECK;
+int ingest_import(struct store *s, const char *path, const char *key_file, const char *allow_file,
+                  struct ingest_imported *ret, struct err *e) MUST_CHECK;

@@ -7,7 +7,7 @@
  *   zap.c      ZeroMQ RFC 27                        refusal.c   who was turned away
  *   session.c  table of sessions                    house.c     what is done now and then
  *   quota.c    what a key may ask for               twins.c     two agents that are one node
- *   intake.c   streams and records, also of files
+ *   intake.c   streams and records, also of files   import.c    an exported file, which export_file.c reads
  */
 #pragma once
 
@@ -191,6 +191,8 @@ void frame_end(struct ingest *i, struct session *s, const char *reason);
 
 int hello_handle(struct ingest *i, const struct frame_in *in, const Pilotgate__Hello *h,
                  struct err *e) MUST_CHECK;
+/* NULL, or why this key may not say it. */
+const char *hello_check(const struct allow *a, const char *key, const Pilotgate__Hello *h);
 void hello_welcome(struct ingest *i, struct session *s); /* what it names is committed */
 
 void refusal_count(struct ingest *i, const char *key, const char *reason);

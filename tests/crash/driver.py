@@ -73,7 +73,7 @@ class Round:
     def revive(self, arm=True):
         """What ended itself at a point is started again; anything else that ended is wrong."""
         for program in self.world.programs():
-            if program.alive():
+            if program.alive() or time.monotonic() < program.away_until:
                 continue
             if program.popen is not None and program.popen.returncode not in (None, 0):
                 self.look_at_end(program)
@@ -107,6 +107,9 @@ class Round:
                 self.faults.remove(fault)
                 self.log(fault[2])
                 fault[1]()
+            for program in self.world.programs():
+                if program.disk.is_filled():
+                    program.disk.fill()
             self.revive()
             time.sleep(0.02)
 
@@ -131,6 +134,12 @@ class Round:
     def kill_all(self):
         for program in self.world.programs():
             self.kill(program)
+
+    def leave(self):
+        """Killed, and not started again for a while: longer than the rubric's coverage_gap now and then."""
+        program = self.rng.choice([self.writer(), self.writer(), self.world.collector])
+        self.kill(program)
+        program.away_until = time.monotonic() + self.rng.choice([1.7, 2.5, 4])
 
     def end_writer(self):
         self.writer().signal(signal.SIGTERM)
@@ -166,7 +175,7 @@ class Round:
         self.log(f"filled {disk.folder.name} for {seconds} s")
         self.later(seconds, disk.free, f"freed {disk.folder.name}")
 
-    ACTIONS = {"kill_writer": 30, "kill_collector": 20, "kill_both": 8, "kill_all": 4, "end_writer": 3,
+    ACTIONS = {"kill_writer": 30, "kill_collector": 20, "kill_both": 8, "kill_all": 4, "leave": 4, "end_writer": 3,
                "end_collector": 3, "stop_some": 5, "partition": 6, "fill_spool": 3, "fill_store": 2}
 
     def act(self, name):
@@ -189,6 +198,8 @@ class Round:
             for name in self.ACTIONS:
                 self.act(name)
                 self.wait(0.6, 1.2)
+                while name == "fill_spool" and self.faults:  # until what it cost is told
+                    self.wait(1.2, 1.2)
                 self.find_points(name)
         names, weights = zip(*self.ACTIONS.items())
         while sum(self.kills.values()) < kills:
@@ -200,6 +211,7 @@ class Round:
         self.log("mend everything")
         self.faults.clear()
         for program in self.world.programs():
+            program.away_until = 0
             program.signal(signal.SIGCONT)
             program.disk.free()
         for writer in self.world.writers:

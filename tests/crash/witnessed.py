@@ -3,7 +3,7 @@ import datetime
 import itertools
 
 SECOND = 1_000_000_000
-NEAR = SECOND // 2  # between truth and judge: clocks are bounded by less
+NEAR = SECOND // 4  # between truth and judge: clocks are bounded by less
 EDGE = SECOND // 10  # a silence so near to the rubric's coverage_gap may be told or not
 
 

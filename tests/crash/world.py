@@ -19,7 +19,6 @@ DUMP = BUILD / "tests" / "crash-dump"
 PORT = 5670
 BOUND = 60
 SPOOL_DISK, STORE_DISK = "24m", "400m"
-KEEP_FREE = 4096  # bytes that a ballast leaves
 # One change that lasts the whole run, so that the judge says of all of it what nobody witnessed.
 RUBRIC = {"longest_call": "1s", "keep_alive": "1s", "merge_gap": "24h", "coverage_gap": "3s"}
 
@@ -50,6 +49,7 @@ class Program:
     def __init__(self, world, name):
         self.world, self.name, self.log = world, name, world.folder / f"{name}.log"
         self.netns, self.popen, self.armed, self.starts = f"pgcrash{os.getpid()}-{name}", None, None, 0
+        self.away_until = 0  # not started before
 
     def start(self, command, env, armed=None):
         self.armed, self.starts = armed, self.starts + 1
@@ -105,15 +105,19 @@ class Disk:
         do("mount", "-t", "tmpfs", "-o", f"size={size},mode=0700", "pilotgate-crash", folder)
 
     def fill(self):
-        free = os.statvfs(self.folder)
-        size = free.f_bavail * free.f_bsize - KEEP_FREE
-        if size > 0:
-            with (self.folder / "ballast").open("wb") as out, contextlib.suppress(OSError):
-                os.posix_fallocate(out.fileno(), 0, size)
+        """Up to the last page; again and again, as a spool gives room back that it need not keep."""
+        with (self.folder / "ballast").open("ab") as out:
+            for step in (1 << 22, 1 << 16, 1 << 12):
+                with contextlib.suppress(OSError):
+                    while True:
+                        os.posix_fallocate(out.fileno(), os.fstat(out.fileno()).st_size, step)
+
+    def is_filled(self):
+        return (self.folder / "ballast").exists()
 
     def is_full(self):
         """Now, or it was so a moment ago, when what ended since looked at it."""
-        if (self.folder / "ballast").exists():
+        if self.is_filled():
             self.was_full = time.monotonic()
         return time.monotonic() < self.was_full + 3
 

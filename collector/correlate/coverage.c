@@ -63,7 +63,8 @@ static int add_span(struct fact_change *c, const char *node, int64_t from, int64
     return 0;
 }
 
-/* Adds the spans of [from, to] that the ticks leave open; returns how many, or -ENOMEM. */
+/* Adds the spans of [from, to] that the ticks leave open, also those that began before it; returns how many,
+ * or -ENOMEM. */
 static int find_spans(struct fact_change *c, const char *node, const struct ticks *t, int64_t from,
                       int64_t to, int64_t gap) {
     int found = 0;
@@ -74,15 +75,15 @@ static int find_spans(struct fact_change *c, const char *node, const struct tick
         int64_t next = i < t->n ? t->items[i].t : to;
         if (next > to)
             next = to;
-        if (next - last > gap || (last_ends && i < t->n && next > last)) {
+        if (next > from && (next - last > gap || (last_ends && i < t->n && next > last))) {
             const char *why =
                 i == t->n ? (last_bye ? "the agent ended" : "the agent fell silent")
                           : (last_bye ? "the agent ended and came back" : "the agent was away or silent");
-            if (add_span(c, node, last, next, why) < 0)
+            if (add_span(c, node, last > from ? last : from, next, why) < 0)
                 return -ENOMEM;
             found++;
         }
-        if (i < t->n && next > last) {
+        if (i < t->n) { /* the first may be before `from` */
             last = next;
             last_bye = t->items[i].bye;
             last_ends = t->items[i].ends;

@@ -92,7 +92,13 @@ void pilot_play(struct scenario *s, const struct fault *x) {
         s->c.ev.streams[0].conflicts = 1;
 
     scenario_coverage(s, agents[0], 3, 300, 0);
-    if (n > 1 && x->killed_in_change) {
+    if (n > 1 &&
+        x->killed_before_change) { /* its last coverage is from before, its successor's first from in it */
+        scenario_coverage(s, agents[1], 3, 100, 0);
+        size_t again = scenario_agent(s, "n2");
+        scenario_clock(s, again, 100, 0, 0.001);
+        scenario_coverage(s, again, 100.7, 300, 0);
+    } else if (n > 1 && x->killed_in_change) {
         scenario_coverage(s, agents[1], 3, 102, x->bye_in_change);
         if (x->open_at_end)
             scenario_open_call(s, agents[1], 102, 100);

@@ -18,9 +18,10 @@
 
 /* What differs from the good pilot. */
 struct fault {
-    int no_clock, no_second_agent, killed_in_change, bye_in_change, few, no_effect, uncalled, unreadable,
-        lost_call, control_fails, conflict, loss, leftover, product_differs, unread_product, late_first_call,
-        open_at_end, rate_limited, unknown_outcome, live_differs, not_deployed, crash;
+    int no_clock, no_second_agent, killed_in_change, killed_before_change, bye_in_change, few, no_effect,
+        uncalled, unreadable, lost_call, control_fails, conflict, loss, leftover, product_differs,
+        unread_product, late_first_call, open_at_end, rate_limited, unknown_outcome, live_differs,
+        not_deployed, crash;
 };
 
 void pilot_play(struct scenario *s, const struct fault *x);

@@ -52,6 +52,7 @@ static void missing_evidence_is_no_pass(void **state) {
         {{.no_second_agent = 1}, "nobody watched on (an expected agent)"},
         {{.killed_in_change = 1}, "nobody watched on node n2"},
         {{.killed_in_change = 1, .bye_in_change = 1}, "nobody watched on node n2"},
+        {{.killed_before_change = 1}, "nobody watched on node n2"},
         {{.loss = 1}, "5 records of node n1 were lost"},
         {{.conflict = 1}, "different content"},
         {{.uncalled = 1}, "sum was listed, but no call proved"},

@@ -96,19 +96,47 @@ static void span_of_calls(const struct block_calls *c, int64_t *ret_from, int64_
     *ret_to = c->base_wall_ns + to * US;
 }
 
+struct names {
+    const char *probes[WIRE_BLOCK_PROBES_MAX], *targets[WIRE_BLOCK_PROBES_MAX], *paths[WIRE_BLOCK_PROBES_MAX];
+    size_t n;
+};
+
+static void names_of_packed(const Pilotgate__PackedCalls *p, struct names *n) {
+    n->n = p->n_entries;
+    for (size_t k = 0; k < n->n; k++) {
+        n->probes[k] = p->entries[k]->probe;
+        n->targets[k] = p->entries[k]->target;
+        n->paths[k] = p->entries[k]->path;
+    }
+}
+
+static void names_of_block(const Pilotgate__CallBlock *b, struct names *n) {
+    n->n = b->n_probes;
+    for (size_t k = 0; k < n->n; k++) {
+        n->probes[k] = b->probes[k];
+        n->targets[k] = b->targets[k];
+        n->paths[k] = b->n_paths ? b->paths[k] : "";
+    }
+}
+
 /* 1: there are calls in it, in t->calls; 0: not that family. */
-static int take_calls(struct intake *t, const Pilotgate__Record *r, struct err *e) {
+static int take_calls(struct intake *t, const Pilotgate__Record *r, struct names *names, struct err *e) {
     if (r->body_case == PILOTGATE__RECORD__BODY_PACKED_CALLS) {
         int code = block_decode(r->packed_calls, &t->calls, e);
-        return code < 0 ? code : 1;
+        if (code < 0)
+            return code;
+        names_of_packed(r->packed_calls, names);
+        return 1;
     }
     if (r->body_case != PILOTGATE__RECORD__BODY_CALLS)
         return 0;
     take_columns(r->calls, &t->calls);
+    names_of_block(r->calls, names);
     return 1;
 }
 
-static int put(struct intake *t, const struct store_record *row, struct err *e) {
+static int put(struct intake *t, const struct intake_place *at, const struct store_record *row,
+               const struct names *names, struct err *e) {
     enum store_put done = STORE_PUT_NEW;
     int r = store_put_record(t->store, row, &done, e);
     if (r < 0)
@@ -116,14 +144,17 @@ static int put(struct intake *t, const struct store_record *row, struct err *e) 
     t->count.records += done == STORE_PUT_NEW;
     t->count.duplicates += done == STORE_PUT_DUPLICATE;
     t->count.conflicts += done == STORE_PUT_CONFLICT;
-    if (done == STORE_PUT_NEW && row->family == WIRE_FAMILY_CALLS)
-        t->count.calls += t->calls.n;
-    return 0;
+    if (done != STORE_PUT_NEW || row->family != WIRE_FAMILY_CALLS)
+        return 0;
+    const struct store_calls calls = {&t->calls, names->n, names->probes, names->targets, names->paths};
+    t->count.calls += t->calls.n;
+    return store_add_calls(t->store, at->cluster, at->namespace_name, &calls, e);
 }
 
 int intake_record(struct intake *t, const struct intake_place *at, uint64_t seq,
                   const ProtobufCBinaryData *packed, struct err *ret_why, struct err *e) {
     Pilotgate__Record *r = NULL;
+    struct names names;
     if (wire_record_unpack_packed(packed->data, packed->len, &r, ret_why) < 0)
         return 1;
     struct store_record row = {.stream = at->stream,
@@ -131,14 +162,14 @@ int intake_record(struct intake *t, const struct intake_place *at, uint64_t seq,
                                .family = wire_family(r),
                                .payload = packed->data,
                                .len = packed->len};
-    int code = take_calls(t, r, ret_why);
+    int code = take_calls(t, r, &names, ret_why);
     if (code > 0)
         span_of_calls(&t->calls, &row.t_from_ns, &row.t_to_ns);
     else if (code == 0)
         wire_record_span(r, &row.t_from_ns, &row.t_to_ns);
     if (code >= 0 && r->seq != seq)
         code = err_set(ret_why, -EBADMSG, "a record's number is not its place in the batch");
-    code = code < 0 ? 1 : put(t, &row, e);
+    code = code < 0 ? 1 : put(t, at, &row, &names, e);
     wire_record_free(&r);
     return code;
 }

@@ -2,6 +2,7 @@
 #include "store/store_priv.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "store/varint.h"
@@ -120,16 +121,48 @@ static int write_cell(struct store *s, const struct rollup_cell *c, int64_t seri
     return r;
 }
 
+static int by_series_and_time(const void *a, const void *b) {
+    const struct rollup_cell *x = a, *y = b;
+    if (x->series != y->series)
+        return x->series < y->series ? -1 : 1;
+    return (x->from_ns > y->from_ns) - (x->from_ns < y->from_ns);
+}
+
+static void add_cell(struct rollup_cell *sum, const struct rollup_cell *c) {
+    sum->calls += c->calls;
+    sum->unsent += c->unsent;
+    for (size_t i = 0; i < ROLLUP_COUNTS; i++)
+        sum->counts[i] += c->counts[i];
+}
+
+/* The cells are in order, so that what goes into one row of the level lies together: each row is written
+ * once. */
+static int write_level(struct store *s, enum store_level level, struct err *e) {
+    const struct rollup *u = &s->rollup;
+    int r = 0;
+    for (size_t i = 0, next; r == 0 && i < u->n_cells; i = next) {
+        struct rollup_cell sum = u->cells[i];
+        int64_t from_ns = rollup_floor(sum.from_ns, level_ns[level]);
+        for (next = i + 1; next < u->n_cells && u->cells[next].series == sum.series &&
+                           rollup_floor(u->cells[next].from_ns, level_ns[level]) == from_ns;
+             next++)
+            add_cell(&sum, &u->cells[next]);
+        r = write_cell(s, &sum, u->series[sum.series].id, level, e);
+    }
+    return r;
+}
+
 int store_rollup_write(struct store *s, struct err *e) {
     struct rollup *u = &s->rollup;
     int r = 0;
+    if (u->n_cells)
+        qsort(u->cells, u->n_cells, sizeof *u->cells, by_series_and_time);
     for (size_t i = 0; r == 0 && i < u->n_cells; i++) {
-        const struct rollup_cell *c = &u->cells[i];
-        r = know_series(s, &u->series[c->series], e);
-        for (int level = 0; r == 0 && level < STORE_LEVELS; level++)
-            r = write_cell(s, c, u->series[c->series].id, (enum store_level)level, e);
-        s->tally.calls += c->calls;
+        r = know_series(s, &u->series[u->cells[i].series], e);
+        s->tally.calls += u->cells[i].calls;
     }
+    for (int level = 0; r == 0 && level < STORE_LEVELS; level++)
+        r = write_level(s, (enum store_level)level, e);
     rollup_forget_cells(u);
     return r;
 }

@@ -29,9 +29,42 @@ static int by_place(const void *a, const void *b) {
     return x->seq < y->seq ? -1 : x->seq > y->seq;
 }
 
+/* Counts the streams and puts each record in its place: within a stream they come in their order already,
+ * where windows were loaded one after the other. False: no memory for it. */
+static bool group_by_stream(struct ev_list *l) {
+    size_t streams = 0;
+    for (size_t i = 0; i < l->n; i++)
+        streams = l->items[i].stream >= streams ? l->items[i].stream + 1 : streams;
+    size_t *next = calloc(streams + 1, sizeof *next);
+    struct ev_record *sorted = malloc((l->n + 1) * sizeof *sorted);
+    if (next && sorted) {
+        for (size_t i = 0; i < l->n; i++)
+            next[l->items[i].stream + 1]++;
+        for (size_t s = 1; s <= streams; s++)
+            next[s] += next[s - 1];
+        for (size_t i = 0; i < l->n; i++)
+            sorted[next[l->items[i].stream]++] = l->items[i];
+        free(l->items);
+        l->items = sorted;
+        l->cap = l->n + 1;
+        sorted = NULL;
+    }
+    bool done = sorted == NULL && next;
+    free(next);
+    free(sorted);
+    return done;
+}
+
+static bool in_order(const struct ev_list *l) {
+    for (size_t i = 1; i < l->n; i++)
+        if (by_place(&l->items[i - 1], &l->items[i]) > 0)
+            return false;
+    return true;
+}
+
 void ev_sort(struct ev_list *l) {
     size_t kept = 0;
-    if (l->n)
+    if (!in_order(l) && !(group_by_stream(l) && in_order(l)))
         qsort(l->items, l->n, sizeof *l->items, by_place);
     for (size_t i = 0; i < l->n; i++) {
         if (kept && by_place(&l->items[kept - 1], &l->items[i]) == 0)

@@ -11,9 +11,13 @@
 
 #include "base/js.h"
 #include "base/when.h"
+#include "correlate/slim.h"
 
-/* Agents' clocks may be off by this much before a window of theirs is missed by the query. */
+/* Clocks that are not known, or that stepped, may be off by this much before what they tell is missed. */
 #define LOAD_MARGIN_NS (60 * WHEN_S)
+#define LOAD_MARGIN_MAX_NS (86400 * WHEN_S) /* whose clock is worse is not looked for */
+/* Coverage comes each second, and a record of what ended in a window may come a little after it. */
+#define LOAD_SLACK_NS (5 * WHEN_S)
 /* Clocks drift by so little in this time that the first answer of a stream serves what it told first. */
 #define LOAD_NEAR_NS (60 * WHEN_S)
 
@@ -21,6 +25,7 @@ struct loading {
     struct evidence *ev;
     struct err *e;
     uint64_t pilot_commit;
+    uint8_t *slim, *scratch; /* WIRE_RECORD_MAX + 16 each; NULL: coverage is not asked for */
 };
 
 /* ---- streams and documents */
@@ -137,7 +142,11 @@ static int take_record(void *ctx, const struct store_record *row, uint64_t commi
     if (!stream_by_id(l->ev, row->stream, &i))
         return err_set(l->e, -EBADMSG, "the store names a stream that it does not have: restore a backup");
     Pilotgate__Record *r;
-    int rc = wire_record_unpack(row->payload, row->len, &r, l->e);
+    size_t slim = l->slim && row->family == WIRE_FAMILY_COVERAGE && row->len <= WIRE_RECORD_MAX
+                      ? corr_slim(row->payload, row->len, l->slim, l->scratch)
+                      : 0;
+    int rc = slim ? wire_record_unpack(l->slim, slim, &r, l->e)
+                  : wire_record_unpack(row->payload, row->len, &r, l->e);
     if (rc < 0)
         return rc;
     if (r->body_case == PILOTGATE__RECORD__BODY__NOT_SET) {
@@ -187,12 +196,19 @@ static int load_spans(struct store *s, struct evidence *ev, struct store_query q
                       size_t n, struct err *e) {
     struct loading l = {.ev = ev, .e = e};
     int r = 0;
+    if (q.families & 1u << WIRE_FAMILY_COVERAGE) {
+        l.slim = malloc(2 * (WIRE_RECORD_MAX + 16));
+        if (!l.slim)
+            return err_oom(e);
+        l.scratch = l.slim + WIRE_RECORD_MAX + 16;
+    }
     q.commit = ev->commit;
     for (size_t i = 0; i < n && r == 0; i++) {
         q.from_ns = spans[i].from;
         q.to_ns = spans[i].to;
         r = store_records(s, &q, take_record, &l, e);
     }
+    free(l.slim);
     return r;
 }
 
@@ -266,17 +282,38 @@ static int load_told(struct store *s, struct evidence *ev, const char *stage,
 
 /* ---- windows */
 
-static int load_windows(struct store *s, struct evidence *ev, const struct facts *f, struct err *e) {
+/* By how much an agent's time may differ from the collector's, for all agents of the stage. */
+static int64_t margin_of(const struct evidence *ev, const char *cluster, const char *ns,
+                         const struct rubric_rules *rules) {
+    int64_t margin = 0;
+    for (size_t i = 0; i < ev->n_streams; i++) {
+        const struct ev_stream *s = &ev->streams[i];
+        if (!in_stage(s, cluster, ns))
+            continue;
+        if (s->n_clock == 0 || s->n_steps)
+            margin = LOAD_MARGIN_NS > margin ? LOAD_MARGIN_NS : margin;
+        for (size_t k = 0; k < s->n_clock; k++) {
+            int64_t off = llabs(s->clock[k].offset_ns) / 2 + s->clock[k].error_ns / 2;
+            if (off > LOAD_MARGIN_MAX_NS / 2)
+                return LOAD_MARGIN_MAX_NS;
+            margin = 2 * off > margin ? 2 * off : margin;
+        }
+    }
+    return margin + rules->coverage_gap_ns + LOAD_SLACK_NS;
+}
+
+static int load_windows(struct store *s, struct evidence *ev, const struct facts *f,
+                        const struct rubric_rules *rules, struct err *e) {
     char cluster[FACTS_STAGE_MAX];
     const char *ns;
     struct span *spans = calloc(f->n_changes + 1, sizeof *spans);
     if (!spans)
         return err_oom(e);
-    for (size_t i = 0; i < f->n_changes; i++)
-        spans[i] =
-            (struct span){f->changes[i].begin_lo - LOAD_MARGIN_NS, f->changes[i].window_to + LOAD_MARGIN_NS};
     int r = 0;
     if (split_stage(f->stage, cluster, &ns)) {
+        int64_t margin = margin_of(ev, cluster, ns, rules);
+        for (size_t i = 0; i < f->n_changes; i++)
+            spans[i] = (struct span){f->changes[i].begin_lo - margin, f->changes[i].window_to + margin};
         struct store_query q = {.cluster = cluster,
                                 .namespace_name = ns,
                                 .families = 1u << WIRE_FAMILY_CALLS | 1u << WIRE_FAMILY_COVERAGE};
@@ -309,7 +346,7 @@ static int load_stages(struct store *s, struct corr *c, struct err *e) {
         c->n_stages++;
     }
     for (size_t i = 0; i < n; i++) {
-        int r = load_windows(s, &c->ev, &c->stages[i], e);
+        int r = load_windows(s, &c->ev, &c->stages[i], &c->rubric.rules, e);
         if (r < 0)
             return r;
     }

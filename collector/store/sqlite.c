@@ -299,6 +299,7 @@ static void free_handle(struct store *s) {
         sqlite3_finalize(s->stmts[i]);
     store_touches_free(s);
     rollup_free(&s->rollup);
+    store_pack_cache_clear(s);
     sqlite3_close_v2(s->db);
     if (s->lock_fd >= 0)
         close(s->lock_fd);

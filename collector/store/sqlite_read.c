@@ -41,26 +41,23 @@ int store_commit_at(struct store *s, int64_t at_ns, uint64_t *ret_n, struct err 
         ret_n, NULL, e);
 }
 
-static int newest_if_zero(struct store *s, uint64_t *commit, struct err *e) {
+int store_newest_if_zero(struct store *s, uint64_t *commit, struct err *e) {
     return *commit ? 0 : store_newest_commit(s, commit, NULL, e);
+}
+
+int store_each_row(struct store *s, sqlite3_stmt *st, store_row_fn *row, void *ctx, struct err *e) {
+    int r = 0, step = SQLITE_DONE;
+    while (r == 0 && (step = sqlite3_step(st)) == SQLITE_ROW)
+        r = row(st, ctx);
+    if (r == 0 && step != SQLITE_DONE)
+        r = store_fail(s, e, "cannot read the store");
+    sqlite3_finalize(st);
+    return r;
 }
 
 static void copy_text(sqlite3_stmt *st, int column, char *out, size_t max) {
     const char *text = (const char *)sqlite3_column_text(st, column);
     (void)snprintf(out, max, "%s", text ? text : "");
-}
-
-/* Steps a statement to its end, calling row for each; finalizes it. */
-typedef int row_fn(sqlite3_stmt *st, void *ctx);
-static int each_row(struct store *s, sqlite3_stmt *st, row_fn *row, void *ctx, struct err *e) {
-    int r = 0, step;
-    while ((step = sqlite3_step(st)) == SQLITE_ROW)
-        if ((r = row(st, ctx)) != 0)
-            break;
-    if (r == 0 && step != SQLITE_DONE)
-        r = store_fail(s, e, "cannot read the store");
-    sqlite3_finalize(st);
-    return r;
 }
 
 struct stream_walk {
@@ -90,7 +87,7 @@ static int mark_at(struct stream_walk *w, int64_t stream, uint64_t *ret) {
     else
         r = store_fail(w->s, w->e, "cannot read a stream's high-water mark");
     sqlite3_reset(w->mark);
-    return r;
+    return r < 0 ? r : store_pack_mark(w->s, stream, (uint64_t)w->commit, ret, w->e);
 }
 
 static int stream_row(sqlite3_stmt *st, void *ctx) {
@@ -122,7 +119,7 @@ static int walk_streams(struct store *s, struct stream_walk *w, struct err *e) {
     if (r < 0)
         return r;
     sqlite3_bind_int64(st, 1, w->commit);
-    r = each_row(s, st, stream_row, w, e);
+    r = store_each_row(s, st, stream_row, w, e);
     sqlite3_finalize(w->mark);
     return r;
 }
@@ -134,7 +131,7 @@ int store_streams(struct store *s, store_stream_fn *fn, void *ctx, struct err *e
 
 int store_streams_at(struct store *s, uint64_t commit, store_stream_fn *fn, void *ctx, struct err *e) {
     struct stream_walk w = {.s = s, .fn = fn, .ctx = ctx, .e = e};
-    int r = newest_if_zero(s, &commit, e);
+    int r = store_newest_if_zero(s, &commit, e);
     w.commit = (int64_t)commit;
     return r < 0 ? r : walk_streams(s, &w, e);
 }
@@ -155,7 +152,7 @@ static int gap_row(sqlite3_stmt *st, void *ctx) {
 int store_gaps(struct store *s, uint64_t commit, store_gap_fn *fn, void *ctx, struct err *e) {
     struct gap_walk w = {fn, ctx};
     sqlite3_stmt *st = NULL;
-    int r = newest_if_zero(s, &commit, e);
+    int r = store_newest_if_zero(s, &commit, e);
     if (r == 0)
         r = store_prepare(
             s, "SELECT stream, from_seq, to_seq, cause FROM gap WHERE n <= ?1 ORDER BY stream, from_seq", &st,
@@ -163,119 +160,7 @@ int store_gaps(struct store *s, uint64_t commit, store_gap_fn *fn, void *ctx, st
     if (r < 0)
         return r;
     sqlite3_bind_int64(st, 1, (int64_t)commit);
-    return each_row(s, st, gap_row, &w, e);
-}
-
-/* ---- records */
-
-/* Everything of a stream, in the order of its primary key. */
-static const char all_sql[] = "SELECT seq, n, family, t_from, t_to, payload FROM record "
-                              "WHERE stream = ?1 AND n <= ?2 ORDER BY seq";
-/* A window: the index alone finds the numbers, which are sorted before any payload is touched. LIMIT keeps
- * SQLite from flattening the inner SELECT. */
-static const char window_sql[] =
-    "SELECT r.seq, r.n, r.family, r.t_from, r.t_to, r.payload FROM ("
-    "  SELECT seq FROM record INDEXED BY record_time WHERE stream = ?1 AND n <= ?2 AND t_from BETWEEN ?3 AND "
-    "?4 "
-    "  AND t_to >= ?5 AND family IN (?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) ORDER BY seq LIMIT -1) k "
-    "CROSS JOIN record r ON r.stream = ?1 AND r.seq = k.seq";
-
-/* The same with neighbours: of each family the last that began before the window, and the first after it. */
-static const char near_sql[] =
-    "WITH family(f) AS (VALUES(?6), (?7), (?8), (?9), (?10), (?11), (?12), (?13), (?14)) "
-    "SELECT r.seq, r.n, r.family, r.t_from, r.t_to, r.payload FROM ("
-    "  SELECT seq FROM record INDEXED BY record_time WHERE stream = ?1 AND n <= ?2 AND t_from BETWEEN ?3 AND "
-    "?4 "
-    "  AND t_to >= ?5 AND family IN (?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) "
-    "  UNION SELECT (SELECT seq FROM record INDEXED BY record_time WHERE stream = ?1 AND family = f AND "
-    "    t_from < ?5 AND n <= ?2 ORDER BY t_from DESC LIMIT 1) FROM family "
-    "  UNION SELECT (SELECT seq FROM record INDEXED BY record_time WHERE stream = ?1 AND family = f AND "
-    "    t_from > ?4 AND n <= ?2 ORDER BY t_from LIMIT 1) FROM family "
-    "  ORDER BY 1 LIMIT -1) k "
-    "CROSS JOIN record r ON r.stream = ?1 AND r.seq = k.seq";
-
-struct record_walk {
-    store_record_fn *fn;
-    void *ctx;
-    int64_t stream;
-};
-
-static int record_row(sqlite3_stmt *st, void *ctx) {
-    struct record_walk *w = ctx;
-    struct store_record r = {.stream = w->stream,
-                             .seq = (uint64_t)sqlite3_column_int64(st, 0),
-                             .family = (enum wire_family)sqlite3_column_int(st, 2),
-                             .t_from_ns = sqlite3_column_int64(st, 3),
-                             .t_to_ns = sqlite3_column_int64(st, 4),
-                             .payload = sqlite3_column_blob(st, 5),
-                             .len = (size_t)sqlite3_column_bytes(st, 5)};
-    return w->fn(w->ctx, &r, (uint64_t)sqlite3_column_int64(st, 1));
-}
-
-static void bind_window(sqlite3_stmt *st, const struct store_query *q, int64_t span) {
-    _Static_assert(WIRE_FAMILIES <= 9, "the statement has nine places for families");
-    bool timed = q->from_ns || q->to_ns;
-    unsigned families = q->families ? q->families : ~0u;
-    int64_t from = timed ? q->from_ns : INT64_MIN, entry;
-    if (span == INT64_MAX || __builtin_sub_overflow(from, span, &entry))
-        entry = INT64_MIN;
-    sqlite3_bind_int64(st, 3, entry);
-    sqlite3_bind_int64(st, 4, timed ? q->to_ns : INT64_MAX);
-    sqlite3_bind_int64(st, 5, from);
-    for (int f = 0; f < WIRE_FAMILIES; f++)
-        sqlite3_bind_int(st, 6 + f, families & (1u << f) ? f : -1);
-}
-
-struct query_walk {
-    struct store *s;
-    struct store_query q;
-    sqlite3_stmt *st; /* the same for each stream */
-    bool all;
-    store_record_fn *fn;
-    void *ctx;
-    struct err *e;
-};
-
-static int query_stream(sqlite3_stmt *streams, void *ctx) {
-    struct query_walk *w = ctx;
-    struct record_walk one = {w->fn, w->ctx, sqlite3_column_int64(streams, 0)};
-    sqlite3_bind_int64(w->st, 1, one.stream);
-    sqlite3_bind_int64(w->st, 2, (int64_t)w->q.commit);
-    if (!w->all)
-        bind_window(w->st, &w->q, sqlite3_column_int64(streams, 1));
-    int r = 0, step;
-    while ((step = sqlite3_step(w->st)) == SQLITE_ROW)
-        if ((r = record_row(w->st, &one)) != 0)
-            break;
-    if (r == 0 && step != SQLITE_DONE)
-        r = store_fail(w->s, w->e, "cannot read the store");
-    sqlite3_reset(w->st);
-    return r;
-}
-
-int store_records(struct store *s, const struct store_query *q, store_record_fn *fn, void *ctx,
-                  struct err *e) {
-    struct query_walk w = {.s = s, .q = *q, .fn = fn, .ctx = ctx, .e = e};
-    sqlite3_stmt *st = NULL;
-    w.all = !q->from_ns && !q->to_ns && !q->families;
-    int r = newest_if_zero(s, &w.q.commit, e);
-    if (r == 0)
-        r = store_prepare(s, w.all ? all_sql : q->neighbours ? near_sql : window_sql, &w.st, e);
-    if (r == 0)
-        r = store_prepare(s,
-                          "SELECT id, span FROM stream WHERE n <= ?1 AND (?2 IS NULL OR cluster = ?2) "
-                          "AND (?3 IS NULL OR namespace = ?3) ORDER BY id",
-                          &st, e);
-    if (r == 0) {
-        sqlite3_bind_int64(st, 1, (int64_t)w.q.commit);
-        if (q->cluster)
-            sqlite3_bind_text(st, 2, q->cluster, -1, SQLITE_STATIC);
-        if (q->namespace_name)
-            sqlite3_bind_text(st, 3, q->namespace_name, -1, SQLITE_STATIC);
-        r = each_row(s, st, query_stream, &w, e);
-    }
-    sqlite3_finalize(w.st);
-    return r;
+    return store_each_row(s, st, gap_row, &w, e);
 }
 
 /* ---- documents */
@@ -303,7 +188,7 @@ int store_documents(struct store *s, uint64_t commit, const char *kind, store_do
                     struct err *e) {
     struct document_walk w = {fn, ctx, e};
     sqlite3_stmt *st = NULL;
-    int r = newest_if_zero(s, &commit, e);
+    int r = store_newest_if_zero(s, &commit, e);
     if (r == 0)
         r = store_prepare(
             s,
@@ -315,5 +200,5 @@ int store_documents(struct store *s, uint64_t commit, const char *kind, store_do
         return r;
     sqlite3_bind_text(st, 1, kind, -1, SQLITE_STATIC);
     sqlite3_bind_int64(st, 2, (int64_t)commit);
-    return each_row(s, st, document_row, &w, e);
+    return store_each_row(s, st, document_row, &w, e);
 }

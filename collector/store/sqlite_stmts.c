@@ -17,6 +17,18 @@ static const char *const statements[STMT_COUNT] = {
     [STMT_RECORD_NEW] = "INSERT INTO record(stream, seq, n, family, t_from, t_to, payload) "
                         "VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)",
     [STMT_RECORD_GET] = "SELECT payload FROM record WHERE stream = ?1 AND seq = ?2",
+    [STMT_RECORD_FIRST] = "SELECT n FROM record WHERE stream = ?1 AND seq >= ?2 ORDER BY seq LIMIT 1",
+    [STMT_STREAM_UNPACKED] =
+        "SELECT id, packed FROM stream WHERE id > ?1 AND packed < hwm ORDER BY id LIMIT ?2",
+    [STMT_PACK_NEW] =
+        "INSERT INTO pack(stream, family, seq_from, seq_to, n_from, n_to, t_from, t_to, records, "
+        "body) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+    [STMT_PACK_OF] = "SELECT id, seq_to FROM pack INDEXED BY pack_seq WHERE stream = ?1 AND family = ?2 AND "
+                     "seq_from <= ?3 ORDER BY seq_from DESC LIMIT 1",
+    [STMT_PACK_BODY] = "SELECT body FROM pack WHERE id = ?1",
+    [STMT_PACK_MARK] =
+        "SELECT seq_to, n_to, body FROM pack INDEXED BY pack_seq WHERE stream = ?1 AND family = ?2 "
+        "AND n_from <= ?3 ORDER BY seq_from DESC LIMIT 1",
     [STMT_CONFLICT_NEW] = "INSERT OR IGNORE INTO conflict(stream, seq, n) VALUES(?1, ?2, ?3)",
     [STMT_GAP_NEW] = "INSERT INTO gap(stream, from_seq, to_seq, n, cause) VALUES(?1, ?2, ?3, ?4, ?5)",
     [STMT_DOUBT_GET] = "SELECT 1 FROM doubt WHERE stream = ?1 AND reason = ?2",

@@ -123,8 +123,8 @@ static int insert_record(struct store *s, const struct store_record *rec, struct
     return store_run(s, st, "cannot write a record", e);
 }
 
-/* 1: the same bytes are stored, 0: others are, or none. */
-static int same_record(struct store *s, const struct store_record *rec, struct err *e) {
+/* In a row of its own: 1 the same bytes, 0 others, -ENOENT: there is none. */
+static int same_row(struct store *s, const struct store_record *rec, struct err *e) {
     int r = 0;
     sqlite3_stmt *st = store_stmt(s, STMT_RECORD_GET, &r, e);
     if (!st)
@@ -135,10 +135,23 @@ static int same_record(struct store *s, const struct store_record *rec, struct e
     if (step == SQLITE_ROW)
         r = (size_t)sqlite3_column_bytes(st, 0) == rec->len &&
             (rec->len == 0 || memcmp(sqlite3_column_blob(st, 0), rec->payload, rec->len) == 0);
-    else if (step != SQLITE_DONE)
-        r = store_fail(s, e, "cannot read a record");
+    else
+        r = step == SQLITE_DONE ? -ENOENT : store_fail(s, e, "cannot read a record");
     sqlite3_reset(st);
     return r;
+}
+
+/* 1: the same bytes are stored, or were and are deleted; 0: others are, or none. */
+static int same_record(struct store *s, const struct store_record *rec, struct err *e) {
+    const struct pack_entry *packed = NULL;
+    int r = same_row(s, rec, e);
+    if (r != -ENOENT)
+        return r;
+    r = store_pack_find(s, rec->stream, rec->seq, &packed, e);
+    if (r < 0 || !packed)
+        return r;
+    return !packed->payload || (packed->len == rec->len &&
+                                (rec->len == 0 || memcmp(packed->payload, rec->payload, rec->len) == 0));
 }
 
 static int put_conflict(struct store *s, const struct store_record *rec, struct err *e) {

@@ -6,12 +6,15 @@
  *   sqlite_migrate.c  from an older version            sqlite_ops.c      sessions, refusals, commands
  *   sqlite_stmts.c    statements that write            sqlite_place.c    the file's surroundings
  *   sqlite_backup.c   online backup                    sqlite_rollup.c   rollups: tables
+ *   sqlite_pack.c     packing, step by step            sqlite_packed.c   packs as rows
+ *   pack_codec.c      packs as bytes                   sqlite_records.c  records of rows and packs, merged
  *   rollup_gather.c   rollups: counting                latency.c         rollups: buckets
  */
 #pragma once
 
 #include <sqlite3.h>
 
+#include "store/pack_codec.h"
 #include "store/rollup_priv.h"
 #include "store/store.h"
 
@@ -21,6 +24,18 @@
 #define STORE_SEQ_MAX (1ull << 62)
 #define STORE_REFUSALS_MAX 1000       /* rows; the oldest go first */
 #define STORE_DOCUMENT_MAX (1u << 20) /* bytes of a document's body */
+
+/* Families whose records are many and small. */
+#define STORE_BULK                                                                     \
+    (1u << WIRE_FAMILY_TIMING | 1u << WIRE_FAMILY_CALLS | 1u << WIRE_FAMILY_COVERAGE | \
+     1u << WIRE_FAMILY_CONFIRMED)
+#define STORE_BULK_COUNT 4
+#define STORE_PACK_QUIET_NS (10 * 60 * 1000000000LL) /* a record is not packed before */
+#define STORE_PACK_OLD_NS (60 * 60 * 1000000000LL)   /* then it is, however few there are */
+#define STORE_PACK_ENOUGH 256                        /* records of a stream; a pack of few saves little */
+#define STORE_SWEEP_ROWS 1024                        /* of one step ... */
+#define STORE_SWEEP_BYTES (384u << 10)               /* ... and about so many bytes */
+#define STORE_PACK_CACHE 16
 
 /* Statements of the writing path, prepared once a handle. */
 enum store_stmt {
@@ -33,6 +48,12 @@ enum store_stmt {
     STMT_STREAM_PUT,
     STMT_RECORD_NEW,
     STMT_RECORD_GET,
+    STMT_RECORD_FIRST,
+    STMT_STREAM_UNPACKED,
+    STMT_PACK_NEW,
+    STMT_PACK_OF,
+    STMT_PACK_BODY,
+    STMT_PACK_MARK,
     STMT_CONFLICT_NEW,
     STMT_GAP_NEW,
     STMT_DOUBT_GET,
@@ -65,6 +86,11 @@ struct store_tally {
     int64_t records, packed, calls;
 };
 
+struct store_pack_slot {
+    int64_t id; /* 0: empty */
+    struct pack pack;
+};
+
 struct store {
     sqlite3 *db;
     enum store_mode mode;
@@ -81,6 +107,9 @@ struct store {
     struct store_touches touches;
     struct store_tally tally;
     struct rollup rollup;
+    int64_t pack_cursor; /* stream at which store_pack goes on */
+    struct store_pack_slot pack_cache[STORE_PACK_CACHE];
+    unsigned pack_cache_next;
     sqlite3_stmt *stmts[STMT_COUNT];
 };
 
@@ -94,6 +123,12 @@ int store_run(struct store *s, sqlite3_stmt *st, const char *what, struct err *e
 /* A statement of the caller's own, for reads. */
 int store_prepare(struct store *s, const char *sql, sqlite3_stmt **ret, struct err *e) MUST_CHECK;
 int store_exec(struct store *s, const char *sql, const char *what, struct err *e) MUST_CHECK;
+
+/* Steps a statement to its end, calling row for each until it returns something else than 0; finalizes it. */
+typedef int store_row_fn(sqlite3_stmt *st, void *ctx);
+int store_each_row(struct store *s, sqlite3_stmt *st, store_row_fn *row, void *ctx, struct err *e) MUST_CHECK;
+/* The newest commit instead of 0. */
+int store_newest_if_zero(struct store *s, uint64_t *commit, struct err *e) MUST_CHECK;
 
 /* ---- inside a transaction */
 
@@ -110,6 +145,30 @@ void store_rollup_end(struct store *s, bool committed);
 int store_tally_write(struct store *s, struct err *e) MUST_CHECK;
 /* Nothing of the transaction is left in memory, however it ended. */
 void store_forget_transaction(struct store *s, bool committed);
+
+/* ---- packs */
+
+extern const int store_bulk_families[STORE_BULK_COUNT];
+struct store_pack_row {
+    int64_t stream;
+    int family;
+    uint64_t seq_from, seq_to, n_from, n_to;
+    int64_t t_from_ns, t_to_ns;
+    int64_t records;
+};
+/* Fills the bounds from entries, of which there is one at least. */
+void store_pack_bounds(const struct pack_entry *entries, size_t n, struct store_pack_row *ret);
+int store_pack_insert(struct store *s, const struct store_pack_row *row, const uint8_t *body, size_t len,
+                      struct err *e) MUST_CHECK;
+int store_pack_decode(struct store *s, sqlite3_stmt *st, int column, struct pack *ret,
+                      struct err *e) MUST_CHECK;
+/* *ret: the packed record, borrowed until the next call; NULL: it is in no pack. */
+int store_pack_find(struct store *s, int64_t stream, uint64_t seq, const struct pack_entry **ret,
+                    struct err *e) MUST_CHECK;
+/* Raises *mark to the newest packed seq that was there at the commit. */
+int store_pack_mark(struct store *s, int64_t stream, uint64_t commit, uint64_t *mark,
+                    struct err *e) MUST_CHECK;
+void store_pack_cache_clear(struct store *s);
 
 /* ---- schema */
 

@@ -239,6 +239,35 @@ static void test_windows_find_what_meets_them(void **state) {
     store_close(&s);
 }
 
+static void test_neighbours_of_a_window(void **state) {
+    struct store *s = serve(state);
+    int64_t a = fixture_stream(s, "a", 1, NULL), b = fixture_stream(s, "b", 2, NULL);
+    fixture_put(s, a, 1, WIRE_FAMILY_COVERAGE, 100, 100, "before it");
+    fixture_put(s, a, 2, WIRE_FAMILY_COVERAGE, 200, 200, "last before");
+    fixture_put(s, a, 3, WIRE_FAMILY_COVERAGE, 150, 150, "late");
+    fixture_put(s, a, 4, WIRE_FAMILY_CALLS, 210, 290, "ended");
+    fixture_put(s, a, 5, WIRE_FAMILY_CALLS, 220, 310, "meets");
+    fixture_put(s, a, 6, WIRE_FAMILY_COVERAGE, 350, 350, "inside");
+    fixture_put(s, a, 7, WIRE_FAMILY_COVERAGE, 500, 500, "after it");
+    fixture_put(s, a, 8, WIRE_FAMILY_COVERAGE, 401, 450, "first after");
+    fixture_put(s, b, 1, WIRE_FAMILY_COVERAGE, 1, 1, "other stream");
+    fixture_commit(s, 100);
+    assert_int_equal(store_begin(s, NULL), 0);
+    fixture_put(s, a, 9, WIRE_FAMILY_COVERAGE, 400, 400, "edge");
+    fixture_put(s, a, 10, WIRE_FAMILY_COVERAGE, 299, 299, "newer");
+    fixture_commit(s, 200);
+    struct store_query q = {.commit = 1, .from_ns = 300, .to_ns = 400, .neighbours = true};
+    assert_string_equal(fixture_read(s, &q),
+                        "1.2:last before 1.4:ended 1.5:meets 1.6:inside 1.8:first after 2.1:other stream ");
+    q.commit = 0;
+    q.families = 1u << WIRE_FAMILY_COVERAGE;
+    q.namespace_name = "a";
+    assert_string_equal(fixture_read(s, &q), "1.6:inside 1.8:first after 1.9:edge 1.10:newer ");
+    q.neighbours = false;
+    assert_string_equal(fixture_read(s, &q), "1.6:inside 1.9:edge ");
+    store_close(&s);
+}
+
 static int stop_at_once(void *ctx, const struct store_record *r, uint64_t commit) {
     (void)r;
     ++*(int *)ctx;
@@ -386,6 +415,7 @@ int main(void) {
         CASE(test_gaps),
         CASE(test_reads_as_of_a_commit),
         CASE(test_windows_find_what_meets_them),
+        CASE(test_neighbours_of_a_window),
         CASE(test_a_callback_stops_the_walk),
         CASE(test_documents_newest_of_a_name),
         CASE(test_refusals_are_counted_and_bounded),

@@ -81,9 +81,9 @@ def test_what_waits_for_a_collector_that_is_away(lab):
 
 
 def test_an_agent_that_was_never_taken_is_not_ready(lab):
-    stage = lab.begin("refused")
+    stage = lab.begin("astray")
     port = listen(stage)
-    (lab.folder / "keys" / "agents.allow").write_text("# nobody\n")
+    stage.config["collector"]["endpoint"] = f"tcp://127.0.0.1:{free_port()}"
     stage.start_agent()
     wait_until(lambda: get(port, "/healthz")[0] == 200, 20, "the agent serves")
     wait_until(lambda: get(port, "/metrics")[0] == 200 and

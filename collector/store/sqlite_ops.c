@@ -5,7 +5,10 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+#include "base/js.h"
 
 static void copy_text(sqlite3_stmt *st, int column, char *out, size_t max) {
     const char *text = (const char *)sqlite3_column_text(st, column);
@@ -224,5 +227,41 @@ int store_command(struct store *s, uint64_t id, struct store_command *ret, struc
         r = step == SQLITE_DONE ? err_set(e, -ENOENT, "there is no command %" PRIu64, id)
                                 : store_fail(s, e, "cannot read a command");
     sqlite3_finalize(st);
+    return r;
+}
+
+/* ---- alerts */
+
+int store_put_alerts(struct store *s, const json_t *state, struct err *e) {
+    sqlite3_stmt *st = NULL;
+    char *text = js_canonical(state);
+    if (!text)
+        return err_oom(e);
+    int r = store_prepare(
+        s, "INSERT INTO alert VALUES(1, ?1) ON CONFLICT DO UPDATE SET state = excluded.state", &st, e);
+    if (r == 0) {
+        sqlite3_bind_text(st, 1, text, -1, SQLITE_STATIC);
+        r = store_run(s, st, "cannot write the alerts", e);
+    }
+    sqlite3_finalize(st);
+    free(text);
+    return r;
+}
+
+int store_alerts(struct store *s, json_t **ret, struct err *e) {
+    sqlite3_stmt *st = NULL;
+    json_t *state = NULL;
+    int r = store_prepare(s, "SELECT state FROM alert", &st, e);
+    if (r < 0)
+        return r;
+    int step = sqlite3_step(st);
+    if (step == SQLITE_ROW)
+        r = js_parse((const char *)sqlite3_column_text(st, 0), (size_t)sqlite3_column_bytes(st, 0),
+                     JS_TEXT_MAX, &state, e);
+    else if (step != SQLITE_DONE)
+        r = store_fail(s, e, "cannot read the alerts");
+    sqlite3_finalize(st);
+    if (r == 0)
+        *ret = state;
     return r;
 }

@@ -6,7 +6,7 @@
  *                             brought it (a pack: the first and last n of its records)
  *   series, rollup            counts of calls; series names what is counted
  *   tally                     sums over the store, so that nobody counts rows
- *   session, refusal, command                  operations; never read by a verdict
+ *   session, refusal, command, alert           operations; never read by a verdict
  *
  * stream.span is the longest t_to - t_from of the stream's records: it bounds how far before a window
  * the index on (stream, family, t_from) must be entered, so that a window never scans the stream. pack_span
@@ -62,7 +62,8 @@
     "  counts BLOB NOT NULL, PRIMARY KEY(series, level, from_ns)) STRICT, WITHOUT ROWID;"                   \
     "CREATE TABLE tally(id INTEGER PRIMARY KEY CHECK(id = 1), records INTEGER NOT NULL,"                    \
     "  packed INTEGER NOT NULL, calls INTEGER NOT NULL) STRICT;"                                            \
-    "INSERT INTO tally VALUES(1, 0, 0, 0);"
+    "INSERT INTO tally VALUES(1, 0, 0, 0);"                                                                 \
+    "CREATE TABLE alert(id INTEGER PRIMARY KEY CHECK(id = 1), state TEXT NOT NULL) STRICT;"
 
 const char store_tables_sql[] =
     "CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;"

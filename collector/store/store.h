@@ -8,7 +8,7 @@
  * hour, day
  *                         <- gap, conflict, deletion(stream, seq_from, seq_to)  what there is not, and why
  *                         <- document(n, kind, name, body)       what people say: pilot, marks, drills ...
- *   session, refusal, command                                    operations; never part of a verdict
+ *   session, refusal, command, alert                                  operations; never part of a verdict
  *
  * A record keeps its address (stream, seq), its commit and its bytes for as long as it is stored; whether it
  * lies in a row of its own or in a pack is nobody's business outside of this module.
@@ -292,6 +292,11 @@ typedef int store_command_fn(void *ctx, const struct store_command *row);
 int store_commands(struct store *s, uint64_t after_id, int64_t now_ns, store_command_fn *fn, void *ctx,
                    struct err *e) MUST_CHECK;
 int store_command(struct store *s, uint64_t id, struct store_command *ret, struct err *e) MUST_CHECK;
+
+/* What was told to people and is to be told yet (alert.h), one document; *ret NULL when nothing was put. Any
+ * handle may; one process does. */
+int store_put_alerts(struct store *s, const json_t *state, struct err *e) MUST_CHECK;
+int store_alerts(struct store *s, json_t **ret, struct err *e) MUST_CHECK;
 
 /* ---- whole store */
 

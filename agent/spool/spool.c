@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/crash.h"
@@ -345,6 +346,14 @@ int spool_read(struct spool *s, const uint8_t boot[SPOOL_BOOT_BYTES], uint64_t f
 
 int64_t spool_bytes(const struct spool *s) {
     return s->bytes;
+}
+
+int64_t spool_room(const struct spool *s) {
+    struct statvfs fs;
+    if (fstatvfs(s->dir, &fs) < 0)
+        return s->quota;
+    int64_t disk = s->bytes + (int64_t)(fs.f_bavail * fs.f_frsize);
+    return disk < s->quota ? disk : s->quota;
 }
 
 int64_t spool_kept_bytes(const struct spool *s) {

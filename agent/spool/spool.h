@@ -91,3 +91,6 @@ void spool_store(const struct spool *s, char ret_id[SPOOL_STORE_MAX], uint64_t *
 int spool_unsettle(struct spool *s) MUST_CHECK;
 
 int64_t spool_bytes(const struct spool *s);
+
+/* The bytes that waiting records may take up altogether: the quota, or less when the disk has less. */
+int64_t spool_room(const struct spool *s);

@@ -248,7 +248,7 @@ static int open_parts(struct journal *j, const uint8_t *boot, const struct uplin
         return r;
     if (torn > 0)
         log_warn("spool: cut %llu bytes of records whose writing was interrupted", (unsigned long long)torn);
-    j->keeper = (struct keeper){.spool = j->spool, .quota = j->config->spool.quota};
+    j->keeper = (struct keeper){.spool = j->spool};
     j->uplink.spool = j->spool;
     j->uplink.keeper = &j->keeper;
     j->uplink.zmq = j->zmq = zmq_ctx_new();

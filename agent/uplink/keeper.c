@@ -1,6 +1,6 @@
 /* keeper: every record that goes into the spool goes through here, and what could not is counted and
- * declared. As the quota fills, passes give way first, coverage next; the last percents are kept for
- * the records that say what was lost. */
+ * declared. As the quota fills, or the disk before it, passes give way first, coverage next; the last
+ * percents are kept for the records that say what was lost. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,9 +10,11 @@
 
 #define DECLARE_EVERY (1 * WHEN_S)
 #define TROUBLE_ENDS (10 * WHEN_S) /* without a failed append */
+#define LOOK_EVERY (100 * WHEN_MS)
+#define LOOK_BYTES (16 << 10)
 #define FAMILIES_TEXT_MAX 256
 
-/* Percent of the quota up to which a family may fill the spool. */
+/* Percent of the room up to which a family may fill the spool. */
 static int share(enum wire_family f) {
     switch (f) {
     case WIRE_FAMILY_CALLS:
@@ -26,16 +28,30 @@ static int share(enum wire_family f) {
     }
 }
 
-static bool over(const struct keeper *k, size_t len, int percent) {
+/* Asking the disk at every record would be most of an append's cost; between two looks much less is written
+ * than the shares differ by. */
+static int64_t room(struct keeper *k) {
+    int64_t bytes = spool_bytes(k->spool);
+    int64_t now = when_mono_ns();
+    if (now >= k->next_look || bytes > k->looked_bytes + LOOK_BYTES) {
+        k->room = spool_room(k->spool);
+        k->looked_bytes = bytes;
+        k->next_look = now + LOOK_EVERY;
+    }
+    return k->room;
+}
+
+static bool over(struct keeper *k, size_t len, int percent) {
     int64_t waiting =
         spool_bytes(k->spool) - spool_kept_bytes(k->spool); /* kept ones give way by themselves */
-    return waiting + (int64_t)len > k->quota / 100 * percent;
+    return waiting + (int64_t)len > room(k) / 100 * percent;
 }
 
 static int append(struct keeper *k, const uint8_t *data, size_t len, int percent) {
     uint64_t seq;
     int r = over(k, len, percent) ? -ENOSPC : spool_append(k->spool, data, len, &seq);
     if (r < 0) {
+        k->next_look = 0;
         k->trouble = r;
         k->failed_mono_ns = when_mono_ns();
     }

@@ -72,8 +72,8 @@ void intake_release(struct intake *in, size_t messages, size_t bytes, struct los
 /* ---- keeper */
 
 struct keeper {
-    struct spool *spool; /* borrowed */
-    int64_t quota;
+    struct spool *spool;                   /* borrowed */
+    int64_t room, looked_bytes, next_look; /* spool_room when last looked at, and the spool's size then */
     struct losses lost;
     int64_t next_loss_mono_ns;
     uint64_t appended[WIRE_FAMILIES]; /* records, since the start */

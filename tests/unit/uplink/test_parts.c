@@ -129,7 +129,7 @@ static int shelf_open(void **state) {
     (void)snprintf(s->dir, sizeof s->dir, "/tmp/pilotgate-keeper-XXXXXX");
     if (!mkdtemp(s->dir) || spool_open(s->dir, SPOOL_QUOTA_MIN, boot, &s->spool, &torn, &e) < 0)
         return -1;
-    s->k = (struct keeper){.spool = s->spool, .quota = SPOOL_QUOTA_MIN};
+    s->k = (struct keeper){.spool = s->spool};
     *state = s;
     return 0;
 }

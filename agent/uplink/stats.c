@@ -62,7 +62,7 @@ void stats_publish(struct stats *st, const struct uplink *u, int64_t now) {
     struct journal_stats s = {.turned_mono_ns = now,
                               .spool_bytes = spool_bytes(u->spool),
                               .spool_kept_bytes = spool_kept_bytes(u->spool),
-                              .spool_quota = u->keeper->quota,
+                              .spool_quota = u->config->spool.quota,
                               .keeps = u->keeper->trouble == 0,
                               .up = u->state == UPLINK_STREAMING,
                               .sessions = u->counts.sessions,

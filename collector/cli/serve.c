@@ -51,6 +51,12 @@ static bool is_ready(void *ctx) {
     return ingest_ready(s->ingest, NULL);
 }
 
+static void why_not_ready(void *ctx, char out[HTTP_WHY_MAX]) {
+    _Static_assert(HTTP_WHY_MAX >= INGEST_WHY_MAX, "the reason fits");
+    const struct serving *s = ctx;
+    (void)ingest_ready(s->ingest, out);
+}
+
 static int write_metrics(void *ctx, struct buf *out) {
     const struct serving *s = ctx;
     struct ingest_counters c;
@@ -101,7 +107,8 @@ static int begin(const struct cli *c, const struct ingest_options *o, const char
         r = ingest_new(o, s->store, &s->ingest, e);
     if (r < 0)
         return r;
-    s->source = (struct http_source){.ready = is_ready, .metrics = write_metrics, .ctx = s};
+    s->source =
+        (struct http_source){.ready = is_ready, .why = why_not_ready, .metrics = write_metrics, .ctx = s};
     r = http_start(http, &s->source, &s->http, e);
     return r < 0 ? r : handle_signals(s->ingest, e);
 }

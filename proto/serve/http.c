@@ -41,6 +41,14 @@ static enum MHD_Result metrics(const struct http *h, struct MHD_Connection *c) {
     return result;
 }
 
+static enum MHD_Result not_ready(const struct http *h, struct MHD_Connection *c) {
+    char why[HTTP_WHY_MAX] = "", text[HTTP_WHY_MAX + 16];
+    if (h->source.why)
+        h->source.why(h->source.ctx, why);
+    (void)snprintf(text, sizeof text, "not ready%s%s\n", *why ? ": " : "", why);
+    return plain(c, MHD_HTTP_SERVICE_UNAVAILABLE, text);
+}
+
 static enum MHD_Result handle(void *ctx, struct MHD_Connection *c, const char *url, const char *method,
                               const char *version, const char *upload, size_t *upload_size, void **state) {
     struct http *h = ctx;
@@ -56,8 +64,7 @@ static enum MHD_Result handle(void *ctx, struct MHD_Connection *c, const char *u
                    ? plain(c, MHD_HTTP_OK, "ok\n")
                    : plain(c, MHD_HTTP_SERVICE_UNAVAILABLE, "stands still\n");
     if (strcmp(url, "/readyz") == 0)
-        return h->source.ready(h->source.ctx) ? plain(c, MHD_HTTP_OK, "ready\n")
-                                              : plain(c, MHD_HTTP_SERVICE_UNAVAILABLE, "not ready\n");
+        return h->source.ready(h->source.ctx) ? plain(c, MHD_HTTP_OK, "ready\n") : not_ready(h, c);
     if (strcmp(url, "/metrics") == 0)
         return metrics(h, c);
     return plain(c, MHD_HTTP_NOT_FOUND, "/healthz, /readyz, /metrics\n");

@@ -1,7 +1,7 @@
 /* http: health and metrics over HTTP, GET only, bounded.
  *
  *   /healthz   200 while the process does its work (without `healthy`: while it answers), else 503
- *   /readyz    200 while it is ready, else 503
+ *   /readyz    200 while it is ready, else 503 and, when `why` says something, why
  *   /metrics   Prometheus text
  *
  * One thread of libmicrohttpd's own; the callbacks run in it. */
@@ -15,13 +15,15 @@
 #define HTTP_CONNECTIONS_MAX 32
 #define HTTP_IDLE_SECONDS 10
 #define HTTP_BODY_MAX (4u << 20)
+#define HTTP_WHY_MAX 512
 
 struct http;
 
 struct http_source {
     bool (*ready)(void *ctx);
-    bool (*healthy)(void *ctx);                 /* NULL: always */
-    int (*metrics)(void *ctx, struct buf *out); /* 0, or negative errno: 500 */
+    bool (*healthy)(void *ctx);                     /* NULL: always */
+    void (*why)(void *ctx, char out[HTTP_WHY_MAX]); /* NULL: not said */
+    int (*metrics)(void *ctx, struct buf *out);     /* 0, or negative errno: 500 */
     void *ctx;
 };
 

@@ -318,15 +318,31 @@ static int work(struct cli *c, const struct call_filter *f, const struct join_op
     return r < 0 ? cli_fail("%s", e.text) : r;
 }
 
+/* Counts are kept by stage and probe: what asks for single calls cannot be asked of them. */
+static int work_per(struct cli *c, const struct call_filter *f, const char *per) {
+    static const char *const formats[] = {"table", "json", NULL};
+    struct per_options o = {.probe = f->probe, .from_ns = f->since_ns, .to_ns = f->until_ns};
+    struct err e = {""};
+    if (!calls_per_level(per, &o.level))
+        return cli_fail("--per %s: minute, hour or day", per);
+    if (!cli_format_ok(c, formats))
+        return CLI_ERROR;
+    if (f->change || f->target || f->outcome || f->lost)
+        return cli_fail(
+            "--per counts by stage and probe: leave out --change, --target, --outcome and --lost");
+    return calls_per(c, &o, &e) < 0 ? cli_fail("%s", e.text) : CLI_OK;
+}
+
 static int run(struct cli *c) {
     static const char *const formats[] = {"table", "json", "csv", NULL};
     static const char *const joined[] = {"table", "json", NULL};
     struct call_filter f = {0};
     struct join_options j = {.format = "auto", .limit = LIMIT_DEFAULT};
+    const char *per = NULL;
     const struct cli_option options[] = {
         {"change", 0, CLI_TEXT, &f.change, "ID", "calls that meet this change's window", NULL},
-        {"since", 0, CLI_TIME, &f.since_ns, "TIME", "calls that ended then or later, RFC 3339", NULL},
-        {"until", 0, CLI_TIME, &f.until_ns, "TIME", "calls that began then or before, RFC 3339", NULL},
+        {"since|from", 0, CLI_TIME, &f.since_ns, "TIME", "calls that ended then or later, RFC 3339", NULL},
+        {"until|to", 0, CLI_TIME, &f.until_ns, "TIME", "calls that began then or before, RFC 3339", NULL},
         {"probe", 0, CLI_TEXT, &f.probe, "NAME", "calls of this probe", NULL},
         {"target", 0, CLI_TEXT, &f.target, "NAME", "calls to this target", NULL},
         {"outcome", 0, CLI_TEXT, &f.outcome, "NAME", "calls that ended so: completed, reset, timeout ...",
@@ -334,6 +350,8 @@ static int run(struct cli *c) {
         {"lost", 0, CLI_FLAG, &f.lost, NULL,
          "calls that did not complete; of a change: that its verdict counts", NULL},
         {"limit", 0, CLI_NUMBER, &j.limit, "N", "the newest N calls, or N differences (1000)", NULL},
+        {"per", 0, CLI_TEXT, &per, "minute|hour|day", "how many, by outcome and latency, instead of each",
+         NULL},
         {"join", 0, CLI_TEXT, &j.file, "FILE",
          "compare with an access log or a record of executions; - reads it", NULL},
         {"format", 0, CLI_TEXT, &j.format, "FORMAT", "of FILE: auto, haproxy, nginx, jsonl, csv or text",
@@ -342,6 +360,10 @@ static int run(struct cli *c) {
     };
     if (!cli_parse(c, options, sizeof options / sizeof *options, 0, 0))
         return c->status;
+    if (per && !j.file)
+        return work_per(c, &f, per);
+    if (per)
+        return cli_fail("--per and --join are two questions: ask one at a time");
     if (!cli_format_ok(c, j.file ? joined : formats) || (f.outcome && !outcome_known(f.outcome)))
         return CLI_ERROR;
     if (j.limit < 1 || j.limit > LIMIT_MAX)
@@ -355,8 +377,10 @@ static int run(struct cli *c) {
 
 const struct cli_command cli_cmd_calls = {
     .name = "calls",
-    .summary = "calls one by one, or compared with somebody's log",
+    .summary = "calls one by one, counted, or compared with somebody's log",
     .usage = "[--stage C/NS] [--change ID] [--lost] [OPTIONS] [-o table|json|csv]\n"
+             "--per minute|hour|day [--stage C/NS] [--probe NAME] [--from TIME] [--to TIME] [--at TIME] [-o "
+             "table|json]\n"
              "--join FILE [--format FORMAT] [--field NAME] [OPTIONS] [-o table|json]",
     .run = run,
 };

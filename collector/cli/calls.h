@@ -56,3 +56,12 @@ struct join_options {
     int64_t limit; /* of the differences that are shown */
 };
 int calls_join(struct calls *w, const struct join_options *o, struct err *e) MUST_CHECK;
+
+/* calls --per LEVEL: from the rollups, never the calls. */
+struct per_options {
+    enum store_level level;
+    const char *probe;      /* NULL: all */
+    int64_t from_ns, to_ns; /* of the minutes, hours or days that begin inside; 0: no bound */
+};
+bool calls_per_level(const char *name, enum store_level *ret);
+int calls_per(struct cli *c, const struct per_options *o, struct err *e) MUST_CHECK;

@@ -158,10 +158,10 @@ int store_rollups(struct store *s, const struct store_rollup_query *q, store_rol
  * packed; 0: there is nothing to do now. At most about 20 ms. */
 int store_pack(struct store *s, int64_t now_wall_ns, size_t *ret_records, struct err *e) MUST_CHECK;
 
-/* Retention: deletes blocks of calls of one stage in which every call completed and of which none began
- * at or after before_ns or meets a kept span; nothing else is ever deleted. Each deletion is recorded
- * (evidence: it gets a commit) with stream, seqs and time span. A step takes at most `max_records`;
- * *ret_records 0: done. */
+/* Retention: deletes packed blocks of calls of one stage in which every call completed, once and without a
+ * detour, and which ended before before_ns and meet no kept span; nothing else is ever deleted. Each deletion
+ * is recorded (evidence: it gets a commit) with stream, seqs and time span. A step takes at most
+ * `max_records`; *ret_records 0: done. The file does not shrink: what is freed is used again. */
 struct store_keep {
     int64_t from_ns, to_ns;
 };
@@ -183,6 +183,8 @@ struct store_deletion_row {
     int64_t at_ns;              /* when they were deleted: the time of the deletion's commit */
 };
 typedef int store_deletion_fn(void *ctx, const struct store_deletion_row *row);
+/* Of records that were there at the commit, whenever they were deleted: a verdict as of then lacks them, too.
+ */
 int store_deletions(struct store *s, uint64_t commit, store_deletion_fn *fn, void *ctx,
                     struct err *e) MUST_CHECK;
 

@@ -7,6 +7,7 @@
  *   sqlite_stmts.c    statements that write            sqlite_place.c    the file's surroundings
  *   sqlite_backup.c   online backup                    sqlite_rollup.c   rollups: tables
  *   sqlite_pack.c     packing, step by step            sqlite_packed.c   packs as rows
+ *   sqlite_retain.c   retention                        sqlite_size.c     sizes
  *   pack_codec.c      packs as bytes                   sqlite_records.c  records of rows and packs, merged
  *   rollup_gather.c   rollups: counting                latency.c         rollups: buckets
  */
@@ -54,6 +55,9 @@ enum store_stmt {
     STMT_PACK_OF,
     STMT_PACK_BODY,
     STMT_PACK_MARK,
+    STMT_PACK_REPLACE,
+    STMT_PACK_PASSES,
+    STMT_DELETION_NEW,
     STMT_CONFLICT_NEW,
     STMT_GAP_NEW,
     STMT_DOUBT_GET,
@@ -86,6 +90,15 @@ struct store_tally {
     int64_t records, packed, calls;
 };
 
+/* Where a round of retention goes on: after this pack. */
+struct store_pack_place {
+    int64_t pack, stream, t_from_ns, passes;
+};
+struct store_retain_place {
+    uint64_t stage; /* whose round it is; 0: nobody's */
+    struct store_pack_place at;
+};
+
 struct store_pack_slot {
     int64_t id; /* 0: empty */
     struct pack pack;
@@ -110,6 +123,7 @@ struct store {
     int64_t pack_cursor; /* stream at which store_pack goes on */
     struct store_pack_slot pack_cache[STORE_PACK_CACHE];
     unsigned pack_cache_next;
+    struct store_retain_place retain;
     sqlite3_stmt *stmts[STMT_COUNT];
 };
 

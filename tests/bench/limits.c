@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 #include <zmq.h>
 
@@ -27,6 +28,7 @@
 #define BYTES_A_TRANSACTION (1u << 20)
 #define BLOCK_MAX (256u << 10)
 #define FSYNCS 64
+#define PER_SECOND 50
 #define IN_FLIGHT 1000 /* messages that wait at each side, as the collector's socket has it for its peers */
 
 static int fail(const char *what, const char *why) {
@@ -157,23 +159,51 @@ static int by_value(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-static int run_fsync(const char *path) {
+static double quantile_us(int64_t *ns, size_t n, double q) {
+    qsort(ns, n, sizeof *ns, by_value);
+    return (double)ns[(size_t)((double)(n - 1) * q)] / 1e3;
+}
+
+/* Appends n times, `apart` ns after one another. */
+static int append(const char *path, size_t n, int64_t apart, int64_t *ret_took, int64_t *ret_late) {
     static const char page[4096];
-    int64_t took[FSYNCS];
     int fd = open(path, O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0600);
     if (fd < 0)
         return fail(path, strerror(errno));
-    for (int i = 0; i < FSYNCS; i++) {
+    for (size_t i = 0; i < n; i++) {
+        int64_t before = when_mono_ns();
+        struct timespec rest = {.tv_nsec = apart};
+        if (apart)
+            (void)nanosleep(&rest, NULL);
         int64_t began = when_mono_ns();
         if (write(fd, page, sizeof page) != (ssize_t)sizeof page || fdatasync(fd) < 0)
             return fail(path, strerror(errno));
-        took[i] = when_mono_ns() - began;
+        ret_took[i] = when_mono_ns() - began;
+        ret_late[i] = began - before - apart;
     }
     (void)close(fd);
     (void)unlink(path);
-    qsort(took, FSYNCS, sizeof *took, by_value);
-    (void)printf("%.1f\n", (double)took[FSYNCS / 2] / 1e3);
     return 0;
+}
+
+static int run_fsync(const char *path) {
+    int64_t took[FSYNCS], late[FSYNCS];
+    int r = append(path, FSYNCS, 0, took, late);
+    if (r == 0)
+        (void)printf("%.1f\n", quantile_us(took, FSYNCS, 0.5));
+    return r;
+}
+
+static int run_meanwhile(const char *path, double seconds) {
+    size_t n = (size_t)(seconds * PER_SECOND) + 1;
+    int64_t *took = calloc(n, sizeof *took), *late = calloc(n, sizeof *late);
+    int r = took && late ? append(path, n, WHEN_S / PER_SECOND, took, late) : fail(path, "out of memory");
+    if (r == 0)
+        (void)printf("%.1f %.1f %.1f\n", quantile_us(took, n, 0.5), quantile_us(took, n, 0.99),
+                     quantile_us(late, n, 0.99));
+    free(took);
+    free(late);
+    return r;
 }
 
 /* ------------------------------------------------------------------ CURVE */
@@ -261,9 +291,10 @@ int main(int argc, char **argv) {
         return run_blocks(argv[2], atof(argv[3]), argv[4]);
     if (argc == 3 && strcmp(argv[1], "fsync") == 0)
         return run_fsync(argv[2]);
+    if (argc == 4 && strcmp(argv[1], "meanwhile") == 0 && atof(argv[3]) > 0)
+        return run_meanwhile(argv[2], atof(argv[3]));
     if (argc == 4 && strcmp(argv[1], "curve") == 0 && atol(argv[3]) > 0)
         return run_curve(atof(argv[2]), (size_t)atol(argv[3]));
-    return fail(
-        "usage",
-        "rows keyed|plain FILE SECONDS | blocks FILE SECONDS BLOCK | fsync FILE | curve SECONDS BYTES");
+    return fail("usage", "rows keyed|plain FILE SECONDS | blocks FILE SECONDS BLOCK | fsync FILE | "
+                         "meanwhile FILE SECONDS | curve SECONDS BYTES");
 }

@@ -11,8 +11,12 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "store/store.h"
+
 static const char usage[] =
-    "usage: bench-load --keys DIR [--make-keys | --block] [--endpoint tcp://HOST:PORT] [OPTION]...\n"
+    "usage: bench-load --keys DIR [--make-keys] [--endpoint tcp://HOST:PORT] [OPTION]...\n"
+    "       bench-load --block [--rate R] [--block-calls C]\n"
+    "       bench-load --pack --store URL\n"
     "\n"
     "Simulated agents over real CURVE connections to a running `pilotgate serve`.\n"
     "\n"
@@ -29,6 +33,7 @@ static const char usage[] =
     "  --block-calls C calls of each block of --flood (4096)\n"
     "  --stages K      the agents are spread over so many (10)\n"
     "  --store URL     afterwards compare what is stored with what was made\n"
+    "  --pack          only pack the store of --store, as the daemon does in quiet times\n"
     "  --watch PID     memory and CPU of that process, each second\n";
 
 enum {
@@ -43,7 +48,8 @@ enum {
     OPT_CALLS,
     OPT_STAGES,
     OPT_STORE,
-    OPT_WATCH
+    OPT_WATCH,
+    OPT_PACK
 };
 
 static const struct option options[] = {
@@ -59,6 +65,7 @@ static const struct option options[] = {
     {"stages", required_argument, NULL, OPT_STAGES},
     {"store", required_argument, NULL, OPT_STORE},
     {"watch", required_argument, NULL, OPT_WATCH},
+    {"pack", no_argument, NULL, OPT_PACK},
     {0},
 };
 
@@ -111,6 +118,9 @@ static void take_option(struct load_options *o, int which) {
     case OPT_WATCH:
         o->watch = number("watch", 1, 1u << 30);
         break;
+    case OPT_PACK:
+        o->pack = true;
+        break;
     default:
         (void)fputs(usage, stderr);
         exit(2);
@@ -127,7 +137,7 @@ static void take_options(struct load_options *o, int argc, char **argv) {
                                .block_calls = WIRE_BLOCK_CALLS_MAX};
     while ((which = getopt_long(argc, argv, "", options, NULL)) != -1)
         take_option(o, which);
-    bool complete = o->block_bytes || (o->keys && (o->keys_only || o->endpoint));
+    bool complete = o->block_bytes || (o->pack && o->store) || (o->keys && (o->keys_only || o->endpoint));
     if (!complete || optind < argc || ((o->flood || o->block_bytes) && o->rate == 0)) {
         (void)fputs(usage, stderr);
         exit(2);
@@ -229,9 +239,22 @@ static int print_block(const struct load *l, struct err *e) {
     return r;
 }
 
+/* As if a day had gone by: everything is old enough. */
+static int pack_store(const char *url, struct err *e) {
+    struct store *s = NULL;
+    size_t packed = 1;
+    int r = store_open(url, STORE_SERVE, &s, e);
+    while (r == 0 && packed > 0)
+        r = store_pack(s, when_wall_ns() + 86400 * WHEN_S, &packed, e);
+    store_close(&s);
+    return r;
+}
+
 static int run(struct load *l, struct err *e) {
     if (l->o.block_bytes)
         return print_block(l, e);
+    if (l->o.pack)
+        return pack_store(l->o.store, e);
     int r = begin(l, e);
     if (r == 0)
         r = load_keys(l, e);
@@ -250,7 +273,7 @@ int main(int argc, char **argv) {
     struct err e = {""};
     take_options(&l.o, argc, argv);
     int r = run(&l, &e);
-    if (!l.o.keys_only && !l.o.block_bytes)
+    if (!l.o.keys_only && !l.o.block_bytes && !l.o.pack)
         report(&l, r < 0 ? e.text : "");
     end(&l);
     if (r == 0)

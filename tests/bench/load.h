@@ -88,7 +88,7 @@ void load_agent_end(struct load_agent *a);
 struct load_options {
     const char *endpoint, *server_key, *keys, *cluster, *store, *report;
     unsigned agents, rate, seconds, stages, watch, block_calls;
-    bool flood, keys_only, block_bytes;
+    bool flood, keys_only, block_bytes, pack;
 };
 
 struct load_second { /* of the collector */

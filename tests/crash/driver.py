@@ -2,6 +2,7 @@
 import collections
 import json
 import random
+import shutil
 import signal
 import time
 
@@ -38,11 +39,12 @@ class Round:
         self.rng = random.Random(seed)
         self.folder, self.seed, self.points, self.listing, self.say = folder, seed, points, listing, say
         self.begun = time.monotonic()
-        self.kills, self.done, self.expect = collections.Counter(), collections.Counter(), collections.defaultdict(set)
+        self.kills, self.done = collections.Counter(), collections.Counter()
         folder.mkdir(parents=True)
         self.actions_log = (folder / "actions.log").open("w", buffering=1)
         self.world = World(folder / "world", writers, self.rng.randrange, interval_ms,
                            self.rng.choice([512, 1024, 4096]))
+        self.backup, self.causes, self.cloned = None, set(), False
         self.faults = []  # (when to end it, what ends it)
 
     def log(self, text):
@@ -175,8 +177,57 @@ class Round:
         self.log(f"filled {disk.folder.name} for {seconds} s")
         self.later(seconds, disk.free, f"freed {disk.folder.name}")
 
+    # ---- identity: stores and spools that are not what they were
+
+    def back_up(self):
+        """With whatever the store has now; `restore` comes back to it."""
+        path = self.folder / f"backup-{self.done['back_up']}.db"
+        if self.world.collector.alive():
+            self.world.ask("backup", path)
+            self.backup = path
+
+    def restore(self):
+        if not self.backup:
+            self.back_up()
+        if self.backup:
+            self.kill(self.world.collector)
+            self.world.collector.forget()
+            shutil.copy(self.backup, self.world.collector.db)
+            self.causes.add(compare.GAP_RESTORED)
+
+    def replace(self):
+        self.kill(self.world.collector)
+        self.world.collector.forget()
+        self.world.declare()
+        self.backup = None  # of another store
+        self.causes.add(compare.GAP_REPLACED)
+
+    def clone(self):
+        """A volume's snapshot, started beside its original: the same node, or one of another stage."""
+        writer = self.writer()
+        other = self.rng.choice([writer, self.writer()])
+        self.world.spare.clone(writer, other.stage, other.node)
+        if other is not writer:
+            self.cloned = True
+        self.start(self.world.spare)
+        self.wait(1.5, 3)
+        if self.rng.random() < 0.5:
+            self.kill(self.world.spare)
+        else:
+            self.world.spare.end()
+
+    def settle_clones(self):
+        """Each goes on once more, so that what it had arrives."""
+        spare = self.world.spare
+        for clone in list(spare.clones):
+            spare.be(clone)
+            self.start(spare)
+            wait_until(self.arrived, SETTLE, "what a clone left arrives")
+            spare.end()
+
     ACTIONS = {"kill_writer": 30, "kill_collector": 20, "kill_both": 8, "kill_all": 4, "leave": 4, "end_writer": 3,
-               "end_collector": 3, "stop_some": 5, "partition": 6, "fill_spool": 3, "fill_store": 2}
+               "end_collector": 3, "stop_some": 5, "partition": 6, "fill_spool": 3, "fill_store": 2,
+               "back_up": 2, "restore": 1, "replace": 1, "clone": 2}
 
     def act(self, name):
         self.done[name] += 1
@@ -191,16 +242,16 @@ class Round:
 
     # ---- the whole
 
-    def run(self, kills):
+    def run(self, kills, tour=()):
+        """First each action of the tour, then as many as it takes."""
         self.revive()
         self.wait(1, 1)
-        if self.listing:
-            for name in self.ACTIONS:
-                self.act(name)
-                self.wait(0.6, 1.2)
-                while name == "fill_spool" and self.faults:  # until what it cost is told
-                    self.wait(1.2, 1.2)
-                self.find_points(name)
+        for name in tour:
+            self.act(name)
+            self.wait(0.6, 1.2)
+            while name == "fill_spool" and self.faults:  # until what it cost is told
+                self.wait(1.2, 1.2)
+            self.find_points(name)
         names, weights = zip(*self.ACTIONS.items())
         while sum(self.kills.values()) < kills:
             self.act(*self.rng.choices(names, weights))
@@ -225,18 +276,16 @@ class Round:
         """Everything that is in a spool arrives; the last lifetimes end in order, after a coverage or two."""
         self.mend()
         self.wait(0, 0)
-        wait_until(lambda: self.arrived(living=False), SETTLE, "what dead writers left arrives")
-        time.sleep(2 * FIRST_COVERAGE)
-        for writer in self.world.writers:
-            writer.end()
+        self.settle_clones()
+        wait_until(self.arrived, SETTLE, "what dead writers left arrives")
         for _ in range(3):
-            if self.arrived(living=True):
-                break
-            for writer in self.world.writers:
-                writer.begin()
             time.sleep(2 * FIRST_COVERAGE)
             for writer in self.world.writers:
                 writer.end()
+            if self.arrived():
+                break
+            for writer in self.world.writers:
+                writer.begin()
         self.find_points("settle")
         self.world.collector.end()
         self.log("settled")
@@ -244,28 +293,35 @@ class Round:
     def lives(self):
         return compare.read_truth(sorted(self.world.truth.iterdir()))
 
-    def arrived(self, living):
-        lives = self.lives()
+    def arrived(self):
+        """What a dead writer appended and somebody still holds is in the store."""
         try:
-            held = compare.read_dump(self.world.dump(None, "--marks"))
+            streams = compare.read_dump(self.world.dump(None, "--marks"))
         except Wrong:  # the collector is about to begin
             self.revive(arm=False)
             return False
-        newest = {}
-        for life in lives.values():
-            newest[life.node] = life.boot
-        return all(boot in held and held[boot].hwm >= life.last() for boot, life in lives.items()
-                   if life.last() and (living or newest[life.node] != boot))
+        living = {w.truth for w in [*self.world.writers, self.world.spare] if w.alive()}
+        held = self.world.held()
+        return all(life.path in living or self.has(streams, life) or (self.causes and life.boot not in held)
+                   for life in self.lives().values() if life.last())
+
+    @staticmethod
+    def has(streams, life):
+        stream = streams.get((life.boot, life.stage))
+        return stream is not None and stream.hwm >= life.last()
+
+    def expected(self):
+        return compare.Expected(self.causes, self.cloned, self.world.held())
 
     def compare(self):
         """The lines of what is wrong, and a text of what was compared."""
         lives = self.lives()
-        found = compare.Comparison(lives, compare.read_dump(self.world.dump()), self.expect)
+        found = compare.Comparison(lives, compare.read_dump(self.world.dump()), self.expected())
         wrong = list(found.wrong)
         changes = json.loads(self.world.ask("changes", "-o", "json"))
         spans = 0
         for writer in self.world.writers:
-            lines, n = witnessed.compare(lives, changes, writer.stage, writer.node, 3 * witnessed.SECOND)
+            lines, n = witnessed.compare(lives, found.remaining, changes, writer.stage, writer.node, 3 * witnessed.SECOND)
             wrong += lines
             spans += n
         return wrong, {"lifetimes": len(lives), "records": found.records, "losses": found.losses, "gone": found.gone,

@@ -9,6 +9,7 @@ import compare
 import witnessed
 
 GAP = 3 * witnessed.SECOND
+TOUR = ["kill_writer", "fill_spool", "fill_spool", "leave", "leave", "kill_collector", "end_writer"]
 
 
 class Copy:
@@ -45,20 +46,22 @@ class Copy:
 
     def span(self, writer):
         """A span of that writer's node that the comparison must see, as the judge tells it."""
-        lives = compare.read_truth(sorted((self.folder / "truth").iterdir()))
+        lives, found = self.compare()
         told = next(c for c in self.changes if c["stage"] == writer.stage)
         end = witnessed.time_of(told["window_to"]) - GAP
-        sure = [s for s in witnessed.true_spans(lives, writer.stage, writer.node, GAP)
+        sure = [s for s in witnessed.true_spans(lives, found.remaining, writer.stage, writer.node, GAP)
                 if s[2] and s[1] - s[0] > 2 * witnessed.NEAR and witnessed.time_of(told["begin"]) <= s[0] and s[1] <= end]
         return told["unwitnessed"], next((x for x in told["unwitnessed"] for s in sure
                                           if abs(witnessed.time_of(x["from"]) - s[0]) < witnessed.NEAR), None)
 
-    def wrong(self):
+    def compare(self):
         lives = compare.read_truth(sorted((self.folder / "truth").iterdir()))
-        found = compare.Comparison(lives, compare.read_dump(self.round.world.dump(self.db)), self.round.expect).wrong
-        for writer in self.round.world.writers:
-            found += witnessed.compare(lives, self.changes, writer.stage, writer.node, GAP)[0]
-        return found
+        return lives, compare.Comparison(lives, compare.read_dump(self.round.world.dump(self.db)), self.round.expected())
+
+    def wrong(self):
+        lives, found = self.compare()
+        return found.wrong + [line for writer in self.round.world.writers for line in witnessed.compare(
+            lives, found.remaining, self.changes, writer.stage, writer.node, GAP)[0]]
 
 
 # ---- what is planted; each says whether it could be

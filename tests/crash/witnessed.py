@@ -7,11 +7,11 @@ NEAR = SECOND // 4  # between truth and judge: clocks are bounded by less
 EDGE = SECOND // 10  # a silence so near to the rubric's coverage_gap may be told or not
 
 
-def true_spans(lives, stage, node, gap):
-    """[(from, to, sure)] of a node. A lifetime without Bye is unwitnessed from its last coverage of calls to its
+def true_spans(lives, remaining, stage, node, gap):
+    """[(from, to, sure)] of a node, from the records that remain. A lifetime without Bye is unwitnessed from its last coverage of calls to its
     successor's first; so is a silence longer than `gap`."""
-    ticks = sorted((r.wall, life.boot, r.speaks == "bye") for life in lives.values() for r in life.appended.values()
-                   if (life.stage, life.node) == (stage, node) and r.speaks in ("calls", "bye"))
+    ticks = sorted((r.wall, life.boot, r.speaks == "bye") for life in lives.values()
+                   for seq, r in life.appended.items() if seq in remaining[life.boot] and (life.stage, life.node) == (stage, node) and r.speaks in ("calls", "bye"))
     last_of = {boot: wall for wall, boot, _ in ticks}
     ordered = {boot for _, boot, bye in ticks if bye}
     spans = []
@@ -38,7 +38,7 @@ def told_spans(changes, stage):
             [(s["node"], time_of(s["from"]), time_of(s["to"])) for s in c["unwitnessed"]])
 
 
-def compare(lives, changes, stage, node, gap):
+def compare(lives, remaining, changes, stage, node, gap):
     """Lines of what is wrong, and how many spans were compared."""
     told = told_spans(changes, stage)
     if told is None:
@@ -46,7 +46,7 @@ def compare(lives, changes, stage, node, gap):
     begin, end, spans = told
     wrong = []
     here = [(a, b) for n, a, b in spans if n == node]
-    true = true_spans(lives, stage, node, gap)
+    true = true_spans(lives, remaining, stage, node, gap)
     inside = [t for t in true if t[0] >= begin and t[1] <= end - gap]
 
     def has(span, others):

@@ -135,21 +135,39 @@ class Writer(Program):
         self.number, self.stage, self.node = number, f"crash/s{number}", f"n{number}"
         self.quota = quota
         self.disk = Disk(world.folder / f"{self.name}-disk", SPOOL_DISK)
+        self.truth, self.clones = None, []  # of each: folder, stage, node
         self.config = world.folder / f"{self.name}.yaml"
 
-    def begin(self, armed=None, spool=None, number=None):
-        """A lifetime more. spool: another folder than its own."""
+    def spool(self):
+        return self.clones[-1][0] if self.clones else self.disk.folder / "spool"
+
+    def begin(self, armed=None):
+        """A lifetime more."""
         keys = self.world.folder / "keys"
         cluster, namespace = self.stage.split("/")
         config = {
             "collector": {"endpoint": f"tcp://10.231.{self.number}.1:{PORT}", "server_key_file": str(keys / "server.pub"),
                           "key_file": str(keys / "agent.key"), "hash_key_file": str(keys / "pilot.hash")},
             "stage": {"cluster": cluster, "namespace": namespace, "node": self.node}, "kube": {"enabled": False},
-            "spool": {"dir": str(spool or self.disk.folder / "spool")}}
+            "spool": {"dir": str(self.spool())}}
         self.config.write_text(json.dumps(config))  # JSON is YAML
-        truth = self.world.truth / f"{self.name}-{self.starts:04d}{number or ''}"
-        self.start([WRITER, truth, self.world.interval_ms, self.world.draw(1 << 30), self.quota,
+        self.truth = self.world.truth / f"{self.name}-{self.starts:04d}"
+        self.start([WRITER, self.truth, self.world.interval_ms, self.world.draw(1 << 30), self.quota,
                     "--config", self.config], {}, armed)
+
+
+    def clone(self, other, stage, node):
+        """Becomes `node` of `stage`, with a copy of the other's spool as it is now."""
+        folder = self.disk.folder / f"clone-{len(self.clones)}"
+        folder.mkdir(mode=0o700)
+        for path in sorted(other.spool().iterdir()):
+            with contextlib.suppress(FileNotFoundError):  # it was acknowledged meanwhile
+                shutil.copy2(path, folder / path.name)
+        self.be((folder, stage, node))
+
+    def be(self, clone):
+        self.clones = [c for c in self.clones if c != clone] + [clone]
+        _, self.stage, self.node = clone
 
 
 class Collector(Program):
@@ -164,6 +182,11 @@ class Collector(Program):
                     keys / "server.key", "--allow", keys / "agents.allow"], {"PILOTGATE_STORE": f"sqlite:{self.db}"},
                    armed)
 
+    def forget(self):
+        """The store is gone."""
+        for path in self.disk.folder.glob("pilot.db*"):
+            path.unlink()
+
 
 class World:
     """draw(n): a number below n, of the run's seed."""
@@ -173,7 +196,7 @@ class World:
         self.truth = folder / "truth"
         self.truth.mkdir(parents=True)
         self.made = contextlib.ExitStack()
-        self.writers, self.collector = [], None
+        self.writers, self.spare, self.collector = [], None, None  # spare: a writer that is somebody else's clone
         try:
             self.build(writers, quota)
         except BaseException:
@@ -184,12 +207,14 @@ class World:
         self.collector = Collector(self)
         self.made.callback(self.collector.disk.close)
         self.add_netns(self.collector.netns)
-        for number in range(1, writers + 1):
+        for number in range(1, writers + 2):
             writer = Writer(self, number, quota)
             self.writers.append(writer)
+            self.spare = writer
             self.made.callback(writer.disk.close)
             self.add_netns(writer.netns)
             self.connect(number)
+        self.writers.remove(self.spare)
         stages = [w.stage for w in self.writers]
         self.ask("keygen", "all", "--out", self.folder / "keys", "--stage", ",".join(stages))
         self.declare(stages)
@@ -238,10 +263,17 @@ class World:
         return do(DUMP, f"sqlite:{db or self.collector.db}", *words)
 
     def programs(self):
+        """Those that are kept running."""
         return [p for p in [*self.writers, self.collector] if p]
 
+    def held(self):
+        """The boots of which a spool still has records, kept ones too."""
+        folders = [w.spool() for w in self.writers] + [folder for folder, _, _ in self.spare.clones]
+        return {path.name[:32] for folder in folders if folder.exists()
+                for path in folder.iterdir() if path.name.endswith((".seg", ".kept"))}
+
     def close(self):
-        for program in self.programs():
+        for program in [*self.programs(), *([self.spare] if self.spare else [])]:
             program.kill()
         self.made.close()
 

@@ -204,6 +204,8 @@ const struct conf_program config_program = {
     .usage =
         "usage: pilotgate-agent [FLAGS]          witness until SIGTERM\n"
         "       pilotgate-agent check [FLAGS]    try configuration, API, targets and collector, then end\n"
+        "       pilotgate-agent spool export [--dir DIR] [FLAGS] FILE|-\n"
+        "                                        write what the spool holds, for `pilotgate import`\n"
         "       pilotgate-agent help | --help | --version\n",
     .keys = keys,
 };

@@ -1,6 +1,8 @@
 /* main of pilotgate-agent: wiring only. Reads the configuration, starts the journal and the sources that
  * emit into it, waits for SIGTERM or SIGINT, and stops them in the order in which data flows. */
 #include <curl/curl.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sodium.h>
@@ -32,6 +34,7 @@ struct agent {
     struct replicas_to replicas; /* from kube to mcp */
     struct mcp *mcp;             /* under mcp_lock: the journal's thread calls on_load, kube's on_replicas */
     pthread_mutex_t mcp_lock;
+    const char *argument; /* of the subcommand; borrowed from argv */
     struct metrics *metrics;
 };
 
@@ -174,7 +177,8 @@ static int check(struct agent *a) {
 
 /* ---------------------------------------------------------------- subcommands */
 
-static int with_config(int argc, char *const *argv, int (*act)(struct agent *a)) {
+/* takes_argument: the last one that is no flag is for act. */
+static int with_config(int argc, char *const *argv, bool takes_argument, int (*act)(struct agent *a)) {
     struct agent a = {.mcp_lock = PTHREAD_MUTEX_INITIALIZER};
     struct err e;
     int rest = 0;
@@ -185,6 +189,8 @@ static int with_config(int argc, char *const *argv, int (*act)(struct agent *a))
     if (config_load(argc, argv, &a.config, &rest, &e) < 0)
         return complain(&e);
     int status;
+    if (takes_argument && rest < argc)
+        a.argument = argv[rest++];
     if (rest < argc) {
         (void)err_set(&e, -1, "unexpected argument '%.100s': a subcommand comes first, flags begin with --",
                       argv[rest]);
@@ -195,6 +201,61 @@ static int with_config(int argc, char *const *argv, int (*act)(struct agent *a))
     config_free(&a.config);
     curl_global_cleanup();
     return status;
+}
+
+/* ---------------------------------------------------------------- spool export */
+
+/* Into a file that has its name only when it is whole and on disk. */
+static int export_to(struct agent *a, const char *path, struct journal_exported *ret, struct err *e) {
+    char aside[4096];
+    int n = snprintf(aside, sizeof aside, "%s.new-XXXXXX", path);
+    int fd = n > 0 && (size_t)n < sizeof aside ? mkostemp(aside, O_CLOEXEC) : -1;
+    FILE *out = fd < 0 ? NULL : fdopen(fd, "w");
+    if (!out) {
+        if (fd >= 0)
+            (void)close(fd);
+        return err_set(e, -errno, "cannot write %.1000s: %s", path, strerror(errno));
+    }
+    int r = journal_export(&a->config, out, ret, e);
+    if (r == 0 && (fflush(out) != 0 || fsync(fd) < 0))
+        r = err_set(e, -errno, "cannot write %.1000s: %s", aside, strerror(errno));
+    if (fclose(out) != 0 && r == 0)
+        r = err_set(e, -errno, "cannot write %.1000s: %s", aside, strerror(errno));
+    if (r == 0 && rename(aside, path) < 0)
+        r = err_set(e, -errno, "cannot write %.1000s: %s", path, strerror(errno));
+    if (r < 0)
+        (void)unlink(aside);
+    return r;
+}
+
+static int spool_export(struct agent *a) {
+    const char *path = a->argument;
+    struct journal_exported done = {0};
+    struct err e;
+    if (!path) {
+        (void)err_set(&e, -1,
+                      "name the file to write: pilotgate-agent spool export [FLAGS] FILE, or - for stdout");
+        return complain(&e);
+    }
+    (void)signal(SIGPIPE, SIG_IGN);
+    int r = strcmp(path, "-") == 0 ? journal_export(&a->config, stdout, &done, &e)
+                                   : export_to(a, path, &done, &e);
+    if (r < 0)
+        return complain(&e);
+    (void)fprintf(stderr, "pilotgate-agent: %llu records exported", (unsigned long long)done.records);
+    if (done.unreadable > 0)
+        (void)fprintf(stderr, ", %llu cannot be read and will be gaps", (unsigned long long)done.unreadable);
+    (void)fputc('\n', stderr);
+    return EXIT_SUCCESS;
+}
+
+/* `--dir DIR` is short for `--spool-dir DIR`. No API is asked, so that none need be known. */
+static int run_export(int argc, char **argv) {
+    (void)setenv("PILOTGATE_AGENT_KUBE_ENABLED", "false", 1);
+    for (int i = 0; i < argc; i++)
+        if (strcmp(argv[i], "--dir") == 0)
+            argv[i] = (char *)(uintptr_t) "--spool-dir";
+    return with_config(argc, argv, true, spool_export);
 }
 
 static bool has_flag(int argc, char *const *argv, const char *flag) {
@@ -212,15 +273,19 @@ int main(int argc, char **argv) {
                (command && strcmp(command, "help") == 0)) {
         conf_help(&config_program, stdout);
     } else if (!command) {
-        return with_config(argc - 1, argv + 1, run);
+        return with_config(argc - 1, argv + 1, false, run);
     } else if (strcmp(command, "check") == 0) {
-        return with_config(argc - 2, argv + 2, check);
+        return with_config(argc - 2, argv + 2, false, check);
+    } else if (strcmp(command, "spool") == 0 && argc > 2 && strcmp(argv[2], "export") == 0) {
+        return run_export(argc - 3, argv + 3);
     } else if (strcmp(command, "docs") == 0) {
         conf_markdown(&config_program, stdout);
     } else {
         struct err e;
-        (void)err_set(&e, -1, "unknown subcommand '%.100s': known are check and help; none runs the agent",
-                      command);
+        (void)err_set(
+            &e, -1,
+            "unknown subcommand '%.100s': known are check, spool export and help; none runs the agent",
+            command);
         return complain(&e);
     }
     return fflush(stdout) == 0 && !ferror(stdout) ? EXIT_SUCCESS : EXIT_WRONG;

@@ -196,6 +196,23 @@ static bool settled(const struct spool *s, const struct stream *st) {
     return st != stream_living(s);
 }
 
+static void describe(const struct stream *st, struct spool_stream *out) {
+    out->first_seq = st->n ? st->segments[0].first_seq : st->next_seq;
+    out->next_seq = st->next_seq;
+    out->acked_seq = st->acked;
+    memcpy(out->boot, st->boot, SPOOL_BOOT_BYTES);
+}
+
+size_t spool_held(const struct spool *s, size_t from, struct spool_stream *out, size_t max) {
+    size_t n = 0;
+    for (size_t i = 0; i < s->n && n < max; i++)
+        if (s->streams[i].n > 0 && from-- == 0) {
+            describe(&s->streams[i], &out[n++]);
+            from = 0;
+        }
+    return n;
+}
+
 size_t spool_streams(const struct spool *s, struct spool_stream *out, size_t max) {
     size_t n = 0;
     for (size_t i = 0; i < s->n && n < max; i++) {
@@ -204,10 +221,7 @@ size_t spool_streams(const struct spool *s, struct spool_stream *out, size_t max
             continue;
         if (n + 1 == max)
             st = stream_living(s);
-        out[n].first_seq = st->n ? st->segments[0].first_seq : st->next_seq;
-        out[n].next_seq = st->next_seq;
-        out[n].acked_seq = st->acked;
-        memcpy(out[n++].boot, st->boot, SPOOL_BOOT_BYTES);
+        describe(st, &out[n++]);
     }
     return n;
 }
@@ -240,6 +254,8 @@ static int place_enter(const struct spool *s, const struct stream *st, size_t i,
     p->fd = s->io.open(s->dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (p->fd >= 0)
         return 0;
+    if (errno == ENOENT && s->readonly)
+        return -ESTALE;
     return errno == ENOENT || errno == EIO ? -EBADMSG : -errno;
 }
 

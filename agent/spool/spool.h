@@ -35,6 +35,15 @@ int spool_open(const char *dir, int64_t quota, const uint8_t boot[SPOOL_BOOT_BYT
                uint64_t *ret_torn, struct err *e) MUST_CHECK;
 void spool_close(struct spool **s);
 
+/* Opens the folder to read it, and changes nothing, also beside the agent that uses it: no lock is taken.
+ * What is appended later is not seen. The streams are those of spool_held; reading gives -ESTALE when the
+ * agent took away what was there on opening: begin again then. -ENOENT: there is no such folder. */
+int spool_open_readonly(const char *dir, struct spool **ret, struct err *e) MUST_CHECK;
+
+/* The streams that hold records, kept ones as well, the oldest first, from the `from`-th on. Returns how
+ * many, at most max. */
+size_t spool_held(const struct spool *s, size_t from, struct spool_stream *out, size_t max);
+
 /* Bytes of kept segments; spool_bytes - this is what waits for the collector. */
 int64_t spool_kept_bytes(const struct spool *s);
 

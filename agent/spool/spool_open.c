@@ -13,6 +13,7 @@
 #include "spool_priv.h"
 
 #define SEGMENT_FILE_MAX (SPOOL_SEGMENT_BYTES + SPOOL_RECORD_MAX + 4096) /* what we can have written */
+#define READ_TRIES 10              /* while an agent renames what is being listed */
 #define SEGMENT_GAP_MAX (1u << 20) /* how far a seq may jump over damage inside a segment */
 
 /* A segment file as the folder lists it. */
@@ -213,10 +214,14 @@ static int by_generation(const void *va, const void *vb) {
     return d ? d : memcmp(a->boot, b->boot, SPOOL_BOOT_BYTES);
 }
 
-/* The living stream goes to the end; dead streams that hold nothing vanish. */
-static int begin_living(struct spool *s, const uint8_t *boot) {
+static void order_streams(struct spool *s) {
     if (s->n > 1)
         qsort(s->streams, s->n, sizeof *s->streams, by_generation);
+}
+
+/* The living stream goes to the end; dead streams that hold nothing vanish. */
+static int begin_living(struct spool *s, const uint8_t *boot) {
+    order_streams(s);
     for (size_t i = 0; i < s->n; i++)
         if (memcmp(s->streams[i].boot, boot, SPOOL_BOOT_BYTES) == 0)
             return -EEXIST;
@@ -236,7 +241,9 @@ static int begin_living(struct spool *s, const uint8_t *boot) {
     return 0;
 }
 
+/* boot: of the living stream; NULL: there is none. */
 static int find_streams(struct spool *s, const uint8_t *boot, uint64_t *torn) {
+    static const uint8_t nobody[SPOOL_BOOT_BYTES];
     struct finds f = {0};
     int r = list_segments(s, &f);
     if (r >= 0) {
@@ -244,12 +251,43 @@ static int find_streams(struct spool *s, const uint8_t *boot, uint64_t *torn) {
         r = s->streams ? load_streams(s, &f, torn) : -ENOMEM;
     }
     free(f.items);
-    return r < 0 ? r : begin_living(s, boot);
+    if (r < 0)
+        return r;
+    if (boot)
+        return begin_living(s, boot);
+    order_streams(s);
+    memcpy(s->streams[s->n++].boot, nobody, sizeof nobody);
+    s->streams[s->n - 1].next_seq = 1;
+    return 0;
 }
 
 static int64_t segment_limit(int64_t quota) {
     int64_t eighth = quota / 8; /* whole segments are trimmed: several must fit into a small quota */
     return eighth < (int64_t)SPOOL_SEGMENT_BYTES ? eighth : (int64_t)SPOOL_SEGMENT_BYTES;
+}
+
+static void say_unreadable(const char *dir, int r, struct err *e) {
+    if (r == -EPROTO)
+        (void)err_set(e, r,
+                      "spool folder %s holds segments of another version: run that version until they "
+                      "are delivered, or move them away",
+                      dir);
+    else if (r < 0)
+        (void)err_set(e, r, "spool folder %s: cannot read its segments (%s): check the disk", dir,
+                      strerror(-r));
+}
+
+/* A spool that holds nothing yet. */
+static struct spool *spool_new(const struct spool_io *io, int64_t quota) {
+    struct spool *s = calloc(1, sizeof *s);
+    if (!s)
+        return NULL;
+    s->dir = s->lock = s->fd = -1;
+    s->quota = quota;
+    s->segment_limit = segment_limit(quota);
+    s->scratch = BUF_INIT(SPOOL_RECORD_MAX);
+    s->io = *io;
+    return s;
 }
 
 int spool_open(const char *dir, int64_t quota, const uint8_t boot[SPOOL_BOOT_BYTES], struct spool **ret,
@@ -262,27 +300,15 @@ int spool_open_io(const char *dir, int64_t quota, const uint8_t boot[SPOOL_BOOT_
     if (quota < SPOOL_QUOTA_MIN)
         return err_set(e, -EINVAL, "spool quota %lld bytes is too small: set spool.quota to at least 64KiB",
                        (long long)quota);
-    struct spool *s = calloc(1, sizeof *s);
+    struct spool *s = spool_new(io, quota);
     if (!s)
         return err_oom(e);
-    s->dir = s->lock = s->fd = -1;
-    s->quota = quota;
-    s->segment_limit = segment_limit(quota);
-    s->scratch = BUF_INIT(SPOOL_RECORD_MAX);
-    s->io = *io;
     uint64_t torn = 0;
     int r = open_folder(s, dir, e);
     if (r == 0) {
         store_name_load(s);
         r = find_streams(s, boot, &torn);
-        if (r == -EPROTO)
-            (void)err_set(e, r,
-                          "spool folder %s holds segments of another version: run that version until they "
-                          "are delivered, or move them away",
-                          dir);
-        else if (r < 0)
-            (void)err_set(e, r, "spool folder %s: cannot read its segments (%s): check the disk", dir,
-                          strerror(-r));
+        say_unreadable(dir, r, e);
     }
     if (r < 0) {
         spool_close(&s);
@@ -291,4 +317,71 @@ int spool_open_io(const char *dir, int64_t quota, const uint8_t boot[SPOOL_BOOT_
     *ret = s;
     *ret_torn = torn;
     return 0;
+}
+
+/* ---- reading only: the same calls, but for those that change something */
+
+static int open_to_read(int dir, const char *name, int flags) {
+    return openat(dir, name, (flags & ~O_ACCMODE) | O_RDONLY);
+}
+
+static ssize_t write_nothing(int fd, const struct iovec *iov, int n, off_t offset) {
+    (void)fd, (void)iov, (void)n, (void)offset;
+    errno = EROFS;
+    return -1;
+}
+
+static int cut_nothing(int fd, off_t size) {
+    (void)fd, (void)size;
+    return 0;
+}
+
+static int rename_nothing(int dir, const char *from, int to_dir, const char *to) {
+    (void)dir, (void)from, (void)to_dir, (void)to;
+    errno = EROFS;
+    return -1;
+}
+
+static int unlink_nothing(int dir, const char *name, int flags) {
+    (void)dir, (void)name, (void)flags;
+    errno = EROFS;
+    return -1;
+}
+
+static const struct spool_io reading_io = {.open = open_to_read,
+                                           .pwritev = write_nothing,
+                                           .fsync = fsync,
+                                           .ftruncate = cut_nothing,
+                                           .rename = rename_nothing,
+                                           .unlink = unlink_nothing};
+
+static int open_once(const char *dir, struct spool **ret, struct err *e) {
+    uint64_t torn = 0;
+    struct spool *s = spool_new(&reading_io, SPOOL_QUOTA_MIN);
+    if (!s)
+        return err_oom(e);
+    s->readonly = true;
+    s->dir = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int r = s->dir < 0 ? -errno : 0;
+    if (r < 0) {
+        (void)err_set(e, r, "spool folder %s: %s: name the folder with --dir", dir, strerror(-r));
+    } else {
+        store_name_load(s);
+        r = find_streams(s, NULL, &torn);
+        say_unreadable(dir, r, e);
+        if (r == -ENOENT)
+            r = -ESTALE;
+    }
+    if (r < 0)
+        spool_close(&s);
+    else
+        *ret = s;
+    return r;
+}
+
+int spool_open_readonly(const char *dir, struct spool **ret, struct err *e) {
+    int r = -ESTALE;
+    for (int tries = 0; tries < READ_TRIES && r == -ESTALE; tries++)
+        r = open_once(dir, ret, e);
+    return r;
 }

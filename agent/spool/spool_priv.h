@@ -65,6 +65,7 @@ struct spool {
     bool dirty, dir_dirty; /* written since the last sync */
     struct buf scratch;    /* one record, while reading */
     struct spool_io io;
+    bool readonly;
     char store_id[SPOOL_STORE_MAX]; /* whose acknowledgements made segments kept */
     uint64_t store_epoch;
     bool store_unsaved; /* the folder does not say so yet: it names no store */

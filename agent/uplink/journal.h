@@ -12,6 +12,8 @@
  */
 #pragma once
 
+#include <stdio.h>
+
 #include "config.h"
 #include "source.h"
 
@@ -65,3 +67,12 @@ void journal_stop(struct journal **j, int64_t grace_ns);
 /* For `pilotgate-agent check`: keys, spool folder, and a real session with the collector, which announces
  * an empty stream and says Bye. Returns the number of failures. */
 int journal_check(const struct config *c, check_say *say, void *ctx);
+
+/* For `pilotgate-agent spool export`: everything that the spool's folder holds, as FORMAT.md draws it, for
+ * the collector whose public key stands first in collector.server_key_file. The folder is only read, also
+ * beside the agent that uses it. */
+struct journal_exported {
+    uint64_t records;
+    uint64_t unreadable; /* damaged: the collector will make gaps of them */
+};
+int journal_export(const struct config *c, FILE *out, struct journal_exported *ret, struct err *e) MUST_CHECK;

@@ -28,7 +28,7 @@ static void free_bytes(void *data, void *hint) {
     free(data);
 }
 
-int session_send(void *socket, Pilotgate__Frame *f) {
+int session_send(void *socket, const Pilotgate__Frame *f) {
     uint8_t *bytes = NULL;
     size_t len = 0;
     zmq_msg_t m;
@@ -56,8 +56,8 @@ static size_t drill_probes(const struct config *c, char **out) {
     return n;
 }
 
-int session_hello(void *socket, const struct config *c, const struct journal_identity *id,
-                  const struct session_streams *s) {
+int session_make_hello(const struct config *c, const struct journal_identity *id,
+                       const struct session_streams *s, session_frame_fn *fn, void *ctx) {
     Pilotgate__StreamState states[WIRE_STREAMS_MAX];
     Pilotgate__StreamState *pointers[WIRE_STREAMS_MAX];
     char *probes[WIRE_BLOCK_PROBES_MAX];
@@ -86,7 +86,12 @@ int session_hello(void *socket, const struct config *c, const struct journal_ide
     h.probes = probes;
     f.kind_case = PILOTGATE__FRAME__KIND_HELLO;
     f.hello = &h;
-    return session_send(socket, &f);
+    return fn(ctx, &f);
+}
+
+int session_hello(void *socket, const struct config *c, const struct journal_identity *id,
+                  const struct session_streams *s) {
+    return session_make_hello(c, id, s, session_send, socket);
 }
 
 /* Throws away the parts that a frame of ours never has. */

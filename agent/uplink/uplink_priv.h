@@ -244,7 +244,11 @@ struct session_streams { /* what a Hello says of the spool */
 
 int session_dealer(void *zmq, const struct config *c, const struct curve_key *own, const char *server_z85,
                    void **ret, struct err *e) MUST_CHECK;
-int session_send(void *socket, Pilotgate__Frame *f) MUST_CHECK; /* -EAGAIN: not now */
+int session_send(void *socket, const Pilotgate__Frame *f) MUST_CHECK; /* -EAGAIN: not now */
+/* Makes the Hello and gives it to fn, whose answer it returns. */
+typedef int session_frame_fn(void *ctx, const Pilotgate__Frame *f);
+int session_make_hello(const struct config *c, const struct journal_identity *id,
+                       const struct session_streams *s, session_frame_fn *fn, void *ctx) MUST_CHECK;
 int session_hello(void *socket, const struct config *c, const struct journal_identity *id,
                   const struct session_streams *streams) MUST_CHECK;
 /* The next frame: 1, 0 when there is none, -EBADMSG for one that breaks a rule. */

@@ -111,7 +111,7 @@ static void words(void **state) {
 static void errors_are_one_line(void **state) {
     (void)state;
     assert_int_equal(run("chekc"), 2);
-    says("unknown subcommand 'chekc': known are check and help");
+    says("unknown subcommand 'chekc': known are check, spool export and help");
     assert_int_equal(lines(), 1);
     assert_int_equal(run("check --config %s/typo.yaml", folder), 2);
     says("typo.yaml:2:3: unknown key 'collector.endpont'; did you mean 'collector.endpoint'?");

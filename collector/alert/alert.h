@@ -70,12 +70,13 @@ uint64_t alert_waiting(const json_t *state);
 uint64_t alert_dropped(const json_t *state);
 
 /* Posts one event to the URL in the file. 0: it was taken. The error's text holds no part of the URL.
- * *stop becoming true ends a post that is under way. curl_global_init is the program's. */
+ * *stop becoming true ends a post that is under way. */
 struct alert_hook {
     const char *url_file;
     bool plain; /* http to any host */
     const _Atomic bool *stop;
 };
 int alert_post(const struct alert_hook *h, const json_t *event, struct err *e) MUST_CHECK;
-/* The file can be read and holds a URL of an allowed kind. */
+/* The file can be read and holds a URL of an allowed kind; libcurl is ready. Before the first post, and
+ * before another thread posts. */
 int alert_hook_check(const struct alert_hook *h, struct err *e) MUST_CHECK;

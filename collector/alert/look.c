@@ -87,9 +87,19 @@ static int holds(struct look *l, const char *alert, const char *stage, const cha
     return json_object_set_new(l->now, key, o) < 0 ? -ENOMEM : 0;
 }
 
+/* What cannot be known just now is as it was. */
+static int holds_on(struct look *l, const char *alert, const char *stage, const char *node) {
+    char key[KEY_MAX];
+    (void)snprintf(key, sizeof key, "%s\n%s\n%s", alert, stage, node);
+    json_t *was = json_object_get(l->active, key);
+    return was && json_object_set(l->now, key, was) < 0 ? -ENOMEM : 0;
+}
+
 static int look_at_coverage(struct look *l, const char *stage, const json_t *node) {
     char reason[REASON_MAX], age[WHEN_TEXT_MAX];
     int64_t ns = js_int(node, "age_ns", -1);
+    if (ns < 0)
+        return holds_on(l, "coverage-stale", stage, js_str(node, "node", ""));
     if (ns <= l->seen->stale_ns)
         return 0;
     (void)snprintf(reason, sizeof reason, "no newer coverage came for %s", when_format_duration(ns, age));

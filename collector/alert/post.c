@@ -59,6 +59,8 @@ static int check_url(const char *url, bool plain, struct err *e) {
 
 int alert_hook_check(const struct alert_hook *h, struct err *e) {
     char url[URL_MAX];
+    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+        return err_oom(e);
     int r = read_url(h->url_file, url, e);
     return r == 0 ? check_url(url, h->plain, e) : r;
 }

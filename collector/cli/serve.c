@@ -1,6 +1,7 @@
 /* serve: the collector daemon. Opens the store, binds, takes records until SIGTERM, and ends in order.
  * Only this file wires store, ingest and HTTP together. */
 #include "cli/commands.h"
+#include "cli/watch.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -18,6 +19,7 @@ struct serving {
     struct ingest *ingest;
     struct http *http;
     struct http_source source;
+    struct watch *watch;
 };
 
 static struct ingest *signalled; /* for the handler; set before it is installed */
@@ -57,6 +59,22 @@ static void why_not_ready(void *ctx, char out[HTTP_WHY_MAX]) {
     (void)ingest_ready(s->ingest, out);
 }
 
+static int write_commits(struct buf *out, const struct ingest_counters *c) {
+    double bounds[INGEST_COMMIT_BUCKETS];
+    uint64_t counts[INGEST_COMMIT_BUCKETS + 1];
+    uint64_t longer = c->commits;
+    for (size_t k = 0; k < INGEST_COMMIT_BUCKETS; k++) {
+        bounds[k] = (double)(INGEST_COMMIT_BUCKET_NS << k) / 1e9;
+        counts[k] = c->commit_buckets[k];
+        longer -= counts[k] < longer ? counts[k] : longer;
+    }
+    counts[INGEST_COMMIT_BUCKETS] = longer;
+    const struct metric_histogram h = {INGEST_COMMIT_BUCKETS, bounds, counts, (double)c->commit_ns_sum / 1e9};
+    int r = metric_head(out, "pilotgate_commit_seconds", "histogram",
+                        "From the first record of a transaction to its fsync.");
+    return r == 0 ? metric_histogram(out, "pilotgate_commit_seconds", METRIC_NO_LABELS, &h) : r;
+}
+
 static int write_metrics(void *ctx, struct buf *out) {
     const struct serving *s = ctx;
     struct ingest_counters c;
@@ -75,17 +93,24 @@ static int write_metrics(void *ctx, struct buf *out) {
          (double)c.refusals},
         {"pilotgate_frames_total", "counter", "Frames received from agents.", (double)c.frames},
         {"pilotgate_received_bytes_total", "counter", "Bytes of those frames.", (double)c.bytes},
+        {"pilotgate_calls_total", "counter", "Calls in the blocks that were committed.", (double)c.calls},
+        {"pilotgate_store_full_batches_total", "counter",
+         "Batches refused because the store was full or failed; agents keep them.", (double)c.store_full},
+        {"pilotgate_oldest_uncommitted_seconds", "gauge", "Age of the transaction that is open.",
+         (double)c.oldest_unacked_ns / 1e9},
         {"pilotgate_sessions", "gauge", "Sessions of agents now.", (double)c.sessions},
         {"pilotgate_store_fsync_seconds", "gauge", "Median fsync of the store's disk, measured at start.",
          (double)store_fsync_ns(s->store) / 1e9},
     };
-    int r = buf_addf(out,
-                     "# HELP pilotgate_build_info The version that runs.\n# TYPE pilotgate_build_info gauge\n"
-                     "pilotgate_build_info{version=\"%s\"} 1\n",
-                     PILOTGATE_VERSION);
+    int r = metric_head(out, "pilotgate_build_info", "gauge", "The version that runs.");
+    if (r == 0)
+        r = metric_value(out, "pilotgate_build_info",
+                         METRIC_LABELS({"program", "pilotgate"}, {"version", PILOTGATE_VERSION}), 1);
     for (size_t k = 0; r == 0 && k < sizeof all / sizeof *all; k++)
         r = metric_single(out, all[k].name, all[k].type, all[k].help, all[k].value);
-    return r;
+    if (r == 0)
+        r = write_commits(out, &c);
+    return r == 0 ? watch_metrics(s->watch, out) : r;
 }
 
 static void say_start(const struct cli *c, const struct serving *s) {
@@ -99,12 +124,14 @@ static void say_start(const struct cli *c, const struct serving *s) {
         log_warn("the store is on FUSE: whether it is local and durable cannot be known");
 }
 
-static int begin(const struct cli *c, const struct ingest_options *o, const char *http, struct serving *s,
-                 struct err *e) {
+static int begin(const struct cli *c, const struct ingest_options *o, const struct watch_options *w,
+                 const char *http, struct serving *s, struct err *e) {
     raise_limits();
     int r = cli_store(c, STORE_SERVE, &s->store, e);
     if (r == 0)
         r = ingest_new(o, s->store, &s->ingest, e);
+    if (r == 0)
+        r = watch_start(c, w, s->ingest, &s->watch, e);
     if (r < 0)
         return r;
     s->source =
@@ -116,6 +143,7 @@ static int begin(const struct cli *c, const struct ingest_options *o, const char
 static int run(struct cli *c) {
     struct ingest_options o = {.bind = "tcp://0.0.0.0:5670"};
     const char *http = "127.0.0.1:5671";
+    struct watch_options w = {.every_ns = 10 * WHEN_S, .stale_ns = 30 * WHEN_S};
     const struct cli_option options[] = {
         {"listen|bind", 0, CLI_TEXT, &o.bind, "ADDRESS", "where agents connect (tcp://0.0.0.0:5670)",
          "PILOTGATE_LISTEN"},
@@ -124,6 +152,13 @@ static int run(struct cli *c) {
         {"allow|allow-file", 0, CLI_TEXT, &o.allow_file, "FILE", "the allow-list of agents' keys",
          "PILOTGATE_ALLOW"},
         {"http", 0, CLI_TEXT, &http, "HOST:PORT", "health and metrics (127.0.0.1:5671)", "PILOTGATE_HTTP"},
+        {"webhook-file", 0, CLI_TEXT, &w.hook_file, "FILE", "file with the URL that alerts are posted to",
+         "PILOTGATE_WEBHOOK_FILE"},
+        {"webhook-plain", 0, CLI_FLAG, &w.hook_plain, NULL, "the URL may be http, to any host", NULL},
+        {"alert-every", 0, CLI_DURATION, &w.every_ns, "TIME", "between two looks at the pilot (10s)",
+         "PILOTGATE_ALERT_EVERY"},
+        {"alert-stale", 0, CLI_DURATION, &w.stale_ns, "TIME",
+         "a node that tells nothing new for so long is stale (30s)", "PILOTGATE_ALERT_STALE"},
     };
     if (!cli_parse(c, options, sizeof options / sizeof *options, 0, 0))
         return c->status;
@@ -131,14 +166,17 @@ static int run(struct cli *c) {
         return cli_fail(
             "name the key with --key FILE and the allow-list with --allow FILE; `pilotgate keygen all` "
             "makes both");
+    if (w.every_ns < WHEN_S / 2 || w.stale_ns < WHEN_S)
+        return cli_fail("--alert-every must be at least 500ms, --alert-stale at least 1s");
     struct serving s = {0};
     struct err e = {""};
-    int r = begin(c, &o, http, &s, &e);
+    int r = begin(c, &o, &w, http, &s, &e);
     if (r == 0) {
         say_start(c, &s);
         r = ingest_run(s.ingest, &e);
     }
     http_stop(&s.http);
+    watch_stop(&s.watch);
     (void)signal(SIGTERM, SIG_IGN); /* the handler's ingest goes away; the end is in order already */
     (void)signal(SIGINT, SIG_IGN);
     ingest_free(&s.ingest);
@@ -150,4 +188,7 @@ static int run(struct cli *c) {
 }
 
 const struct cli_command cli_cmd_serve = {
-    "serve", "the collector daemon", "--key FILE --allow FILE [--listen ADDRESS] [--http HOST:PORT]", run};
+    "serve", "the collector daemon",
+    "--key FILE --allow FILE [--listen ADDRESS] [--http HOST:PORT]\n"
+    "                [--webhook-file FILE] [--webhook-plain] [--alert-every TIME] [--alert-stale TIME]",
+    run};

@@ -134,11 +134,14 @@ static void test_which_agents_are_missed(void **state) {
 static void test_a_connected_agent_that_covers_nothing(void **state) {
     (void)state;
     static const char silent[] = STAGE("1", NODE("n", "true", "9", OLD));
+    static const char covers[] = STAGE("1", NODE("n", "true", "9", YOUNG));
     static const char unknown[] = STAGE("1", NODE("n", "true", "9", "-1"));
     const struct row rows[] = {
         {.at = 0, .stages = silent, .expected = ""},
         {.at = 20, .stages = silent, .expected = "coverage-stale begin c/s n;"},
-        {.at = 30, .stages = unknown, .expected = "coverage-stale end c/s n;"},
+        {.at = 30, .stages = unknown, .expected = ""}, /* after a restart nothing is known yet */
+        {.at = 40, .stages = covers, .expected = "coverage-stale end c/s n;"},
+        {.at = 50, .stages = unknown, .expected = ""},
     };
     PLAY(rows);
 }

@@ -8,6 +8,7 @@
 #include <sys/resource.h>
 
 #include "base/log.h"
+#include "base/when.h"
 #include "ingest/ingest.h"
 #include "serve/http.h"
 #include "serve/metrics.h"

@@ -32,6 +32,7 @@ struct watch {
     struct store *store; /* the thread's */
     struct watch_memory memory;
     json_t *state;
+    bool took;   /* ingest was ready once */
     bool unkept; /* the state in the store is older */
     int64_t began, next_look, next_post;
     unsigned failures; /* of posts, in a row */
@@ -84,12 +85,16 @@ static int look(struct watch *w, struct watch_look *l, struct err *e) {
     if (r < 0)
         return r;
     bool ready = ingest_ready(w->ingest, why);
-    bool settled = l->complete || when_mono_ns() - w->began > SETTLE_NS;
+    bool late = when_mono_ns() - w->began > SETTLE_NS;
+    bool settled = l->complete || late;
+    w->took = w->took || ready || late; /* before ingest began it was not ready either */
     const struct alert_seen seen = {.pilot = l->pilot,
                                     .running = l->running,
                                     .verdicts = l->verdicts,
                                     .stages = settled ? l->stages : NULL,
-                                    .store_full = ready ? "" : why,
+                                    .store_full = ready     ? ""
+                                                  : w->took ? why
+                                                            : NULL,
                                     .store_id = store_id(w->store),
                                     .now_ns = l->at_ns,
                                     .stale_ns = larger(w->options.stale_ns, l->coverage_gap_ns),

@@ -90,3 +90,21 @@ def test_an_agent_that_was_never_taken_is_not_ready(lab):
                Metrics(port).of("pilotgate_agent_session_losses_total") +
                Metrics(port).of("pilotgate_agent_refusals_total") >= 1, 30, "it was not taken")
     assert get(port, "/readyz")[0] == 503
+
+
+def test_a_collector_tells_of_itself(lab):
+    stage = lab.begin("collected")
+    stage.start_witnessing()
+    wait_until(lambda: Metrics(lab.http).of("pilotgate_stage_sessions", f"stage={stage.name}") == 1, 30,
+               "the collector looked at its pilot")
+    wait_until(lambda: Metrics(lab.http).of("pilotgate_calls_total") >= 4, 30, "calls came")
+    now = Metrics(lab.http)
+    assert now.of("pilotgate_sessions") == now.of("pilotgate_stage_expected_agents", f"stage={stage.name}") == 1
+    assert now.of("pilotgate_records_total") > 10 and now.of("pilotgate_commits_total") > 1
+    assert now.of("pilotgate_commit_seconds_count") > 1 and now.of("pilotgate_commit_seconds_sum") > 0
+    gates = {k[1:] for k, v in now.items() if k[0] == "pilotgate_gate_verdict" and v == 1}
+    shown = {(f"gate={g['id']}", f"stage={s['stage']}", f"verdict={s['verdict']}")
+             for g in lab.gates()[0]["gates"] for s in g["stages"]}
+    assert gates and {g[:2] for g in gates} == {s[:2] for s in shown}
+    assert sum(v for k, v in now.items() if k[0] == "pilotgate_alert_active") == 0
+    assert now.of("pilotgate_look_duration_seconds") > 0

@@ -175,7 +175,7 @@ static int write_process(struct buf *out) {
     int r = metric_head(out, "pilotgate_build_info", "gauge", "The version that runs.");
     if (r == 0)
         r = metric_value(out, "pilotgate_build_info",
-                         METRIC_LABELS({"program", "pilotgate-agent"}, {"version", PILOTGATE_VERSION}), 1);
+                         METRIC_LABELS({"version", PILOTGATE_VERSION}, {"program", "pilotgate-agent"}), 1);
     return r == 0 ? write_singles(out, list, sizeof list / sizeof *list) : r;
 }
 

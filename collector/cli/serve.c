@@ -106,7 +106,7 @@ static int write_metrics(void *ctx, struct buf *out) {
     int r = metric_head(out, "pilotgate_build_info", "gauge", "The version that runs.");
     if (r == 0)
         r = metric_value(out, "pilotgate_build_info",
-                         METRIC_LABELS({"program", "pilotgate"}, {"version", PILOTGATE_VERSION}), 1);
+                         METRIC_LABELS({"version", PILOTGATE_VERSION}, {"program", "pilotgate"}), 1);
     for (size_t k = 0; r == 0 && k < sizeof all / sizeof *all; k++)
         r = metric_single(out, all[k].name, all[k].type, all[k].help, all[k].value);
     if (r == 0)

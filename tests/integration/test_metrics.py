@@ -108,3 +108,5 @@ def test_a_collector_tells_of_itself(lab):
     assert gates and {g[:2] for g in gates} == {s[:2] for s in shown}
     assert sum(v for k, v in now.items() if k[0] == "pilotgate_alert_active") == 0
     assert now.of("pilotgate_look_duration_seconds") > 0
+    assert 0 < now.of("pilotgate_store_records") and 0 < now.of("pilotgate_store_file_bytes")
+    assert now.of("pilotgate_store_free_bytes") > 0

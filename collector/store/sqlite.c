@@ -217,6 +217,7 @@ static int begin_serving(struct store *s, bool had_wal, struct err *e) {
         r = raise_epoch(s, e);
     if (r == 0)
         r = forget_sessions(s, e);
+    s->said_open = r == 0;
     if (r == 0)
         r = store_meta_set(s, "state", "open", e);
     if (r == 0)
@@ -289,7 +290,7 @@ static int open_all(struct store *s, struct err *e) {
         r = s->mode == STORE_SERVE ? begin_serving(s, had_wal, e) : believe_as_reader(s, had_wal, e);
     if (r == 0)
         r = read_identity(s, e);
-    if (r < 0 && s->db && !had_wal)
+    if (r < 0 && s->db && !had_wal && !s->said_open)
         keep_wal(s, 0); /* a refused copy must not get a -wal that makes it look complete */
     return r;
 }

@@ -108,9 +108,10 @@ struct store {
     sqlite3 *db;
     enum store_mode mode;
     char path[STORE_PATH_MAX];
-    int lock_fd;  /* held by the server's handle; -1 */
-    bool live;    /* a daemon served beside us when we opened, or we are the daemon */
-    bool crashed; /* found open without its daemon: its -wal must stay */
+    int lock_fd;    /* held by the server's handle; -1 */
+    bool live;      /* a daemon served beside us when we opened, or we are the daemon */
+    bool crashed;   /* found open without its daemon: its -wal must stay */
+    bool said_open; /* "open" may be in the file: without its -wal it would be refused for ever */
     char id[STORE_ID_HEX];
     uint64_t restore_epoch;
     int64_t fsync_ns; /* median, server's handle only */

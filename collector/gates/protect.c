@@ -8,8 +8,8 @@
 #include "base/js.h"
 #include "base/when.h"
 
-#define MARGIN_NS (600 * WHEN_S)          /* beside what the clocks allow */
-#define CLOCK_MAX_NS (86400 * WHEN_S)     /* whose clock is worse is not looked for by the judge either */
+#define MARGIN_NS (600 * WHEN_S)            /* beside what the clocks allow */
+#define CLOCK_MAX_NS (86400 * WHEN_S)       /* whose clock is worse is not looked for by the judge either */
 #define DRILL_SILENT_NS (2 * 3600 * WHEN_S) /* a drill that was killed and never said its end */
 
 struct collecting {
@@ -106,7 +106,8 @@ static void join(struct collecting *c) {
 }
 
 int protect_spans(const struct facts *f, struct protect_span **ret, size_t *ret_n) {
-    struct collecting c = {.f = f, .margin = MARGIN_NS + f->longest_call_ns + f->keep_alive_ns + clock_margin(f)};
+    struct collecting c = {.f = f,
+                           .margin = MARGIN_NS + f->longest_call_ns + f->keep_alive_ns + clock_margin(f)};
     if (add_changes(&c) < 0 || add_drills(&c) < 0 || add_marks(&c) < 0 || add_first_calls(&c) < 0) {
         free(c.spans);
         return -ENOMEM;

@@ -36,7 +36,8 @@ static const char *const statements[STMT_COUNT] = {
     [STMT_CONFLICT_NEW] = "INSERT OR IGNORE INTO conflict(stream, seq, n) VALUES(?1, ?2, ?3)",
     [STMT_GAP_NEW] = "INSERT INTO gap(stream, from_seq, to_seq, n, cause) VALUES(?1, ?2, ?3, ?4, ?5)",
     [STMT_DOUBT_GET] = "SELECT 1 FROM doubt WHERE stream = ?1 AND reason = ?2",
-    [STMT_DOUBT_NEW] = "INSERT INTO doubt(stream, reason, n) VALUES(?1, ?2, ?3)",
+    [STMT_DOUBT_NEW] = "INSERT OR IGNORE INTO doubt(stream, reason, n) SELECT id, ?2, ?3 FROM stream "
+                       "WHERE id = ?1 OR (?4 AND boot = (SELECT boot FROM stream WHERE id = ?1))",
     [STMT_TALLY] = "UPDATE tally SET records = records + ?1, packed = packed + ?2, calls = calls + ?3",
     [STMT_SERIES_FIND] = "SELECT id FROM series WHERE cluster = ?1 AND namespace = ?2 AND probe = ?3 AND "
                          "target = ?4 AND path = ?5 AND control = ?6",

@@ -239,5 +239,6 @@ int store_put_doubt(struct store *s, int64_t stream, enum store_doubt d, struct 
     sqlite3_bind_int64(st, 1, stream);
     sqlite3_bind_int(st, 2, (int)d);
     sqlite3_bind_int64(st, 3, (int64_t)s->n);
+    sqlite3_bind_int(st, 4, d == STORE_DOUBT_TWO_STAGES);
     return store_run(s, st, "cannot write a doubt", e);
 }

@@ -105,7 +105,8 @@ enum store_gap_cause {
 int store_put_gap(struct store *s, int64_t stream, uint64_t from_seq, uint64_t to_seq,
                   enum store_gap_cause cause, struct err *e) MUST_CHECK;
 
-/* A stream that cannot be believed as a whole, whatever its records say. Once for each stream and reason. */
+/* A stream that cannot be believed as a whole, whatever its records say. Once for each stream and reason; two
+ * stages with one boot are doubted both, whichever came first: nobody knows which is the clone. */
 enum store_doubt {
     STORE_DOUBT_TWO_AGENTS = 1, /* two agents said that they are this node at the same time */
     STORE_DOUBT_TWO_STAGES,     /* the same boot came under another stage: a cloned spool */
@@ -190,8 +191,7 @@ int store_deletions(struct store *s, uint64_t commit, store_deletion_fn *fn, voi
 
 /* Sizes for retention and metrics. */
 struct store_size {
-    uint64_t file_bytes;   /* of the database, its -wal included */
-    uint64_t unused_bytes; /* of the file: freed by deletions, and used again before it grows */
+    uint64_t file_bytes; /* of the database, its -wal included */
     uint64_t free_disk_bytes;
     uint64_t records, packed, calls; /* stored; calls: in rollups */
 };

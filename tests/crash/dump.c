@@ -4,7 +4,8 @@
  *
  *   stream ID CLUSTER/NAMESPACE NODE BOOT HWM CONFLICTS DOUBTS
  *   gap STREAM FROM TO CAUSE
- *   rec STREAM SEQ DIGEST FAMILY WALL SPEAKS
+ *   rec STREAM SEQ DIGEST FAMILY WALL SPEAKS CALLS      CALLS: of a block
+ *   rollup CLUSTER/NAMESPACE LEVEL CALLS                all calls that the level counts
  *   loss STREAM SEQ CAUSE RECORDS FROM TO FAMILIES... */
 #include <inttypes.h>
 #include <stdio.h>
@@ -52,14 +53,30 @@ static int print_record(void *ctx, const struct store_record *row, uint64_t comm
         (void)printf("bad %" PRId64 " %" PRIu64 " %s\n", row->stream, row->seq, e.text);
         return 0;
     }
-    (void)printf("rec %" PRId64 " %" PRIu64 " %016" PRIx64 " %s %" PRId64 " %s\n", row->stream, row->seq,
-                 digest(row->payload, row->len), wire_family_name(row->family), r->wall_ns, speaks(r));
+    (void)printf("rec %" PRId64 " %" PRIu64 " %016" PRIx64 " %s %" PRId64 " %s %zu\n", row->stream, row->seq,
+                 digest(row->payload, row->len), wire_family_name(row->family), r->wall_ns, speaks(r),
+                 r->body_case == PILOTGATE__RECORD__BODY_CALLS ? r->calls->n_start_us : 0);
     if (r->body_case == PILOTGATE__RECORD__BODY_LOSS)
         (void)printf("loss %" PRId64 " %" PRIu64 " %d %" PRIu64 " %" PRId64 " %" PRId64 " %s\n", row->stream,
                      row->seq, (int)r->loss->cause, r->loss->records, r->loss->from_wall_ns,
                      r->loss->to_wall_ns, r->loss->families);
     wire_record_free(&r);
     return 0;
+}
+
+static int print_rollup(void *ctx, const struct store_rollup *r) {
+    (void)ctx;
+    (void)printf("rollup %s/%s %d %" PRIu64 "\n", r->cluster, r->namespace_name, (int)r->level, r->calls);
+    return 0;
+}
+
+static int print_rollups(struct store *s, struct err *e) {
+    int r = 0;
+    for (int level = 0; level < STORE_LEVELS && r == 0; level++) {
+        const struct store_rollup_query q = {.level = (enum store_level)level, .to_ns = INT64_MAX};
+        r = store_rollups(s, &q, print_rollup, NULL, e);
+    }
+    return r;
 }
 
 static int print_all(struct store *s, int marks, struct err *e) {
@@ -69,6 +86,8 @@ static int print_all(struct store *s, int marks, struct err *e) {
         r = store_gaps(s, 0, print_gap, NULL, e);
     if (r == 0 && !marks)
         r = store_records(s, &all, print_record, NULL, e);
+    if (r == 0 && !marks)
+        r = print_rollups(s, e);
     return r;
 }
 

@@ -16,6 +16,7 @@ BUILD = pathlib.Path(os.environ.get("PILOTGATE_BUILD", TOP / "build"))
 PILOTGATE = BUILD / "collector" / "pilotgate"
 WRITER = BUILD / "tests" / "crash-writer"
 DUMP = BUILD / "tests" / "crash-dump"
+KEEP = BUILD / "tests" / "crash-keep"
 PORT = 5670
 BOUND = 60
 SPOOL_DISK, STORE_DISK = "24m", "400m"
@@ -63,7 +64,7 @@ class Program:
                 env={**os.environ, **env, **crash})
 
     def kind(self):
-        return "collector" if self.name == "hub" else "writer"
+        return {"hub": "collector", "keeper": "keeper"}.get(self.name, "writer")
 
     def alive(self):
         return self.popen is not None and self.popen.poll() is None
@@ -188,6 +189,17 @@ class Collector(Program):
             path.unlink()
 
 
+class Keeper(Program):
+    """Packs the collector's store, while that is not there."""
+
+    def __init__(self, world, collector):
+        super().__init__(world, "keeper")
+        self.netns, self.disk, self.db = collector.netns, collector.disk, collector.db
+
+    def begin(self, armed=None):
+        self.start([KEEP, f"sqlite:{self.db}"], {}, armed)
+
+
 class World:
     """draw(n): a number below n, of the run's seed."""
 
@@ -205,6 +217,7 @@ class World:
 
     def build(self, writers, quota):
         self.collector = Collector(self)
+        self.keeper = Keeper(self, self.collector)
         self.made.callback(self.collector.disk.close)
         self.add_netns(self.collector.netns)
         for number in range(1, writers + 2):

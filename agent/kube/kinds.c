@@ -27,7 +27,7 @@ const struct kube_kind kube_kinds[] = {
      .see = kube_workload_see, .gone = kube_object_gone},
     {.source = "daemonsets", .kind = "DaemonSet", .object = "DaemonSet", .resource = "daemonsets.apps",
      .plural = "daemonsets", .group = APPS, .page = KUBE_PAGE,
-     .see = kube_workload_see, .gone = kube_object_gone},
+     .see = kube_workload_see, .gone = kube_workload_gone},
     {.source = "services", .kind = "Service", .object = "Service", .resource = "services", .plural = "services",
      .group = CORE, .page = KUBE_PAGE, .see = kube_object_see, .gone = kube_object_gone},
     {.source = "configmaps", .kind = "ConfigMap", .object = "ConfigMap", .resource = "configmaps",

@@ -18,6 +18,7 @@
 struct kube {
     struct kube_http http;
     struct kube_scope scope;
+    struct kube_fleet fleet;
     bool stage_scoped;
     CURLM *multi;
     struct kube_source sources[SOURCES_MAX];
@@ -57,6 +58,7 @@ static void cover(struct kube *k) {
     c.n_sources = k->n;
     c.stage_scoped = k->stage_scoped;
     c.rss_bytes = resident_bytes();
+    c.expected_agents = kube_fleet_expected(&k->fleet);
     r.body_case = PILOTGATE__RECORD__BODY_COVERAGE;
     r.coverage = &c;
     emit_record(k->scope.emit, &r);
@@ -174,7 +176,9 @@ int kube_start(const struct config *c, const struct norm_key *key, const struct 
                                    .namespace_name = c->stage.namespace_name,
                                    .key = key,
                                    .emit = emit,
-                                   .replicas = replicas};
+                                   .replicas = replicas,
+                                   .fleet = &k->fleet};
+    kube_fleet_init(&k->fleet, getenv("POD_NAME"));
     k->stage_scoped = c->kube.stage_scoped;
     r = open_all(k, c, e);
     if (r < 0)

@@ -6,6 +6,10 @@
  * takes (uid, resourceVersion) once): the Namespace (polled), Helm release Secrets, Deployments,
  * StatefulSets, DaemonSets, Services, ConfigMaps, Secrets' digests when allowed.
  *
+ * How many agents there should be is what the DaemonSet of this agent's own pod wants; the pod is found by
+ * the variable POD_NAME, else the host's name. Not known (no DaemonSet, other namespace, not stage-scoped):
+ * 0.
+ *
  * For every target with `replicas` (every agent): the Endpoints of that Service, told by a callback, not by
  * records. core/v1 Endpoints, as every API server from 1.20 on serves it.
  *

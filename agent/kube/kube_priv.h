@@ -139,6 +139,7 @@ struct kube_scope {
     const struct norm_key *key;
     const struct emit *emit;
     const struct replicas_to *replicas; /* NULL: nobody asks */
+    struct kube_fleet *fleet;           /* NULL: nobody asks */
 };
 
 /* One look at one object: how and when it reached us. */
@@ -238,7 +239,30 @@ void kube_tell_unreadable(const struct kube_scope *sc, const char *kind, const c
 
 /* pods.c, workloads.c, objects.c, releases.c; each keeps what it said already in x->extra. */
 kube_see_fn kube_pod_see, kube_workload_see, kube_object_see, kube_namespace_see, kube_release_see;
-kube_gone_fn kube_pod_gone, kube_object_gone, kube_release_gone;
+kube_gone_fn kube_pod_gone, kube_workload_gone, kube_object_gone, kube_release_gone;
+
+/* ---------------------------------------------------------------- fleet.c: how many agents there should be
+ */
+
+#define KUBE_DAEMONS_MAX 64 /* DaemonSets of a namespace that are kept */
+struct kube_fleet {
+    char pod[KUBE_NAME_MAX];   /* this agent's own */
+    char owner[KUBE_NAME_MAX]; /* uid of the DaemonSet that owns it; "": none, or not known yet */
+    struct kube_daemons {
+        char uid[KUBE_NAME_MAX];
+        uint32_t desired; /* 0: not known */
+    } sets[KUBE_DAEMONS_MAX];
+    size_t n;
+};
+
+/* pod: name of the own pod; NULL or "": the host's name. */
+void kube_fleet_init(struct kube_fleet *f, const char *pod);
+/* f may be NULL. A pod, a DaemonSet as seen; a DaemonSet that is gone. */
+void kube_fleet_pod(struct kube_fleet *f, const struct kube_meta *m, const json_t *pod);
+void kube_fleet_daemons(struct kube_fleet *f, const struct kube_meta *m, const json_t *set);
+void kube_fleet_gone(struct kube_fleet *f, const char *uid);
+/* 0: not known. */
+uint32_t kube_fleet_expected(const struct kube_fleet *f);
 
 /* ---------------------------------------------------------------- replicas.c: addresses of a Service */
 

@@ -244,6 +244,7 @@ int kube_pod_see(const struct kube_scope *sc, const struct kube_kind *kind, cons
     find_owner(pod, owner, sizeof owner);
     memcpy(p->owner, owner, sizeof owner);
     x->own = m->own;
+    kube_fleet_pod(sc->fleet, m, pod);
     look_at_birth(&l, p);
     look_at_images(&l, p);
     look_at_containers(&l, "status.initContainerStatuses");

@@ -97,5 +97,13 @@ int kube_workload_see(const struct kube_scope *sc, const struct kube_kind *kind,
              kube_time_api(js_str(o, "metadata.creationTimestamp", ""), s));
     }
     look_at_availability(sc, kind, s, m, o, x->extra);
+    if (strcmp(kind->kind, "DaemonSet") == 0)
+        kube_fleet_daemons(sc->fleet, m, o);
     return kube_object_see(sc, kind, s, m, o, x, e);
+}
+
+void kube_workload_gone(const struct kube_scope *sc, const struct kube_kind *kind, const struct kube_sight *s,
+                        const struct kube_entry *x) {
+    kube_fleet_gone(sc->fleet, x->uid);
+    kube_object_gone(sc, kind, s, x);
 }

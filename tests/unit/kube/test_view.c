@@ -392,6 +392,73 @@ static void test_deployment_found_available(void **state) {
 
 /* ---- hostile input */
 
+#define SET(uid, generation, desired)                                                                       \
+    "{\"metadata\":{\"name\":\"" uid "-set\",\"uid\":\"" uid "\",\"resourceVersion\":\"" desired generation \
+    "\",\"generation\":" generation                                                                         \
+    "},\"status\":{\"observedGeneration\":1,\"desiredNumberScheduled\":" desired "}}"
+#define OWNED(name, kind, uid)                              \
+    "{\"metadata\":{\"name\":\"" name "\",\"uid\":\"" name  \
+    "-uid\",\"resourceVersion\":\"1\",\"ownerReferences\":" \
+    "[{\"kind\":\"" kind "\",\"name\":\"x\",\"uid\":\"" uid "\",\"controller\":true}]}}"
+
+static void seen(const char *source, const char *text) {
+    struct err e;
+    open_view(source);
+    if (see(text, false, &e) < 0)
+        fail_msg("%s", e.text);
+    kube_view_free(&view);
+}
+
+static void test_expected_agents_are_what_the_own_daemonset_wants(void **state) {
+    (void)state;
+    static struct kube_fleet fleet;
+    kube_fleet_init(&fleet, "agent-x");
+    scope.fleet = &fleet;
+    assert_int_equal(kube_fleet_expected(&fleet), 0);
+    seen("daemonsets", SET("other", "1", "9"));
+    seen("daemonsets", SET("ours", "1", "3"));
+    assert_int_equal(kube_fleet_expected(&fleet), 0); /* the own pod is not known yet */
+    seen("pods", OWNED("agent-y", "DaemonSet", "other"));
+    seen("pods", OWNED("agent-x", "DaemonSet", "ours"));
+    assert_int_equal(kube_fleet_expected(&fleet), 3);
+    seen("daemonsets", SET("ours", "2", "7")); /* the controller has not looked at generation 2 */
+    assert_int_equal(kube_fleet_expected(&fleet), 3);
+    seen("daemonsets", SET("ours", "1", "4"));
+    assert_int_equal(kube_fleet_expected(&fleet), 4);
+    seen("daemonsets", SET("ours", "1", "-1"));
+    assert_int_equal(kube_fleet_expected(&fleet), 0);
+    seen("daemonsets", SET("ours", "1", "99999999999"));
+    assert_int_equal(kube_fleet_expected(&fleet), 0);
+    seen("daemonsets", SET("ours", "1", "5"));
+    kube_fleet_gone(&fleet, "other");
+    assert_int_equal(kube_fleet_expected(&fleet), 5);
+    kube_fleet_gone(&fleet, "ours");
+    assert_int_equal(kube_fleet_expected(&fleet), 0);
+    seen("pods", OWNED("agent-x", "ReplicaSet", "ours"));
+    seen("daemonsets", SET("ours", "1", "5"));
+    assert_int_equal(kube_fleet_expected(&fleet), 0);
+    scope.fleet = NULL;
+}
+
+static void test_more_daemonsets_than_are_kept(void **state) {
+    (void)state;
+    static struct kube_fleet fleet;
+    char uid[32];
+    json_t *set = parse(SET("x", "1", "6"));
+    struct kube_meta m = {.uid = uid};
+    kube_fleet_init(&fleet, "agent-x");
+    for (int i = 0; i < 2 * KUBE_DAEMONS_MAX; i++) {
+        (void)snprintf(uid, sizeof uid, "set-%d", i);
+        kube_fleet_daemons(&fleet, &m, set);
+    }
+    assert_int_equal(fleet.n, KUBE_DAEMONS_MAX);
+    (void)snprintf(fleet.owner, sizeof fleet.owner, "ours");
+    (void)snprintf(uid, sizeof uid, "ours");
+    kube_fleet_daemons(&fleet, &m, set);
+    assert_int_equal(kube_fleet_expected(&fleet), 6);
+    json_decref(set);
+}
+
 static void test_hostile_objects_are_refused(void **state) {
     (void)state;
     static const char *const bad[] = {
@@ -459,6 +526,8 @@ int main(void) {
         TEST(test_namespace_is_told_once_and_again_when_made_anew),
         TEST(test_deployment_rollout),
         TEST(test_deployment_found_available),
+        TEST(test_expected_agents_are_what_the_own_daemonset_wants),
+        TEST(test_more_daemonsets_than_are_kept),
         TEST(test_hostile_objects_are_refused),
         TEST(test_hostile_pod_fields),
         TEST(test_memory_is_bounded),

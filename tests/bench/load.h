@@ -104,7 +104,7 @@ struct load {
     struct load_agent *agents;
     unsigned streaming;
     bool flooding;         /* acks call for more at once */
-    struct buf *templates; /* of flood: packed blocks without seq */
+    struct buf *templates; /* of flood: packed blocks without seq; none: each is made */
     size_t n_templates;
     struct hist latency;        /* emit to acknowledged, of records that were made in the measured time */
     int64_t began_ns, ended_ns; /* of the measured time */

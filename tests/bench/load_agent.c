@@ -9,6 +9,7 @@
 #include <sys/epoll.h>
 
 #define AGAIN_AFTER (1 * WHEN_S)
+#define FLOOD_RECORDS 512 /* made at once */
 
 static void free_bytes(void *data, void *hint) {
     (void)hint;
@@ -244,19 +245,26 @@ int load_agent_emit(struct load_agent *a, struct buf *record, uint32_t calls, st
     return 0;
 }
 
-/* Full blocks until the credit is used up: a copy of a template, and its number. */
-static int make_flood(struct load_agent *a, struct err *e) {
+/* A copy of a template, or a block of its own. */
+static int next_block(struct load_agent *a, struct buf *record, struct err *e) {
     struct load *l = a->load;
+    if (l->n_templates == 0)
+        return calls_block(&a->calls, l->o.block_calls, record, e);
+    const struct buf *t = &l->templates[(a->next_seq + a->number) % l->n_templates];
+    buf_clear(record);
+    return buf_add(record, t->data, t->len);
+}
+
+/* Blocks until there are enough for a frame. */
+static int make_flood(struct load_agent *a, struct err *e) {
     struct buf record = BUF_INIT(WIRE_RECORD_MAX);
     size_t waiting = 0;
     int r = 0;
-    while (r == 0 && a->next_seq - a->sent < 64 && waiting < WIRE_FRAME_MAX / 2) {
-        const struct buf *t = &l->templates[(a->next_seq + a->number) % l->n_templates];
-        buf_clear(&record);
-        r = buf_add(&record, t->data, t->len);
+    while (r == 0 && a->next_seq - a->sent < FLOOD_RECORDS && waiting < WIRE_FRAME_MAX / 2) {
+        r = next_block(a, &record, e);
+        waiting += record.len;
         if (r == 0)
-            r = load_agent_emit(a, &record, l->o.block_calls, e);
-        waiting += t->len;
+            r = load_agent_emit(a, &record, a->load->o.block_calls, e);
     }
     buf_free(&record);
     return r;

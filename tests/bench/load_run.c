@@ -16,6 +16,7 @@
 #define DRAIN_BOUND (120 * WHEN_S)
 #define FLOOD_WARM_UP (1 * WHEN_S)
 #define FLOOD_TEMPLATES 64
+#define FLOOD_TEMPLATE_CALLS 1024
 #define BYE_LINGER_MS 2000
 
 static int reconnect(struct load *l, int64_t now, struct err *e) {
@@ -151,8 +152,13 @@ static int pump_until(struct load *l, int64_t end, struct err *e) {
     return r;
 }
 
+/* Small blocks are made one by one: what is the same in all of them would pack too well. */
 static int run_flood(struct load *l, struct err *e) {
-    int r = make_templates(l, e);
+    int r = l->o.block_calls >= FLOOD_TEMPLATE_CALLS ? make_templates(l, e) : 0;
+    for (unsigned i = 0; i < l->o.agents; i++) {
+        l->agents[i].calls.wall = when_wall_ns();
+        l->agents[i].calls.mono = when_mono_ns();
+    }
     l->flooding = true;
     for (unsigned i = 0; r == 0 && i < l->o.agents; i++)
         r = load_agent_serve(&l->agents[i], e);

@@ -1,4 +1,5 @@
-/* house: what is done now and then: rows of sessions, ends of sessions, the allow-list, repeated acks. */
+/* house: what is done now and then: rows of sessions, ends of sessions, the allow-list, repeated acks,
+ * packing. */
 #include "ingest/ingest_priv.h"
 
 #include <errno.h>
@@ -113,13 +114,30 @@ static int sweep(struct ingest *i, struct err *e) {
     return r;
 }
 
+/* One bounded step of the store's packing, between two transactions. It only saves room: when it fails,
+ * agents are served as before, and it is tried again. */
+static int pack_some(struct ingest *i, struct err *e) {
+    struct err why = {""};
+    size_t n = 0;
+    int r = ingest_flush(i, e);
+    if (r < 0)
+        return r;
+    r = store_pack(i->store, when_wall_ns(), &n, &why);
+    if (r < 0 && r != -EBUSY && !i->pack_failed)
+        log_warn("records are not packed: %s", why.text);
+    i->pack_failed = r < 0 && r != -EBUSY;
+    return 0;
+}
+
 int house_tick(struct ingest *i, struct err *e) {
     i->tick_ns = when_mono_ns();
     session_each(&i->sessions, look_at, i);
     if (i->trouble.code)
         return 0;
     int r = commands_poll(i, e);
-    return r < 0 ? r : sweep(i, e);
+    if (r == 0)
+        r = sweep(i, e);
+    return r < 0 ? r : pack_some(i, e);
 }
 
 static int doubt_twin(void *ctx, struct session *s) {

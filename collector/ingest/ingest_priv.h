@@ -135,6 +135,7 @@ struct ingest {
     uint64_t tx_batches;
     struct intake *intake; /* its count is of the open transaction: counted for good when it is committed */
     struct trouble trouble;
+    bool pack_failed; /* and was told */
     struct store_refusal refusals[INGEST_REFUSALS];
     size_t n_refusals;
     struct store_command commands[INGEST_COMMANDS]; /* ring, by id */

@@ -90,8 +90,11 @@ static int write_pack(struct store *s, const struct pack *pack, const struct del
         sqlite3_bind_int64(st, 2, (int64_t)d->live);
         sqlite3_bind_int64(st, 3, (int64_t)d->passes);
         sqlite3_bind_blob64(st, 4, body, len, SQLITE_STATIC);
+        sqlite3_bind_int64(st, 5, (int64_t)(d->live + d->records));
         r = store_run(s, st, "cannot write a pack", e);
         sqlite3_clear_bindings(st);
+        if (r == 0 && sqlite3_changes(s->db) != 1)
+            r = err_set(e, -EBUSY, "another process deletes records: try again");
     }
     free(body);
     return r;
@@ -230,31 +233,41 @@ static uint64_t digest(const struct store_retention *r) {
     return h | 1;
 }
 
-static int end_step(struct store *s, int code, int64_t now_wall_ns, struct err *e) {
+/* About 20 ms, in one transaction. 1: there is more. */
+static int step(struct store *s, const struct store_retention *r, int64_t now_wall_ns, size_t *deleted,
+                struct err *e) {
+    struct store_retain_place before = s->retain;
+    int code = work(s, r, deleted, e), done = 0;
     CRASH_POINT("store-delete-before-commit");
-    int r = code >= 0 && s->in_transaction ? store_commit(s, now_wall_ns, NULL, e) : 0;
     if (code < 0)
         store_rollback(s);
-    return code < 0 ? code : r < 0 ? r : code;
+    else if (s->in_transaction)
+        done = store_commit(s, now_wall_ns, NULL, e);
+    code = done < 0 ? done : code;
+    if (code < 0)
+        s->retain = before; /* the same is tried again */
+    return code;
 }
 
 int store_delete_passes(struct store *s, const struct store_retention *r, int64_t now_wall_ns,
                         size_t *ret_records, struct err *e) {
     size_t deleted = 0;
+    int code = 1;
     if (!r->cluster || !r->namespace_name || r->max_records == 0)
         return err_set(e, -EINVAL, "retention must name a stage, and delete some records at once");
     if (s->in_transaction)
         return err_set(e, -EINVAL, "a transaction is open already");
     if (s->retain.stage != digest(r))
         s->retain = (struct store_retain_place){.stage = digest(r), .at = {.t_from_ns = INT64_MIN}};
-    struct store_retain_place before = s->retain;
     store_pack_cache_clear(s); /* its packs may change */
-    int code = end_step(s, work(s, r, &deleted, e), now_wall_ns, e);
-    if (code <= 0) /* the next round begins at the beginning; after a failure the same is tried again */
-        s->retain = code < 0 ? before : (struct store_retain_place){0};
-    if (code >= 0)
-        *ret_records = deleted;
-    return code;
+    while (code == 1 && deleted == 0)
+        code = step(s, r, now_wall_ns, &deleted, e);
+    if (code == 0)
+        s->retain = (struct store_retain_place){0}; /* the next call begins another round */
+    if (code < 0)
+        return code;
+    *ret_records = deleted;
+    return 0;
 }
 
 /* ---- what is gone */

@@ -29,7 +29,8 @@ static const char *const statements[STMT_COUNT] = {
     [STMT_PACK_MARK] =
         "SELECT seq_to, n_to, body FROM pack INDEXED BY pack_seq WHERE stream = ?1 AND family = ?2 "
         "AND n_from <= ?3 ORDER BY seq_from DESC LIMIT 1",
-    [STMT_PACK_REPLACE] = "UPDATE pack SET records = ?2, passes = ?3, body = ?4 WHERE id = ?1",
+    [STMT_PACK_REPLACE] = "UPDATE pack SET records = ?2, passes = ?3, body = ?4 WHERE id = ?1 AND "
+                          "records = ?5",
     [STMT_PACK_PASSES] = "UPDATE pack SET passes = ?2 WHERE id = ?1 AND passes IS NOT ?2",
     [STMT_DELETION_NEW] = "INSERT INTO deletion(n, stream, from_seq, to_seq, records, n_from, t_from, t_to) "
                           "VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",

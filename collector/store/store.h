@@ -161,8 +161,10 @@ int store_pack(struct store *s, int64_t now_wall_ns, size_t *ret_records, struct
 
 /* Retention: deletes packed blocks of calls of one stage in which every call completed, once and without a
  * detour, and which ended before before_ns and meet no kept span; nothing else is ever deleted. Each deletion
- * is recorded (evidence: it gets a commit) with stream, seqs and time span. A step takes at most
- * `max_records`; *ret_records 0: done. The file does not shrink: what is freed is used again. */
+ * is recorded (evidence: it gets a commit) with stream, seqs and time span. A call deletes at most
+ * `max_records`, in a transaction of about 20 ms; while it only looks, nobody waits for it. *ret_records 0:
+ * the round is over, and the next call begins another. By any handle, also beside a daemon. The file does not
+ * shrink: what is freed is used again. */
 struct store_keep {
     int64_t from_ns, to_ns;
 };

@@ -91,11 +91,10 @@ static int stored(struct store *s, const char *ns, int64_t from, int64_t to) {
 }
 
 static size_t delete_all(struct store *s, const struct store_retention *r, size_t *steps) {
-    size_t all = 0, n = 0;
+    size_t all = 0, n = 1;
     struct err e = {""};
-    for (int more = 1; more;) {
-        more = store_delete_passes(s, r, START + 9 * HOUR, &n, &e);
-        if (more < 0)
+    while (n) {
+        if (store_delete_passes(s, r, START + 9 * HOUR, &n, &e) < 0)
             fail_msg("%s", e.text);
         assert_true(n <= r->max_records);
         all += n;

@@ -6,40 +6,22 @@
 
 #include "base/js.h"
 #include "base/when.h"
+#include "cli/agents_streams.h"
 #include "cli/cover.h"
 
 #define RECENT_NS (600 * WHEN_S) /* how far back coverage is looked for */
 
-struct conflicts {
-    json_t *by_stream; /* "stage/node@boot" : count */
-};
-
-static void stream_name(char *out, size_t max, const char *cluster, const char *ns, const char *node,
-                        const uint8_t *boot) {
-    (void)snprintf(out, max, "%s/%s/%s@%02x%02x%02x%02x", cluster, ns, node, boot[0], boot[1], boot[2],
-                   boot[3]);
-}
-
-static int take_stream(void *ctx, const struct store_stream_row *row) {
-    struct conflicts *c = ctx;
-    char name[3 * WIRE_NAME_MAX + 32];
-    stream_name(name, sizeof name, row->cluster, row->namespace_name, row->node, row->boot);
-    return json_object_set_new(c->by_stream, name, json_integer((json_int_t)row->conflicts)) < 0 ? -ENOMEM
-                                                                                                 : 0;
-}
-
 struct listing {
-    json_t *sessions, *conflicts;
+    json_t *sessions, *streams;
 };
 
 static int take_session(void *ctx, const struct store_session *row) {
     struct listing *l = ctx;
-    char name[3 * WIRE_NAME_MAX + 32], stage[2 * WIRE_NAME_MAX + 2], boot[2 * WIRE_BOOT_BYTES + 1];
-    stream_name(name, sizeof name, row->cluster, row->namespace_name, row->node, row->boot);
+    char stage[2 * WIRE_NAME_MAX + 2], boot[2 * WIRE_BOOT_BYTES + 1];
     (void)snprintf(stage, sizeof stage, "%s/%s", row->cluster, row->namespace_name);
     for (size_t i = 0; i < WIRE_BOOT_BYTES; i++)
         (void)snprintf(boot + 2 * i, 3, "%02x", row->boot[i]);
-    json_int_t conflicts = json_integer_value(json_object_get(l->conflicts, name));
+    json_int_t conflicts = js_int(agents_stream(l->streams, stage, boot), "conflicts", 0);
     json_t *o =
         json_pack("{s:s, s:s, s:s, s:s, s:b, s:I, s:I, s:I, s:I, s:s}", "stage", stage, "node", row->node,
                   "boot", boot, "version", row->version, "connected", row->connected, "since_ns",
@@ -108,12 +90,12 @@ static int add_stages(struct store *s, json_t *doc, struct err *e) {
 }
 
 int cli_agents(struct store *s, json_t **ret, struct err *e) {
-    json_t *doc = json_pack("{s:[], s:[], s:[], s:[]}", "agents", "refusals", "stages", "missing");
-    struct conflicts c = {json_object()};
-    if (!doc || !c.by_stream)
+    json_t *doc =
+        json_pack("{s:[], s:[], s:[], s:[], s:[]}", "agents", "streams", "refusals", "stages", "missing");
+    if (!doc)
         return err_oom(e);
-    struct listing l = {json_object_get(doc, "agents"), c.by_stream};
-    int r = store_streams(s, take_stream, &c, e);
+    struct listing l = {json_object_get(doc, "agents"), json_object_get(doc, "streams")};
+    int r = agents_streams(s, l.streams, e);
     if (r == 0)
         r = store_sessions(s, take_session, &l, e);
     if (r == 0)
@@ -122,7 +104,6 @@ int cli_agents(struct store *s, json_t **ret, struct err *e) {
         (void)err_oom(e);
     if (r == 0)
         r = add_stages(s, doc, e);
-    json_decref(c.by_stream);
     if (r < 0)
         json_decref(doc);
     else
@@ -184,7 +165,7 @@ static void show_missing(const json_t *list) {
 
 /* Leaves what is of the stage; refusals have none, and stay. */
 static void keep_stage(json_t *doc, const char *stage) {
-    static const char *const lists[] = {"agents", "stages", "missing"};
+    static const char *const lists[] = {"agents", "streams", "stages", "missing"};
     for (size_t k = 0; k < sizeof lists / sizeof *lists; k++) {
         json_t *list = json_object_get(doc, lists[k]);
         for (size_t i = json_array_size(list); i-- > 0;)
@@ -211,6 +192,7 @@ static int run(struct cli *c) {
         cli_json(stdout, doc);
     } else if (r == 0) {
         show_agents(c, json_object_get(doc, "agents"));
+        agents_show_streams(c, json_object_get(doc, "streams"));
         show_refusals(c, json_object_get(doc, "refusals"));
         show_missing(json_object_get(doc, "missing"));
     }

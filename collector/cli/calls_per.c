@@ -23,6 +23,7 @@ struct row {
     int64_t from_ns;
     uint64_t calls, unsent, outcomes[STORE_OUTCOMES], latency[STORE_LATENCY_BUCKETS];
     bool recounted;
+    bool lacking; /* retention deleted some of what would have been counted again */
 };
 
 struct per {
@@ -153,6 +154,16 @@ static int count_again(struct per *p, struct row *x) {
     return store_records(p->store, &q, count_block, p, p->e);
 }
 
+static int take_deletion(void *ctx, const struct store_deletion_row *d) {
+    struct per *p = ctx;
+    for (size_t i = 0; i < p->n; i++) {
+        struct row *x = &p->rows[i];
+        x->lacking |=
+            x->recounted && d->t_to_ns >= x->from_ns && d->t_from_ns < x->from_ns + length_of(p->o->level);
+    }
+    return 0;
+}
+
 static int by_time(const void *a, const void *b) {
     const struct row *x = a, *y = b;
     if (x->from_ns != y->from_ns)
@@ -182,6 +193,8 @@ static int gather(struct cli *c, struct per *p) {
     for (size_t i = 0; r == 0 && i < p->n; i++)
         if (p->rows[i].recounted)
             r = count_again(p, &p->rows[i]);
+    if (r == 0 && p->commit)
+        r = store_deletions(p->store, p->commit, take_deletion, p, p->e);
     if (p->n)
         qsort(p->rows, p->n, sizeof *p->rows, by_time);
     return r;
@@ -223,11 +236,11 @@ static void show_json(const struct per *p) {
         const struct row *x = &p->rows[i];
         char at[WHEN_TEXT_MAX], stage[2 * WIRE_NAME_MAX + 2];
         (void)snprintf(stage, sizeof stage, "%s/%s", x->cluster, x->ns);
-        json_t *o =
-            json_pack("{s:s, s:s, s:s, s:s, s:s, s:b, s:I, s:I, s:o, s:b}", "from",
-                      when_format(x->from_ns, 0, at), "stage", stage, "probe", x->probe, "target", x->target,
-                      "path", x->path, "control", x->control, "calls", (json_int_t)x->calls, "unsent",
-                      (json_int_t)x->unsent, "outcomes", outcomes_json(x), "recounted", x->recounted);
+        json_t *o = json_pack("{s:s, s:s, s:s, s:s, s:s, s:b, s:I, s:I, s:o, s:b, s:b}", "from",
+                              when_format(x->from_ns, 0, at), "stage", stage, "probe", x->probe, "target",
+                              x->target, "path", x->path, "control", x->control, "calls",
+                              (json_int_t)x->calls, "unsent", (json_int_t)x->unsent, "outcomes",
+                              outcomes_json(x), "recounted", x->recounted, "lacking", x->lacking);
         if (quantile(x, 50)) {
             (void)json_object_set_new(o, "p50_us", json_integer((json_int_t)quantile(x, 50)));
             (void)json_object_set_new(o, "p99_us", json_integer((json_int_t)quantile(x, 99)));
@@ -284,9 +297,12 @@ static void show_table(const struct cli *c, const struct per *p) {
     if (!p->n)
         (void)printf("no calls were counted\n");
     else
-        (void)printf("\nby the agents' clocks; P50 and P99 of completed calls are at most %s too high\n%s",
-                     RESOLUTION,
-                     recounted ? "rows that later calls were added to were counted again as of --at\n" : "");
+        (void)printf(
+            "\nby the agents' clocks; P50 and P99 of completed calls are at most %s too high\n%s", RESOLUTION,
+            recounted
+                ? "rows that later calls were added to were counted again as of --at, without what retention "
+                  "deleted since\n"
+                : "");
 }
 
 int calls_per(struct cli *c, const struct per_options *o, struct err *e) {

@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "base/when.h"
+#include "cli/retain.h"
 #include "ingest/ingest.h"
 #include "serve/http.h"
 #include "serve/metrics.h"
@@ -21,6 +22,7 @@ struct serving {
     struct http *http;
     struct http_source source;
     struct watch *watch;
+    struct retainer *retainer; /* NULL: everything is kept */
 };
 
 static struct ingest *signalled; /* for the handler; set before it is installed */
@@ -143,7 +145,7 @@ static int begin(const struct cli *c, const struct ingest_options *o, const stru
 
 static int run(struct cli *c) {
     struct ingest_options o = {.bind = "tcp://0.0.0.0:5670"};
-    const char *http = "127.0.0.1:5671";
+    const char *http = "127.0.0.1:5671", *keep_calls = NULL, *keep_bytes = NULL;
     struct watch_options w = {.every_ns = 10 * WHEN_S, .stale_ns = 30 * WHEN_S};
     const struct cli_option options[] = {
         {"listen|bind", 0, CLI_TEXT, &o.bind, "ADDRESS", "where agents connect (tcp://0.0.0.0:5670)",
@@ -160,6 +162,10 @@ static int run(struct cli *c) {
          "PILOTGATE_ALERT_EVERY"},
         {"alert-stale", 0, CLI_DURATION, &w.stale_ns, "TIME",
          "a node that tells nothing new for so long is stale (30s)", "PILOTGATE_ALERT_STALE"},
+        {"keep-calls", 0, CLI_TEXT, &keep_calls, "TIME",
+         "delete completed calls that are older and that no verdict needs, like 30d", "PILOTGATE_KEEP_CALLS"},
+        {"keep-bytes", 0, CLI_TEXT, &keep_bytes, "SIZE",
+         "the same, the oldest first, while the store is larger", "PILOTGATE_KEEP_BYTES"},
     };
     if (!cli_parse(c, options, sizeof options / sizeof *options, 0, 0))
         return c->status;
@@ -170,14 +176,20 @@ static int run(struct cli *c) {
     if (w.every_ns < WHEN_S / 2 || w.stale_ns < WHEN_S)
         return cli_fail("--alert-every must be at least 500ms, --alert-stale at least 1s");
     struct serving s = {0};
+    struct retain_options keep;
     struct err e = {""};
-    int r = begin(c, &o, &w, http, &s, &e);
+    int r = retain_parse(keep_calls, keep_bytes, &keep, &e);
+    if (r == 0)
+        r = begin(c, &o, &w, http, &s, &e);
+    if (r == 0 && (keep.keep_ns || keep.keep_bytes))
+        r = retain_start(c, &keep, &s.retainer, &e);
     if (r == 0) {
         say_start(c, &s);
         r = ingest_run(s.ingest, &e);
     }
     http_stop(&s.http);
     watch_stop(&s.watch);
+    retain_stop(&s.retainer);
     (void)signal(SIGTERM, SIG_IGN); /* the handler's ingest goes away; the end is in order already */
     (void)signal(SIGINT, SIG_IGN);
     ingest_free(&s.ingest);
@@ -191,5 +203,6 @@ static int run(struct cli *c) {
 const struct cli_command cli_cmd_serve = {
     "serve", "the collector daemon",
     "--key FILE --allow FILE [--listen ADDRESS] [--http HOST:PORT]\n"
-    "                [--webhook-file FILE] [--webhook-plain] [--alert-every TIME] [--alert-stale TIME]",
+    "                [--webhook-file FILE] [--webhook-plain] [--alert-every TIME] [--alert-stale TIME]\n"
+    "                [--keep-calls TIME] [--keep-bytes SIZE]",
     run};

@@ -82,6 +82,18 @@ static int take_gap(void *ctx, const struct store_gap_row *row) {
     return stream_by_id(l->ev, row->stream, &m.stream) ? ev_add_missing(l->ev, &m) : 0;
 }
 
+static int take_deletion(void *ctx, const struct store_deletion_row *row) {
+    struct loading *l = ctx;
+    struct ev_missing m = {.from_seq = row->from_seq,
+                           .to_seq = row->to_seq,
+                           .records = row->records,
+                           .cause = EV_CAUSE_DELETED,
+                           .t_from_ns = row->t_from_ns,
+                           .t_to_ns = row->t_to_ns,
+                           .at_ns = row->at_ns};
+    return stream_by_id(l->ev, row->stream, &m.stream) ? ev_add_missing(l->ev, &m) : 0;
+}
+
 /* The pilot that was declared last, whatever its name. */
 static int take_pilot(void *ctx, const char *name, const json_t *body, uint64_t commit, int64_t at_ns) {
     struct loading *l = ctx;
@@ -370,6 +382,8 @@ static int load_all(struct store *s, struct corr *c, struct err *e) {
         qsort(c->ev.streams, c->ev.n_streams, sizeof *c->ev.streams, by_id);
     if (r == 0)
         r = store_gaps(s, c->ev.commit, take_gap, &l, e);
+    if (r == 0)
+        r = store_deletions(s, c->ev.commit, take_deletion, &l, e);
     if (r == 0)
         r = load_whole_pilot(s, &c->ev, e);
     if (r == 0)

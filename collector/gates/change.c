@@ -158,7 +158,7 @@ json_t *gate_change(const struct corr *c, const struct facts *f, const struct fa
     (void)json_object_set_new(o, "replicas", gate_replicas_json(f, ch));
     (void)json_object_set_new(o, "lost", lost_json(f, ch));
     (void)json_object_set_new(o, "unwitnessed", spans_json(ch));
-    (void)json_object_set_new(o, "missing", gate_missing_json(f, ch->begin_lo, ch->window_to));
+    (void)json_object_set_new(o, "missing", gate_missing_json(f, ch->begin_lo, ch->window_to, true));
     if (ch->drill)
         (void)json_object_set_new(o, "drill", json_string(ch->drill));
     const char *why_not = no_change(f, ch);

@@ -204,7 +204,7 @@ json_t *gate_config_safety(const struct corr *c, const struct facts *f) {
     t.unseen = gate_unseen(f, changes);
     decide(o, c, f, &t, superseded);
     (void)json_object_set_new(o, "measured", measured(c, f, &t));
-    (void)json_object_set_new(o, "missing", gate_missing_json(f, INT64_MIN, INT64_MAX));
+    (void)json_object_set_new(o, "missing", gate_missing_json(f, INT64_MIN, INT64_MAX, false));
     (void)json_object_set_new(o, "changes", changes);
     return o;
 }

@@ -26,7 +26,8 @@ json_t *gate_unjudgeable(const struct facts *f, int need_release);
 /* missing.c: "5 records of node n1 ...: what to do", of one thing that is missing. */
 #define GATE_MISSING_MAX 512
 void gate_missing_text(const struct facts *f, const struct fact_missing *m, char out[GATE_MISSING_MAX]);
-json_t *gate_missing_json(const struct facts *f, int64_t from, int64_t to); /* all that meet [from, to] */
+/* All that meet [from, to]; what was deleted only where a verdict may have needed it. */
+json_t *gate_missing_json(const struct facts *f, int64_t from, int64_t to, bool deleted);
 /* The newest that may hold signs of a change which nobody saw, if no later drill passed; NULL: none.
  * changes: as judged. */
 const struct fact_missing *gate_unseen(const struct facts *f, const json_t *changes);

@@ -44,11 +44,11 @@ static const char *name_of(enum fact_missing_kind k) {
     return names[k];
 }
 
-json_t *gate_missing_json(const struct facts *f, int64_t from, int64_t to) {
+json_t *gate_missing_json(const struct facts *f, int64_t from, int64_t to, bool deleted) {
     json_t *list = json_array();
     for (size_t i = 0; i < f->n_missing; i++) {
         const struct fact_missing *m = &f->missing[i];
-        if (m->lo > to || m->hi < from)
+        if (m->lo > to || m->hi < from || (m->kind == FACT_MISSING_DELETED && !deleted))
             continue;
         json_t *o = json_pack("{s:s, s:s, s:I}", "node", f->ev->streams[m->stream].node, "why",
                               name_of(m->kind), "records", (json_int_t)m->records);

@@ -284,7 +284,8 @@ static int give_row(sqlite3_stmt *st, void *ctx) {
                                      .to_seq = (uint64_t)sqlite3_column_int64(st, 2),
                                      .records = (uint64_t)sqlite3_column_int64(st, 3),
                                      .t_from_ns = sqlite3_column_int64(st, 4),
-                                     .t_to_ns = sqlite3_column_int64(st, 5)};
+                                     .t_to_ns = sqlite3_column_int64(st, 5),
+                                     .at_ns = sqlite3_column_int64(st, 6)};
     return w->fn(w->ctx, &row);
 }
 
@@ -293,11 +294,12 @@ int store_deletions(struct store *s, uint64_t commit, store_deletion_fn *fn, voi
     sqlite3_stmt *st = NULL;
     int r = store_newest_if_zero(s, &commit, e);
     if (r == 0)
-        r = store_prepare(
-            s,
-            "SELECT stream, from_seq, to_seq, records, t_from, t_to FROM deletion WHERE n_from <= ?1 "
-            "ORDER BY stream, from_seq, id",
-            &st, e);
+        r = store_prepare(s,
+                          "SELECT d.stream, d.from_seq, d.to_seq, d.records, d.t_from, d.t_to, c.at_ns FROM "
+                          "deletion d JOIN "
+                          "commit_log c ON c.n = d.n WHERE d.n_from <= ?1 "
+                          "ORDER BY d.stream, d.from_seq, d.id",
+                          &st, e);
     if (r < 0)
         return r;
     sqlite3_bind_int64(st, 1, (int64_t)commit);

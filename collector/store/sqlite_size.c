@@ -28,6 +28,20 @@ static int read_tally(struct store *s, struct store_size *ret, struct err *e) {
     return r;
 }
 
+static int read_unused(struct store *s, struct store_size *ret, struct err *e) {
+    sqlite3_stmt *st = NULL;
+    int r = store_prepare(
+        s, "SELECT freelist_count * page_size FROM pragma_freelist_count(), pragma_page_size()", &st, e);
+    if (r < 0)
+        return r;
+    if (sqlite3_step(st) == SQLITE_ROW)
+        ret->unused_bytes = (uint64_t)sqlite3_column_int64(st, 0);
+    else
+        r = store_fail(s, e, "cannot read the store's size");
+    sqlite3_finalize(st);
+    return r;
+}
+
 int store_size(struct store *s, struct store_size *ret, struct err *e) {
     struct store_size size = {0};
     struct statvfs fs;
@@ -38,6 +52,8 @@ int store_size(struct store *s, struct store_size *ret, struct err *e) {
     size.file_bytes = bytes_of(s->path) + bytes_of(wal);
     size.free_disk_bytes = (uint64_t)fs.f_bavail * fs.f_frsize;
     int r = read_tally(s, &size, e);
+    if (r == 0)
+        r = read_unused(s, &size, e);
     if (r == 0)
         *ret = size;
     return r;

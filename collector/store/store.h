@@ -193,7 +193,8 @@ int store_deletions(struct store *s, uint64_t commit, store_deletion_fn *fn, voi
 
 /* Sizes for retention and metrics. */
 struct store_size {
-    uint64_t file_bytes; /* of the database, its -wal included */
+    uint64_t file_bytes;   /* of the database, its -wal included */
+    uint64_t unused_bytes; /* of the file: freed by deletions, and used again before it grows */
     uint64_t free_disk_bytes;
     uint64_t records, packed, calls; /* stored; calls: in rollups */
 };

@@ -97,5 +97,8 @@ struct json_t;
 int conf_yaml_to_json(const char *name, const char *text, size_t len, struct json_t **ret,
                       struct err *e) MUST_CHECK;
 
+/* "64MiB", "1GiB", "500kB" or plain bytes. -EINVAL. */
+int conf_parse_bytes(const char *text, int64_t *ret) MUST_CHECK;
+
 /* Reads a file of at most max bytes; caller frees *ret, which has a NUL after its len bytes. */
 int conf_read_file(const char *path, size_t max, char **ret, size_t *ret_len, struct err *e) MUST_CHECK;

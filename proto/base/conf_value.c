@@ -81,13 +81,19 @@ static int64_t byte_unit(const char *s) {
     return 0;
 }
 
-static int set_bytes(const struct conf_key *k, const char *text, int64_t *field, struct err *e) {
+int conf_parse_bytes(const char *text, int64_t *ret) {
     char *end;
     errno = 0;
     long long v = strtoll(text, &end, 10);
     int64_t unit = byte_unit(end);
+    if (errno || *text < '0' || *text > '9' || unit == 0 || __builtin_mul_overflow((int64_t)v, unit, ret))
+        return -EINVAL;
+    return 0;
+}
+
+static int set_bytes(const struct conf_key *k, const char *text, int64_t *field, struct err *e) {
     int64_t total;
-    if (errno || *text < '0' || *text > '9' || unit == 0 || __builtin_mul_overflow((int64_t)v, unit, &total))
+    if (conf_parse_bytes(text, &total) < 0)
         return err_set(e, -EINVAL, "'%.60s' is not a size: write for example 64MiB, 1GiB or 500kB", text);
     if (!in_range(k, total))
         return err_set(e, -EINVAL, "%.60s is out of range: %" PRId64 " to %" PRId64 " bytes", text, k->min,

@@ -210,24 +210,27 @@ struct option {
 static const struct option both_sides[] = {
     OPTION(ZMQ_LINGER, 0),
     OPTION(ZMQ_IPV6, 1),
-    OPTION(ZMQ_HEARTBEAT_IVL, 5000),
-    OPTION(ZMQ_HEARTBEAT_TIMEOUT, 15000),
-    OPTION(ZMQ_HEARTBEAT_TTL, 15000),
     OPTION(ZMQ_TCP_MAXRT, 15000),
     OPTION(ZMQ_HANDSHAKE_IVL, 10000),
 };
 
+/* Heartbeats are the agent's alone: its pings tell both sides that the other is there (their TTL is the
+ * collector's limit). One of the collector's own, due on a connection that broke while its input stood still,
+ * would abort the process: libzmq 4.3.4 asserts !_io_error in out_event (stream_engine_base.cpp). */
 static const struct option agent_side[] = {
+    OPTION(ZMQ_HEARTBEAT_IVL, 5000),
+    OPTION(ZMQ_HEARTBEAT_TIMEOUT, 15000),
+    OPTION(ZMQ_HEARTBEAT_TTL, 15000),
     OPTION(ZMQ_SNDHWM, 64),
     OPTION(ZMQ_RCVHWM, 64),
     OPTION(ZMQ_RECONNECT_IVL, 200),
     OPTION(ZMQ_RECONNECT_IVL_MAX, 5000),
 };
 
-/* HWM counts per peer: 16 frames of at most 1 MiB may wait from one agent, TCP holds back the rest. */
+/* HWM counts per peer: 64 frames of at most 1 MiB may wait from one agent, TCP holds back the rest. */
 static const struct option collector_side[] = {
     OPTION(ZMQ_SNDHWM, 1000),
-    OPTION(ZMQ_RCVHWM, 16),
+    OPTION(ZMQ_RCVHWM, 64),
     OPTION(ZMQ_ROUTER_HANDOVER, 0),
     OPTION(ZMQ_CURVE_SERVER, 1),
 };

@@ -42,6 +42,6 @@ bool curve_z85_ok(const char *s);
  * and a SOCKS proxy when not NULL. `socket` is a void * of libzmq. */
 int curve_setup_agent(void *socket, const struct curve_key *own, const char *server_public_z85,
                       const char *socks_proxy, struct err *e) MUST_CHECK;
-/* Before bind: the same for the ROUTER; ZAP domain "pilotgate". libzmq lets every
- * CURVE peer in while nothing is bound to inproc://zeromq.zap.01: bind the ZAP handler first. */
+/* Before bind: the same for the ROUTER, without heartbeats of its own; ZAP domain "pilotgate". libzmq lets
+ * every CURVE peer in while nothing is bound to inproc://zeromq.zap.01: bind the ZAP handler first. */
 int curve_setup_collector(void *socket, const struct curve_key *own, struct err *e) MUST_CHECK;

@@ -12,9 +12,14 @@
 
 #include "base/when.h"
 
-#define MODEST 40              /* records that the modest agent sends one after the other */
-#define SLOW_MS 1000           /* none of them may take longer, however much the others send */
-#define GROWTH_MAX (96l << 20) /* of this process, which holds the hostile peers' own queues too */
+#define MODEST 40           /* records that the modest agent sends one after the other */
+#define SLOW_MS 1000        /* none of them may take longer, however much the others send */
+#ifdef __SANITIZE_ADDRESS__ /* keeps what is freed for a while */
+#define KEPT (300l << 20)
+#else
+#define KEPT 0
+#endif
+#define GROWTH_MAX (KEPT + (96l << 20)) /* of this process, which holds the hostile peers' own queues too */
 #define FLOODERS 4
 
 static long rss_bytes(void) {
@@ -106,6 +111,16 @@ static void test_a_flood_does_not_stall_the_others(void **state) {
     peer_close(&p);
 }
 
+static void ask_the_time(struct peer *p, int times) {
+    Pilotgate__ClockProbe probe = PILOTGATE__CLOCK_PROBE__INIT;
+    Pilotgate__Frame f = PILOTGATE__FRAME__INIT;
+    f.session = p->session;
+    f.kind_case = PILOTGATE__FRAME__KIND_CLOCK_PROBE;
+    f.clock_probe = &probe;
+    for (int k = 0; k < times; k++)
+        peer_send(p, &f);
+}
+
 /* Answers to someone who does not read are dropped, not kept. */
 static void test_who_does_not_read_costs_no_memory(void **state) {
     struct site *s = *state;
@@ -115,19 +130,13 @@ static void test_who_does_not_read_costs_no_memory(void **state) {
     peer_open(&deaf, s, &s->agent, 2);
     (void)peer_join(&p, "shop", "modest", 1, 1);
     (void)peer_join(&deaf, "shop", "deaf", 1, 1);
-    Pilotgate__ClockProbe probe = PILOTGATE__CLOCK_PROBE__INIT;
-    Pilotgate__Frame f = PILOTGATE__FRAME__INIT;
-    f.session = deaf.session;
-    f.kind_case = PILOTGATE__FRAME__KIND_CLOCK_PROBE;
-    f.clock_probe = &probe;
     long before = rss_bytes();
-    for (int k = 0; k < 200000; k++)
-        peer_send(&deaf, &f);
+    ask_the_time(&deaf, 200000);
     int64_t worst = worst_ack_ms(&p, &seq);
     long grown = rss_bytes() - before;
     print_message("200000 answers that nobody read: memory grew by %ld KiB, worst ack %lld ms\n", grown >> 10,
                   (long long)worst);
-    assert_in_range(grown < 0 ? 0 : grown, 0, 16l << 20);
+    assert_in_range(grown < 0 ? 0 : grown, 0, KEPT + (16l << 20));
     assert_in_range(worst, 0, SLOW_MS);
     peer_close(&p);
     peer_close(&deaf);
@@ -220,8 +229,14 @@ static void test_frames_that_are_too_long(void **state) {
     site_wait_refusal(s, s->agent.public_z85, "over the limit");
     (void)peer_join(&p, "shop", "n1", 1, 1);
     peer_send_bytes(&p, bytes, 4 * WIRE_FRAME_MAX); /* far: libzmq ends the connection, and makes a new one */
-    peer_batch(&p, 1, 1, 0, 0);
-    expect_refusal(&p, "no session");
+    Pilotgate__Frame *f = NULL;
+    for (int k = 0; k < 40 && !f; k++) { /* the first ones may still go into the old connection */
+        peer_batch(&p, 1, 1, 0, 0);
+        f = peer_wait(&p, PILOTGATE__FRAME__KIND_WELCOME, 250);
+    }
+    assert_non_null(f);
+    assert_non_null(strstr(f->welcome->refused, "no session"));
+    wire_free(&f);
     assert_in_range(worst_ack_ms(&q, &seq), 0, SLOW_MS);
     free(bytes);
     peer_close(&p);
@@ -251,6 +266,34 @@ static void test_frames_that_are_out_of_place(void **state) {
     site_wait_refusal(s, s->agent.public_z85, "unknown kind");
     site_wait_refusal(s, s->agent.public_z85, "that agents do not send");
     peer_close(&p);
+}
+
+/* libzmq 4.3.4 aborts the process when its heartbeat is due on a connection that broke while its input stood
+ * still (stream_engine_base.cpp: out_event asserts !_io_error). A store that somebody holds makes the input
+ * stand still, an agent that is killed breaks the connection. */
+static void test_who_leaves_while_the_collector_stands_still(void **state) {
+    struct site *s = *state;
+    struct peer p, q;
+    uint64_t seq = 0;
+    struct store *cli = NULL;
+    assert_int_equal(store_open(s->url, STORE_READ, &cli, NULL), 0);
+    peer_open(&q, s, &s->agent, 2);
+    (void)peer_join(&q, "shop", "n2", 1, 1);
+    peer_open(&p, s, &s->agent, 1);
+    (void)peer_join(&p, "shop", "n1", 1, 1);
+    ask_the_time(&p, 2000); /* answers that it leaves unread make of its end a reset */
+    (void)poll(NULL, 0, 1000);
+    assert_int_equal(store_begin(cli, NULL), 0);
+    for (int k = 0; k < 120; k++)
+        peer_batch(&p, 1, 64, 0, 0);
+    (void)poll(NULL, 0, 300); /* libzmq's thread sends them: nothing tells when it did */
+    peer_close(&p);
+    (void)poll(NULL, 0, 5500); /* longer than a heartbeat's interval */
+    store_rollback(cli);
+    store_close(&cli);
+    (void)peer_join(&q, "shop", "n2", 1, 1);
+    assert_in_range(worst_ack_ms(&q, &seq), 0, SLOW_MS);
+    peer_close(&q);
 }
 
 /* Whoever has no key costs a handshake, and nothing else. */
@@ -289,6 +332,7 @@ int main(void) {
         CASE(test_new_streams_have_a_quota),
         CASE(test_frames_that_are_too_long),
         CASE(test_frames_that_are_out_of_place),
+        CASE(test_who_leaves_while_the_collector_stands_still),
         CASE(test_a_storm_of_strangers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

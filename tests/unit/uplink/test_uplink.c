@@ -225,6 +225,22 @@ static void test_credit_bounds_memory(void **state) {
     assert_exactly_once(s, 0);
 }
 
+/* The same in front of nobody, while the socket is made again and again. */
+static void test_nobody_there_bounds_memory(void **state) {
+    struct stand *s = *state;
+    atomic_store(&s->peer->listening, false);
+    AWAIT(!atomic_load(&s->peer->open));
+    start(s, 0, NULL);
+    emit_n(s, 500, 0);
+    long before = rss_anon_kib();
+    emit_n(s, 30000, 1000);
+    (void)nanosleep(&(struct timespec){.tv_sec = 2}, NULL); /* several sessions that come to nothing */
+    assert_true(rss_anon_kib() - before < memory_limit_kib);
+    atomic_store(&s->peer->listening, true);
+    AWAIT(seen(s, 0).numbers == s->emitted);
+    assert_exactly_once(s, 0);
+}
+
 static void test_stray_acks_trim_nothing(void **state) {
     struct stand *s = *state;
     s->config.spool.quota = SPOOL_QUOTA_MIN * 16;
@@ -510,6 +526,7 @@ int main(int argc, char **argv) {
         TEST(test_collector_restarts),
         TEST(test_refusal_waits),
         TEST(test_credit_bounds_memory),
+        TEST(test_nobody_there_bounds_memory),
         TEST(test_stray_acks_trim_nothing),
         TEST(test_impossible_acks_end_the_session),
         TEST(test_full_spool_is_declared),

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/tsan.h"
 #include "uplink_priv.h"
 
 #define INTAKE_ADDRESS "inproc://journal"
@@ -104,6 +105,7 @@ void intake_emit(void *intake, Pilotgate__Record *r) {
     zmq_msg_t m;
     int packed = fits ? pack_item(r, len, &m) : -EMSGSIZE;
     (void)pthread_mutex_lock(&in->lock);
+    TSAN_HANDS_OVER(&in->push);
     if (packed == 0 && wait_for_room(in, len, f != WIRE_FAMILY_CALLS) &&
         zmq_msg_send(&m, in->push, ZMQ_DONTWAIT) >= 0) {
         in->queued += len;
@@ -133,6 +135,7 @@ int intake_take(struct intake *in, zmq_msg_t *m, struct item **ret_item) {
             return 0;
         }
         if (zmq_msg_size(m) > 0) {
+            TSAN_TAKES_OVER(&in->push);
             *ret_item = zmq_msg_data(m);
             return 1;
         }

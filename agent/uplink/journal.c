@@ -32,7 +32,7 @@ struct journal {
     pthread_mutex_t hooks_lock;
     struct journal_hooks hooks; /* under hooks_lock */
     atomic_bool stopping;
-    int64_t stop_by; /* monotonic; set before stopping */
+    _Atomic int64_t stop_by; /* monotonic; set before stopping */
     int64_t next_tick, next_expiry;
     /* what the log was told last, so that each change is one line */
     bool told_up;

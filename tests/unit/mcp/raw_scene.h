@@ -1,6 +1,8 @@
 /* raw_scene: a transport and a raw_server whose answers a test decides about byte by byte. */
 #pragma once
 
+#include <stdatomic.h>
+
 #include "raw_server.h"
 #include "shot.h"
 
@@ -14,8 +16,8 @@ struct scene {
     struct mcp_transport transport;
     struct shot shots[SHOTS];
     void (*serve)(struct scene *s, int fd, const char *request);
-    const char *bytes; /* of the answer, where a test needs no more; the connection ends after it */
-    bool resets;
+    const char *_Atomic bytes; /* of the answer, where a test needs no more; the connection ends after it */
+    atomic_bool resets;
     char request[RAW_REQUEST_MAX]; /* the newest */
 };
 

@@ -332,16 +332,24 @@ static void asking(void *ctx, const struct script_request *q, struct script_answ
     a->until = answered;
 }
 
+/* The server's threads go on. */
+static const struct script_request *response(struct scene *s, const char *id) {
+    pthread_mutex_lock(&s->server.lock);
+    const struct script_request *q = script_response(&s->server, id);
+    pthread_mutex_unlock(&s->server.lock);
+    return q;
+}
+
 static void test_requests_before_the_answer(void **state) {
     struct scene *s = *state;
     scene_open(s, asking);
     scene_call_is(s, "c-1", OUT(COMPLETED));
     assert_int_equal(s->notices, 1);
-    const struct script_request *ping = script_response(&s->server, "\"p-1\"");
+    const struct script_request *ping = response(s, "\"p-1\"");
     assert_int_equal(json_object_size(js_at(ping->body, "result")), 0);
     assert_true(json_is_object(js_at(ping->body, "result")));
     assert_string_equal(ping->session, "one");
-    assert_int_equal(js_int(script_response(&s->server, "7")->body, "error.code", 0), -32601);
+    assert_int_equal(js_int(response(s, "7")->body, "error.code", 0), -32601);
     assert_false(s->call.seen.resumed);
 }
 
@@ -368,9 +376,9 @@ static void test_requests_with_a_callback(void **state) {
     scene_call_is(s, "c-1", OUT(COMPLETED));
     UNTIL(s, elicited);
     assert_int_equal(s->asked, 2); /* roots/list and elicitation/create; ping is not asked */
-    const json_t *body = script_response(&s->server, "\"e-1\"")->body;
+    const json_t *body = response(s, "\"e-1\"")->body;
     assert_string_equal(js_str(body, "result.action", ""), "accept");
-    assert_int_equal(js_int(script_response(&s->server, "7")->body, "error.code", 0), -32601);
+    assert_int_equal(js_int(response(s, "7")->body, "error.code", 0), -32601);
 }
 
 /* ------------------------------------------------------------------ limits */

@@ -224,7 +224,9 @@ static void test_session_lost(void **state) {
     s->probe.interval = 30 * WHEN_MS;
     begin(s);
     assert_true(witness_wait(&s->witness, completed, 3));
+    pthread_mutex_lock(&s->witness.lock);
     int before = witness_calls(&s->witness, OUT(COMPLETED), 0);
+    pthread_mutex_unlock(&s->witness.lock);
     fault_set(&s->server, FAULT_FORGET, 0);
     assert_true(witness_wait(&s->witness, completed_after_row, before + 40));
     mcp_stop(&s->mcp, WHEN_S);

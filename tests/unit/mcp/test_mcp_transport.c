@@ -98,7 +98,10 @@ static void test_ends(void **state) {
             print_error("%s: %s (%s)\n", ends[i].what, wire_outcome_name((int)s->shots[0].outcome),
                         s->shots[0].detail);
         wrong += s->shots[0].outcome != ends[i].outcome || !s->shots[0].seen.sent;
-        assert_int_equal(s->server.requests, (int)i + 1);
+        pthread_mutex_lock(&s->server.lock);
+        int requests = s->server.requests;
+        pthread_mutex_unlock(&s->server.lock);
+        assert_int_equal(requests, (int)i + 1);
     }
     assert_int_equal(wrong, 0);
 }

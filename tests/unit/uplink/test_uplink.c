@@ -502,11 +502,11 @@ static void test_start_says_what_is_wrong(void **state) {
     start(s, 0, NULL);
     assert_int_equal(journal_start(&s->config, boots[1], &nobody, NULL, &j, &e), -EBUSY);
     assert_non_null(strstr(e.text, "another agent"));
-    s->config.collector.key_file = (char *)"/nonexistent/key";
-    assert_true(journal_start(&s->config, boots[1], &nobody, NULL, &j, &e) < 0);
+    struct config other = s->config; /* the first one's thread reads its own */
+    other.collector.key_file = (char *)"/nonexistent/key";
+    assert_true(journal_start(&other, boots[1], &nobody, NULL, &j, &e) < 0);
     assert_non_null(strstr(e.text, "/nonexistent/key"));
     assert_null(j);
-    s->config.collector.key_file = s->key;
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)

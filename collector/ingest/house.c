@@ -8,6 +8,11 @@
 #include "base/log.h"
 #include "base/when.h"
 
+#define PACK_REST 6 /* times as long as it took */
+#define PACK_REST_MIN_NS (50 * WHEN_MS)
+#define PACK_NOTHING_NS (10 * WHEN_S)
+#define PACK_OVERDUE_NS WHEN_S
+
 struct rows {
     struct ingest *i;
     int r;
@@ -163,6 +168,19 @@ int house_keep(struct ingest *i, struct err *e) {
     if (r == 0)
         r = refusal_flush(i, e);
     return r < 0 ? r : write_rows(i, e);
+}
+
+/* A step of packing between two transactions: when nobody waits, or when it is long overdue. It rests longer
+ * than it works, so that commits are late by a step only now and then. */
+int house_pack(struct ingest *i, bool idle, struct err *e) {
+    int64_t begun = when_mono_ns();
+    size_t n = 0;
+    if (i->tx_open || i->trouble.code || begun < i->pack_ns + (idle ? 0 : PACK_OVERDUE_NS))
+        return 0;
+    int r = store_pack(i->store, when_wall_ns(), &n, e);
+    int64_t now = when_mono_ns(), rest = PACK_REST * (now - begun);
+    i->pack_ns = now + (n == 0 ? PACK_NOTHING_NS : rest > PACK_REST_MIN_NS ? rest : PACK_REST_MIN_NS);
+    return r;
 }
 
 static void say_gone(void *ctx, struct session *s) {

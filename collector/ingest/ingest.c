@@ -78,8 +78,8 @@ static int round_of(struct ingest *i, struct err *e) {
         return err_set(e, -errno, "cannot wait for agents: %s", zmq_strerror(errno));
     for (int k = 0; k < INGEST_ZAP_BURST && zap_serve(i); k++)
         continue;
-    int r = 1;
-    for (int k = 0; k < INGEST_FRAME_BURST && r > 0 && !commit_due(i); k++)
+    int r = 1, frames = 0;
+    for (; frames < INGEST_FRAME_BURST && r > 0 && !commit_due(i); frames += r > 0)
         r = receive(i, e);
     if (r >= 0)
         r = commit_due(i) ? ingest_flush(i, e) : 0;
@@ -90,6 +90,8 @@ static int round_of(struct ingest *i, struct err *e) {
         r = house_keep(i, e);
     if (r == 0)
         r = ingest_try_again(i, e);
+    if (r == 0)
+        r = house_pack(i, frames == 0, e);
     if (r < 0)
         r = ingest_endure(i, r, e);
     publish(i);

@@ -142,6 +142,7 @@ struct ingest {
     bool command_changed[INGEST_COMMANDS];
     uint64_t last_command;
     int64_t tick_ns, house_ns;  /* monotonic, when last done */
+    int64_t pack_ns;            /* when next */
     struct ingest_counters now; /* the loop's own */
     pthread_mutex_t lock;       /* guards published and why */
     struct ingest_counters published;
@@ -165,6 +166,7 @@ int ingest_try_again(struct ingest *i, struct err *e) MUST_CHECK;
 /* ---- now and then */
 int house_tick(struct ingest *i, struct err *e) MUST_CHECK;
 int house_keep(struct ingest *i, struct err *e) MUST_CHECK;
+int house_pack(struct ingest *i, bool idle, struct err *e) MUST_CHECK; /* idle: nobody waits */
 /* Commits, and says of every session that it is over. */
 int house_end(struct ingest *i, struct err *e) MUST_CHECK;
 

@@ -35,7 +35,7 @@ static void *run(void *ctx) {
     return NULL;
 }
 
-static void start(struct site *s) {
+void site_start(struct site *s) {
     struct ingest_options o = {"tcp://127.0.0.1:*", s->key_file, s->allow_file};
     ok(store_open(s->url, STORE_SERVE, &s->store, &e));
     ok(ingest_new(&o, s->store, &s->ingest, &e));
@@ -57,7 +57,7 @@ int site_setup(void **state) {
     char line[128];
     (void)snprintf(line, sizeof line, "# agents\n%s c1 shop,pay\n", s->agent.public_z85);
     site_write_allow(s, line);
-    start(s);
+    site_start(s);
     *state = s;
     return 0;
 }
@@ -82,7 +82,7 @@ void site_restart_as_restored(struct site *s) {
     store_close(&cli);
     site_stop(s);
     assert_int_equal(rename(copy, file), 0);
-    start(s);
+    site_start(s);
 }
 
 int site_teardown(void **state) {

@@ -40,7 +40,8 @@ int site_teardown(void **state);
 void site_write_allow(struct site *s, const char *text);
 /* Ends the daemon, puts a backup in its store's place, and starts it again: before any peer comes. */
 void site_restart_as_restored(struct site *s);
-void site_stop(struct site *s); /* ends the daemon in order */
+void site_start(struct site *s); /* again, after site_stop */
+void site_stop(struct site *s);  /* ends the daemon in order */
 
 void peer_open(struct peer *p, const struct site *s, const struct curve_key *key, uint8_t boot);
 void peer_close(struct peer *p);

@@ -166,12 +166,61 @@ static void test_any_moment_of_failing(void **state) {
     peer_close(&p);
 }
 
+static void put_old_records(struct store *s, const uint8_t *boot, int64_t at_ns) {
+    const struct store_stream_key key = {"c1", "shop", "n1", boot};
+    int64_t id = 0;
+    uint64_t hwm = 0;
+    bool elsewhere = false;
+    enum store_put put;
+    assert_int_equal(store_begin(s, NULL), 0);
+    assert_int_equal(store_stream(s, &key, &id, &hwm, &elsewhere, NULL), 0);
+    for (uint64_t seq = 1; seq <= 1000; seq++) {
+        const struct store_record r = {.stream = id,
+                                       .seq = seq,
+                                       .family = WIRE_FAMILY_COVERAGE,
+                                       .t_from_ns = at_ns,
+                                       .t_to_ns = at_ns,
+                                       .payload = (const uint8_t *)"covered",
+                                       .len = 7};
+        assert_int_equal(store_put_record(s, &r, &put, NULL), 0);
+    }
+    assert_int_equal(store_commit(s, at_ns, NULL, NULL), 0);
+}
+
+/* What lies long enough is packed beside the work, and goes on to be what it was. */
+static void test_packing_goes_on_beside(void **state) {
+    struct site *s = *state;
+    struct store_size size = {0};
+    struct peer p;
+    uint8_t boot[WIRE_BOOT_BYTES];
+    memset(boot, 1, sizeof boot);
+    site_stop(s);
+    assert_int_equal(store_open(s->url, STORE_SERVE, &s->store, NULL), 0);
+    put_old_records(s->store, boot, when_wall_ns() - 2 * 3600 * WHEN_S);
+    store_close(&s->store);
+    site_start(s);
+    peer_open(&p, s, &s->agent, 1);
+    assert_int_equal(peer_join(&p, "shop", "n1", 1, 1001), 1000);
+    struct store *cli = NULL;
+    assert_int_equal(store_open(s->url, STORE_READ, &cli, NULL), 0);
+    int64_t end = when_mono_ns() + WAIT_MS * WHEN_MS;
+    for (uint64_t seq = 1001; size.packed < 1000; seq++) {
+        peer_batch(&p, seq, 1, 0, 0);
+        peer_wait_ack(&p, seq);
+        assert_int_equal(store_size(cli, &size, NULL), 0);
+        assert_true(when_mono_ns() < end);
+    }
+    store_close(&cli);
+    peer_close(&p);
+}
+
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         CASE(test_nothing_is_acknowledged_that_is_not_written),
         CASE(test_any_moment_of_failing),
+        CASE(test_packing_goes_on_beside),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,9 +11,10 @@
 #include "cli/told.h"
 #include "gates/gates.h"
 #include "gates/hindrance.h"
+#include "gates/holes.h"
 
 struct standing {
-    json_t *pilot, *agents, *verdicts, *stops; /* owned */
+    json_t *pilot, *agents, *verdicts, *stops, *holes; /* owned */
 };
 
 /* ---- gathering */
@@ -42,7 +43,10 @@ static int stops_of_stage(struct store *s, const struct corr *corr, const struct
     const struct hindrance_input in = {f, &load, &rules, missing_agents(st->agents, f->stage)};
     hindrances_of_stage(&in, st->stops);
     told_free(&told);
-    return 0;
+    json_t *holes = holes_of_stage(f);
+    r = holes ? json_array_extend(st->holes, holes) : -1;
+    json_decref(holes);
+    return r < 0 ? err_oom(e) : 0;
 }
 
 static bool has_passed(const json_t *verdicts, const char *gate, const char *stage) {
@@ -92,7 +96,8 @@ static int find_stops(const struct cli *c, struct store *s, struct standing *st,
 
 static int gather(const struct cli *c, struct store *s, struct standing *st, struct err *e) {
     st->stops = json_array();
-    int r = st->stops ? cli_pilot(s, &st->pilot, e) : err_oom(e);
+    st->holes = json_array();
+    int r = st->stops && st->holes ? cli_pilot(s, &st->pilot, e) : err_oom(e);
     if (r == 0 && !st->pilot)
         r = err_set(e, -ENOENT,
                     "no pilot is declared: `pilotgate pilot init --file pilot.yaml` declares one");
@@ -164,18 +169,34 @@ static void show_gates(const struct cli *c, const struct standing *st) {
     }
 }
 
+#define HOLES_SHOWN 20 /* the rest is counted */
+
+static void show_holes(const struct cli *c, const json_t *holes) {
+    size_t i, shown = 0;
+    json_t *h;
+    json_array_foreach((json_t *)holes, i, h) {
+        if (!is_shown(c, h) || shown++ >= HOLES_SHOWN)
+            continue;
+        (void)printf("%s  %s: %s; %s\n", shown == 1 ? "\nwhat nobody saw, or can read:\n" : "",
+                     js_str(h, "stage", ""), js_str(h, "what", ""), js_str(h, "do", ""));
+    }
+    if (shown > HOLES_SHOWN)
+        (void)printf("  and %zu more: `pilotgate status -o json` has them all\n", shown - HOLES_SHOWN);
+}
+
 static int show(const struct cli *c, const struct standing *st, struct err *e) {
     if (strcmp(c->format, "json") != 0) {
         (void)printf("pilot %s, %s to %s\n\n", js_str(st->pilot, "name", ""), js_str(st->pilot, "begin", ""),
                      js_str(st->pilot, "end", "its end"));
         show_stages(c, json_object_get(st->agents, "stages"));
         show_gates(c, st);
+        show_holes(c, st->holes);
         return 0;
     }
     json_t *doc =
-        json_pack("{s:O, s:O, s:O, s:O, s:O}", "pilot", st->pilot, "stages",
+        json_pack("{s:O, s:O, s:O, s:O, s:O, s:O}", "pilot", st->pilot, "stages",
                   json_object_get(st->agents, "stages"), "missing", json_object_get(st->agents, "missing"),
-                  "gates", json_object_get(st->verdicts, "gates"), "never", st->stops);
+                  "gates", json_object_get(st->verdicts, "gates"), "never", st->stops, "holes", st->holes);
     if (!doc)
         return err_oom(e);
     cli_json(stdout, doc);
@@ -201,6 +222,7 @@ int cli_status(const struct cli *c) {
     json_decref(st.agents);
     json_decref(st.verdicts);
     json_decref(st.stops);
+    json_decref(st.holes);
     return status;
 }
 

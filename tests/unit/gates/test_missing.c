@@ -12,6 +12,7 @@
 
 #include "base/js.h"
 #include "base/when.h"
+#include "gates/holes.h"
 #include "pilot.h"
 
 static const struct fault none;
@@ -163,6 +164,44 @@ static void deletions_count_where_a_verdict_needed_them(void **state) {
     expect(deleted_outside, "rollback", "PASS", "");
 }
 
+/* ---- what people are told of it */
+
+static void has_hole(pilot_extra *extra, const struct fault *x, const char *what, const char *what_to_do) {
+    struct scenario s;
+    pilot_play(&s, x);
+    if (extra)
+        extra(&s);
+    json_decref(scenario_judge(&s, 290));
+    json_t *holes = holes_of_stage(&s.c.stages[0]), *h;
+    bool found = !*what && json_array_size(holes) == 0;
+    size_t i;
+    json_array_foreach(holes, i, h) {
+        found |= *what && strstr(js_str(h, "what", ""), what) && strstr(js_str(h, "do", ""), what_to_do);
+    }
+    if (!found) {
+        char *text = json_dumps(holes, 0);
+        fail_msg("no '%s' (%s) in %s", what, what_to_do, text);
+    }
+    json_decref(holes);
+    scenario_end(&s);
+}
+
+static void twins(struct scenario *s);
+
+static void people_are_told_what_and_what_to_do(void **state) {
+    (void)state;
+    static const struct fault killed = {.killed_in_change = 1};
+    has_hole(whole, &none, "", "");
+    has_hole(before_all, &none, "5 records of node n3 never arrived", "keep its spool on a volume");
+    has_hole(before_all, &none, "(they tell of 2027-01-15T07:59:2", "");
+    has_hole(loss_of_calls, &none, "3 records of node n1 were lost by its agent", "give its spool more room");
+    has_hole(deleted_outside, &none, "8 blocks of completed calls were deleted by retention",
+             "nothing: no verdict");
+    has_hole(deleted_inside, &none, "needed by change shop.v2", "keep calls longer");
+    has_hole(twins, &none, "two agents said", "run one agent a node");
+    has_hole(NULL, &killed, "change shop.v2: nobody watched on node n2", "repeat the change");
+}
+
 /* ---- doubts */
 
 static void twins(struct scenario *s) {
@@ -229,6 +268,7 @@ int main(void) {
         cmocka_unit_test(gaps_do_not_unsay_what_was_seen),
         cmocka_unit_test(losses_hide_a_change_only_where_objects_were_lost),
         cmocka_unit_test(deletions_count_where_a_verdict_needed_them),
+        cmocka_unit_test(people_are_told_what_and_what_to_do),
         cmocka_unit_test(doubts_leave_nothing_decided),
         cmocka_unit_test(expected_agents_are_those_that_kubernetes_wants),
     };

@@ -14,6 +14,13 @@ struct near_list {
     size_t count;
 };
 
+/* Packs that are open already: a window and its neighbours mostly lie in the same one. */
+struct open_packs {
+    int64_t window_id, near_id; /* 0: none */
+    const struct pack *window;  /* borrowed from its source */
+    struct pack near;           /* owned */
+};
+
 struct records_query {
     struct store *s;
     struct store_query q; /* commit is not 0 */
@@ -21,8 +28,9 @@ struct records_query {
     store_record_fn *fn;
     void *ctx;
     struct err *e;
-    sqlite3_stmt *rows, *packs[STORE_BULK_COUNT];                    /* in the order of seq */
-    sqlite3_stmt *row_before, *row_after, *pack_before, *pack_after; /* neighbours */
+    sqlite3_stmt *rows, *packs[STORE_BULK_COUNT]; /* in the order of seq */
+    struct open_packs open[STORE_BULK_COUNT];
+    sqlite3_stmt *pack_body, *row_before, *row_after, *pack_before, *pack_after; /* neighbours */
 };
 
 struct records_stream {

@@ -15,10 +15,10 @@ static const char row_after[] =
     COLUMNS "family = ?2 AND n <= ?3 AND t_from > ?4 ORDER BY t_from, seq LIMIT 1";
 /* From the window outwards; ?5 is where a pack may begin that holds what comes after the window. */
 static const char pack_before[] =
-    "SELECT body, t_from FROM pack INDEXED BY pack_time WHERE stream = ?1 AND family "
+    "SELECT id, t_from, t_to FROM pack INDEXED BY pack_time WHERE stream = ?1 AND family "
     "= ?2 AND n_from <= ?3 AND t_from < ?4 ORDER BY t_from DESC";
 static const char pack_after[] =
-    "SELECT body, t_from FROM pack INDEXED BY pack_time WHERE stream = ?1 AND family "
+    "SELECT id, t_from, t_to FROM pack INDEXED BY pack_time WHERE stream = ?1 AND family "
     "= ?2 AND n_from <= ?3 AND t_from >= ?5 AND t_to > ?4 ORDER BY t_from";
 
 struct search {
@@ -113,15 +113,44 @@ static bool is_far(const struct search *f, int64_t pack_from) {
                      : pack_from > f->best.r.t_from_ns;
 }
 
+static struct open_packs *open_of(const struct search *f) {
+    for (size_t k = 0; k < STORE_BULK_COUNT; k++)
+        if (store_bulk_families[k] == f->family)
+            return &f->q->open[k];
+    return NULL;
+}
+
+static int open_pack(const struct search *f, int64_t id, const struct pack **ret) {
+    struct records_query *q = f->q;
+    struct open_packs *o = open_of(f);
+    *ret = id == o->window_id ? o->window : &o->near;
+    if (id == o->window_id || id == o->near_id)
+        return 0;
+    int r =
+        q->pack_body ? 0 : store_prepare(q->s, "SELECT body FROM pack WHERE id = ?1", &q->pack_body, q->e);
+    if (r < 0)
+        return r;
+    pack_free(&o->near);
+    o->near_id = 0;
+    sqlite3_bind_int64(q->pack_body, 1, id);
+    r = sqlite3_step(q->pack_body) == SQLITE_ROW ? store_pack_decode(q->s, q->pack_body, 0, &o->near, q->e)
+                                                 : store_fail(q->s, q->e, "cannot read a pack");
+    sqlite3_reset(q->pack_body);
+    if (r == 0)
+        o->near_id = id;
+    return r;
+}
+
 static int search_packs(struct search *f) {
     sqlite3_stmt **st = f->before ? &f->q->pack_before : &f->q->pack_after;
     int r = begin(f, st, f->before ? pack_before : pack_after), step = SQLITE_DONE;
     while (r == 0 && (step = sqlite3_step(*st)) == SQLITE_ROW && !is_far(f, sqlite3_column_int64(*st, 1))) {
-        struct pack p = {0};
-        r = store_pack_decode(f->q->s, *st, 0, &p, f->q->e);
+        const struct pack *p = NULL;
+        if (f->before && f->found && sqlite3_column_int64(*st, 2) < f->best.r.t_from_ns)
+            continue; /* all of it began before what we have */
+        r = open_pack(f, sqlite3_column_int64(*st, 0), &p);
         if (r == 0)
-            r = search_pack(f, &p);
-        pack_free(&p);
+            r = search_pack(f, p);
     }
     if (r == 0 && step != SQLITE_DONE && step != SQLITE_ROW)
         r = store_fail(f->q->s, f->q->e, "cannot read a pack");

@@ -21,9 +21,9 @@ static const char window_rows[] =
     "  AND t_to >= ?5 AND family IN (?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) ORDER BY seq LIMIT -1) k "
     "CROSS JOIN record r ON r.stream = ?1 AND r.seq = k.seq";
 static const char all_packs[] =
-    "SELECT body FROM pack INDEXED BY pack_seq WHERE stream = ?1 AND family = ?2 AND "
+    "SELECT body, id FROM pack INDEXED BY pack_seq WHERE stream = ?1 AND family = ?2 AND "
     "n_from <= ?3 ORDER BY seq_from";
-static const char window_packs[] = "SELECT p.body FROM (SELECT id FROM pack INDEXED BY pack_time WHERE "
+static const char window_packs[] = "SELECT p.body, p.id FROM (SELECT id FROM pack INDEXED BY pack_time WHERE "
                                    "stream = ?1 AND family = ?2 AND n_from <= "
                                    "?3 AND t_from BETWEEN ?4 AND ?5 AND t_to >= ?6 ORDER BY seq_from LIMIT "
                                    "-1) k CROSS JOIN pack p ON p.id = k.id";
@@ -40,6 +40,7 @@ struct pack_source {
     sqlite3_stmt *st;
     struct pack pack;
     size_t next;
+    struct open_packs *open;
 };
 
 static int next_row(struct records_query *q, struct source *x) {
@@ -83,6 +84,7 @@ static int next_packed(struct records_query *q, struct pack_source *x) {
         pack_free(&x->pack);
         x->next = 0;
         x->at.have = false;
+        x->open->window_id = 0;
         int step = sqlite3_step(x->st);
         if (step == SQLITE_DONE)
             return 0;
@@ -90,6 +92,8 @@ static int next_packed(struct records_query *q, struct pack_source *x) {
                                    : store_fail(q->s, q->e, "cannot read a pack");
         if (r < 0)
             return r;
+        x->open->window_id = sqlite3_column_int64(x->st, 1);
+        x->open->window = &x->pack;
     }
 }
 
@@ -120,6 +124,7 @@ static void bind_rows(struct records_query *q, const struct records_stream *x) {
 static int begin_packs(struct records_query *q, const struct records_stream *x, struct pack_source *p,
                        size_t k) {
     p->st = q->packs[k];
+    p->open = &q->open[k];
     p->at.r.stream = x->id;
     p->at.r.family = (enum wire_family)store_bulk_families[k];
     if (!x->packed || !records_wants(q, store_bulk_families[k]))
@@ -171,6 +176,7 @@ static void end_merge(struct records_query *q, struct merge *m) {
     sqlite3_reset(q->rows);
     for (size_t k = 0; k < STORE_BULK_COUNT; k++) {
         pack_free(&m->packs[k].pack);
+        q->open[k].window_id = 0;
         sqlite3_reset(q->packs[k]);
     }
     records_near_free(&m->near);
@@ -221,10 +227,12 @@ static int walk_streams(struct records_query *q) {
 }
 
 static void end_query(struct records_query *q, bool began) {
-    sqlite3_stmt *const near[] = {q->row_before, q->row_after, q->pack_before, q->pack_after};
+    sqlite3_stmt *const near[] = {q->pack_body, q->row_before, q->row_after, q->pack_before, q->pack_after};
     sqlite3_finalize(q->rows);
-    for (size_t k = 0; k < STORE_BULK_COUNT; k++)
+    for (size_t k = 0; k < STORE_BULK_COUNT; k++) {
         sqlite3_finalize(q->packs[k]);
+        pack_free(&q->open[k].near);
+    }
     for (size_t k = 0; k < sizeof near / sizeof *near; k++)
         sqlite3_finalize(near[k]);
     if (began && !sqlite3_get_autocommit(q->s->db))

@@ -72,7 +72,8 @@ static void deletions(json_t *list, const struct facts *f) {
         to = m->hi > to ? m->hi : to;
     }
     for (size_t i = 0; i < f->n_changes; i++)
-        if (f->changes[i].missing && f->changes[i].missing->kind == FACT_MISSING_DELETED)
+        if (f->changes[i].missing && f->changes[i].missing->kind == FACT_MISSING_DELETED &&
+            gate_change_qualifies(f, &f->changes[i]))
             needs = &f->changes[i];
     if (n == 0)
         return;

@@ -213,11 +213,20 @@ size_t spool_held(const struct spool *s, size_t from, struct spool_stream *out, 
     return n;
 }
 
+/* The youngest settled one; NULL when there is none. */
+static const struct stream *witness(const struct spool *s) {
+    for (size_t i = s->n; i-- > 0;)
+        if (settled(s, &s->streams[i]))
+            return &s->streams[i];
+    return NULL;
+}
+
 size_t spool_streams(const struct spool *s, struct spool_stream *out, size_t max) {
+    const struct stream *youngest = witness(s);
     size_t n = 0;
     for (size_t i = 0; i < s->n && n < max; i++) {
         const struct stream *st = &s->streams[i];
-        if (settled(s, st))
+        if (settled(s, st) && st != youngest)
             continue;
         if (n + 1 == max)
             st = stream_living(s);

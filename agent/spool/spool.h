@@ -58,8 +58,10 @@ uint64_t spool_next_seq(const struct spool *s);
  * incomplete on disk was trimmed: a later fsync that returns 0 says nothing about it. */
 int spool_sync(struct spool *s) MUST_CHECK;
 
-/* The streams that hold unacknowledged records, and the living one, which comes last; first_seq is the oldest
- * that can still be read, kept ones too. Returns how many, at most max. */
+/* The streams that hold unacknowledged records, the youngest settled one, and the living one, which comes
+ * last; first_seq is the oldest that can still be read, kept ones too. The settled one is there to be asked
+ * for: a store that lost some of it (acked_seq says what it had) may have lost of older ones as well, and one
+ * that has it has those, too, since it got them before. Returns how many, at most max. */
 size_t spool_streams(const struct spool *s, struct spool_stream *out, size_t max);
 
 /* Reads up to max_records records and max_bytes bytes from `from` on, ascending, without gaps inside the
@@ -78,7 +80,7 @@ int spool_next_held(struct spool *s, const uint8_t boot[SPOOL_BOOT_BYTES], uint6
 /* Everything up to acked is in the store: segments that hold nothing else become *kept* ones. They can still
  * be read, in case that the store comes back from an older backup, and go when they are older than the grace
  * (spool_expire), or earlier, the oldest first, when an append needs their room: they never make an append
- * fail. A dead stream of which all is kept is *settled*: spool_streams leaves it out. */
+ * fail. A dead stream of which all is kept is *settled*: spool_streams leaves out all but one. */
 int spool_trim(struct spool *s, const uint8_t boot[SPOOL_BOOT_BYTES], uint64_t acked) MUST_CHECK;
 
 /* Removes kept segments whose last byte was written before older_than (CLOCK_REALTIME, ns), whatever the

@@ -40,8 +40,10 @@ static void test_delivery_and_bye(void **state) {
     struct err e;
     uint64_t torn;
     assert_int_equal(spool_open(s->spool, 1 << 20, boots[2], &spool, &torn, &e), 0);
-    assert_int_equal(spool_streams(spool, st, 4), 2);
-    assert_memory_equal(st[0].boot, boots[1], WIRE_BOOT_BYTES);
+    assert_int_equal(spool_streams(spool, st, 4), 3); /* it is only asked for */
+    assert_memory_equal(st[0].boot, boots[0], WIRE_BOOT_BYTES);
+    assert_int_equal(st[0].acked_seq + 1, st[0].next_seq);
+    assert_memory_equal(st[1].boot, boots[1], WIRE_BOOT_BYTES);
     spool_close(&spool);
 }
 

@@ -64,7 +64,7 @@ class Program:
                 env={**os.environ, **env, **crash})
 
     def kind(self):
-        return {"hub": "collector", "keeper": "keeper"}.get(self.name, "writer")
+        return {"hub": "collector", "keeper": "keeper", "backup": "backup"}.get(self.name, "writer")
 
     def alive(self):
         return self.popen is not None and self.popen.poll() is None
@@ -200,6 +200,17 @@ class Keeper(Program):
         self.start([KEEP, f"sqlite:{self.db}"], {}, armed)
 
 
+class Backup(Program):
+    """`pilotgate backup`, beside the collector."""
+
+    def __init__(self, world, collector):
+        super().__init__(world, "backup")
+        self.netns, self.disk, self.db = collector.netns, collector.disk, collector.db
+
+    def begin(self, path, armed=None):
+        self.start([PILOTGATE, "backup", path], {"PILOTGATE_STORE": f"sqlite:{self.db}"}, armed)
+
+
 class World:
     """draw(n): a number below n, of the run's seed."""
 
@@ -218,6 +229,7 @@ class World:
     def build(self, writers, quota):
         self.collector = Collector(self)
         self.keeper = Keeper(self, self.collector)
+        self.backup = Backup(self, self.collector)
         self.made.callback(self.collector.disk.close)
         self.add_netns(self.collector.netns)
         for number in range(1, writers + 2):

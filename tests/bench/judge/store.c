@@ -320,6 +320,13 @@ static void put_agent(struct writing *w, unsigned number, unsigned stages) {
     put_life(w);
 }
 
+/* As the daemon does, which by now would have. */
+static void pack(struct writing *w) {
+    size_t n = 1;
+    while (n)
+        must(w, store_pack(w->store, T0 + (w->end + 86400) * WHEN_S, &n, &w->e));
+}
+
 int main(int argc, char **argv) {
     struct writing w = {0};
     char url[4096];
@@ -342,6 +349,7 @@ int main(int argc, char **argv) {
         put_agent(&w, i, stages);
     if (w.open)
         commit(&w, w.end);
+    pack(&w);
     store_close(&w.store);
     (void)printf("%" PRIu64 " records, %" PRIu64 " calls\n", w.records, w.calls);
     return 0;

@@ -116,8 +116,13 @@ void retain_stop(struct retainer **r) {
 static void show_stage(const json_t *s) {
     size_t i;
     json_t *span;
-    (void)printf("%s: told until %s; %lld blocks deleted\n", js_str(s, "stage", ""),
-                 js_str(s, "watermark", "never, so all is kept"), (long long)js_int(s, "deleted", 0));
+    bool nobody = js_bool(s, "waits_for_nobody", false);
+    const char *watermark = js_str(s, "watermark", NULL);
+    (void)printf("%s: %s%s; %lld blocks deleted\n", js_str(s, "stage", ""),
+                 watermark ? "has told until "
+                 : nobody  ? "each of its agents ended in order, or was not heard of for a week"
+                           : "has told nothing yet, so all is kept",
+                 watermark ? watermark : "", (long long)js_int(s, "deleted", 0));
     json_array_foreach(json_object_get(s, "protected"), i, span) {
         (void)printf("  kept for its verdicts: %s to %s\n", js_str(span, "from", ""), js_str(span, "to", ""));
     }

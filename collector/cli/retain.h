@@ -30,7 +30,7 @@ struct retain_options {
 };
 
 /* One round as of now. *ret:
- * {"before","why","deleted","stages":[{"stage","watermark","protected":[{"from","to"}],
+ * {"before","why","deleted","stages":[{"stage","watermark" or "waits_for_nobody","protected":[{"from","to"}],
  * "deleted"}],"bytes","unused"}; a new reference. dry: nothing is deleted. stop may be NULL. */
 int retain_once(struct store *s, const struct retain_options *o, int64_t now_ns, bool dry,
                 const atomic_bool *stop, json_t **ret, struct err *e) MUST_CHECK;

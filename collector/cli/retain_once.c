@@ -215,6 +215,8 @@ static json_t *stage_json(const struct stage *s) {
     json_t *o =
         json_pack("{s:s, s:I, s:[]}", "stage", s->name, "deleted", (json_int_t)s->deleted, "protected");
     set_time(o, "watermark", s->watermark);
+    if (s->watermark >= FAR_FUTURE_NS)
+        (void)json_object_set_new(o, "waits_for_nobody", json_true());
     for (size_t i = 0; i < s->n_spans; i++) {
         json_t *span = json_object();
         set_time(span, "from", s->spans[i].from_ns);

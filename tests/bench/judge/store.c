@@ -84,40 +84,34 @@ static void put_clock(struct writing *w, int64_t t) {
 }
 
 static void put_calls(struct writing *w, int64_t t, unsigned n, unsigned every) {
-    Pilotgate__Record r = record(PILOTGATE__RECORD__BODY_CALLS);
-    Pilotgate__CallBlock b = PILOTGATE__CALL_BLOCK__INIT;
-    static int64_t delta[128], start[128];
-    static uint64_t duration[128];
-    static uint32_t zero[128], outcome[128], connection[128], flags[128];
-    char *probe[] = {"hold"}, *tool[] = {"hold"}, *target[] = {"canary"};
-    for (unsigned i = 0; i < n; i++) {
-        delta[i] = i != 0;
-        start[i] = ((int64_t)i - (int64_t)n) * every * 1000000;
-        duration[i] = 5000000 + (uint64_t)i;
-        outcome[i] = PILOTGATE__OUTCOME__OUTCOME_COMPLETED;
-        connection[i] = (uint32_t)(w->number + i + 1);
-        flags[i] = i % 2 ? PILOTGATE__CALL_FLAG__CALL_FLAG_REUSED : 0;
+    static struct block_calls calls; /* large */
+    struct buf columns = BUF_INIT(BLOCK_BYTES_MAX);
+    Pilotgate__Record r = record(PILOTGATE__RECORD__BODY_PACKED_CALLS);
+    Pilotgate__PackedCalls b = PILOTGATE__PACKED_CALLS__INIT;
+    Pilotgate__PackedCalls__Entry entry = PILOTGATE__PACKED_CALLS__ENTRY__INIT, *entries[] = {&entry};
+    for (calls.n = 0; calls.n < n; calls.n++) {
+        size_t i = calls.n;
+        calls.number[i] = w->number + i + 1;
+        calls.start_us[i] = ((int64_t)i - (int64_t)n) * every * 1000000;
+        calls.duration_us[i] = 5000000 + calls.number[i] * 7919 % 10007;
+        calls.outcome[i] = PILOTGATE__OUTCOME__OUTCOME_COMPLETED;
+        calls.connection[i] = (uint32_t)calls.number[i];
+        calls.flags[i] = i % 2 ? PILOTGATE__CALL_FLAG__CALL_FLAG_REUSED : 0;
     }
-    b.base_wall_ns = T0 + t * WHEN_S;
-    b.base_mono_ns = (uint64_t)t * WHEN_S;
-    b.first_number = w->number + 1;
     w->number += n;
     w->calls += n;
-    b.n_probes = b.n_tools = b.n_targets = 1;
-    b.probes = probe;
-    b.tools = tool;
-    b.targets = target;
-    b.n_number_delta = b.n_probe = b.n_start_us = b.n_duration_us = b.n_outcome = b.n_connection = b.n_flags =
-        n;
-    b.number_delta = delta;
-    b.probe = zero;
-    b.start_us = start;
-    b.duration_us = duration;
-    b.outcome = outcome;
-    b.connection = connection;
-    b.flags = flags;
-    r.calls = &b;
-    put(w, &r, t, b.base_wall_ns + start[0] * 1000);
+    must(w, block_encode(&calls, 1, &columns, &w->e));
+    entry.probe = entry.tool = "hold";
+    entry.target = "canary";
+    b.base_wall_ns = T0 + t * WHEN_S;
+    b.base_mono_ns = (uint64_t)t * WHEN_S;
+    b.calls = n;
+    b.n_entries = 1;
+    b.entries = entries;
+    b.columns = (ProtobufCBinaryData){.len = columns.len, .data = (uint8_t *)columns.data};
+    r.packed_calls = &b;
+    put(w, &r, t, b.base_wall_ns - (int64_t)n * every * WHEN_S);
+    buf_free(&columns);
 }
 
 static void put_probe_coverage(struct writing *w, int64_t t) {

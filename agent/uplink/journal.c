@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -126,6 +127,13 @@ static bool drain(struct journal *j) {
     return n == DRAIN_MAX;
 }
 
+static void keep_timing(struct journal *j, Pilotgate__Timing *t) {
+    Pilotgate__Record r = PILOTGATE__RECORD__INIT;
+    r.body_case = PILOTGATE__RECORD__BODY_TIMING;
+    r.timing = t;
+    keeper_record(&j->keeper, &r);
+}
+
 static void watch_clock(struct journal *j) {
     Pilotgate__Timing t;
     int64_t before = when_mono_ns();
@@ -133,10 +141,21 @@ static void watch_clock(struct journal *j) {
     int64_t after = when_mono_ns();
     if (!clocks_step(&j->uplink.clocks, wall, before, (uint64_t)(after - before), &t))
         return;
-    Pilotgate__Record r = PILOTGATE__RECORD__INIT;
-    r.body_case = PILOTGATE__RECORD__BODY_TIMING;
-    r.timing = &t;
-    keeper_record(&j->keeper, &r);
+    j->stats.clock_steps++;
+    keep_timing(j, &t);
+}
+
+/* The disk is not touched while waiting: what is late here stood still, and did not wait for a slow fsync. */
+static void watch_pause(struct journal *j, int64_t began, int64_t asked_ns) {
+    struct timespec mono;
+    Pilotgate__Timing t;
+    (void)clock_gettime(CLOCK_MONOTONIC, &mono);
+    int64_t now = when_mono_ns();
+    const struct clocks_wait w = {asked_ns, now - began, now, mono.tv_sec * WHEN_S + mono.tv_nsec};
+    if (!clocks_pause(&j->uplink.clocks, &w, &t))
+        return;
+    j->stats.pauses++;
+    keep_timing(j, &t);
 }
 
 static void tick(struct journal *j, int64_t now) {
@@ -163,10 +182,13 @@ static void wait_for_work(struct journal *j) {
     /* While ending nothing is taken from the sources, and there are no ticks: neither may wake us. */
     bool ending = j->uplink.ending;
     int64_t next = earlier(uplink_next(&j->uplink), ending ? j->stop_by : j->next_tick);
-    int64_t ns = next - when_mono_ns();
+    int64_t now = when_mono_ns();
+    int64_t ns = next - now;
     long ms = ns <= 0 ? 0 : (long)((ns + WHEN_MS - 1) / WHEN_MS);
     bool socket = j->uplink.socket != NULL;
     (void)zmq_poll(items + !socket, socket + !ending, ms);
+    if (!ending) /* the stream's last record is made by then */
+        watch_pause(j, now, ms * WHEN_MS);
 }
 
 static int64_t rss_bytes(void) {

@@ -68,6 +68,8 @@ void stats_publish(struct stats *st, const struct uplink *u, int64_t now) {
                               .sessions = u->counts.sessions,
                               .session_losses = u->counts.losses,
                               .refusals = u->counts.refusals,
+                              .clock_steps = st->clock_steps,
+                              .pauses = st->pauses,
                               .clock = {.known = u->clocks.told.some,
                                         .offset_ns = u->clocks.told.value_ns,
                                         .bound_ns = u->clocks.told.error_ns,

@@ -134,8 +134,9 @@ struct clocks {
     uint64_t id; /* of the probe under way */
     bool waiting;
     int64_t t1_wall_ns, t1_mono_ns;
-    int64_t next_probe, next_record; /* monotonic */
-    unsigned fast;                   /* probes that still go out every second */
+    int64_t next_probe, next_look, next_record; /* monotonic */
+    bool fresh;                                 /* a session began, and no offset was told since */
+    unsigned fast;                              /* probes that still go out every second */
     struct clock_sample {
         bool some;
         int64_t value_ns, wall_ns, mono_ns;
@@ -143,6 +144,8 @@ struct clocks {
     } best, told; /* the best since the last record; what the last record said */
     bool based;
     int64_t base_ns; /* CLOCK_REALTIME - CLOCK_BOOTTIME when last looked at */
+    bool waited;
+    int64_t asleep_ns; /* CLOCK_BOOTTIME - CLOCK_MONOTONIC after the last wait */
 };
 
 void clocks_begin(struct clocks *c, int64_t now); /* a session begins */
@@ -155,6 +158,14 @@ bool clocks_offset(struct clocks *c, int64_t now, Pilotgate__Record *ret, Pilotg
  */
 bool clocks_step(struct clocks *c, int64_t wall_ns, int64_t mono_ns, uint64_t error_ns,
                  Pilotgate__Timing *ret);
+/* After each wait of the journal's thread, in which it does nothing else: true when it took much longer than
+ * was asked for (the process or its machine stood still; value_ns is the whole wait, of which error_ns may
+ * have been asked for), or the machine was suspended. */
+struct clocks_wait {
+    int64_t asked_ns, took_ns;
+    int64_t boot_ns, mono_ns; /* CLOCK_BOOTTIME and CLOCK_MONOTONIC at its end */
+};
+bool clocks_pause(struct clocks *c, const struct clocks_wait *w, Pilotgate__Timing *ret);
 
 /* ---- uplink */
 
@@ -277,6 +288,7 @@ struct stats {
     uint8_t oldest_boot[WIRE_BOOT_BYTES];
     uint64_t oldest_seq;
     int64_t oldest_wall_ns;
+    uint64_t clock_steps, pauses;
 };
 
 void stats_publish(struct stats *st, const struct uplink *u, int64_t now); /* the journal's thread */

@@ -67,6 +67,12 @@ def begin(lab, name):
     return stage, receiver
 
 
+def pauses(lab, stage):
+    """What the agent says of the times for which it stood still, ns."""
+    return [r.timing.value_ns for stream in lab.records(stage).values() for r in stream
+            if r.WhichOneof("body") == "timing" and r.timing.kind == 3]
+
+
 def check_told_once(receiver):
     """Each begin is followed by its end before it begins again, and no event came twice."""
     assert len({e["id"] for e in receiver.got}) == len(receiver.got)
@@ -137,6 +143,8 @@ def test_coverage_that_stops_while_the_process_is_there(lab):
     assert receiver.of("coverage-stale")[0]["node"] == "still"
     stage.agent.popen.send_signal(signal.SIGCONT)
     wait_until(lambda: receiver.of("coverage-stale", "end"), 60, "it is over")
+    wait_until(lambda: pauses(lab, stage), 20, "the agent tells that it stood still")
+    assert max(pauses(lab, stage)) > 4e9
     check_told_once(receiver)
     receiver.end()
 

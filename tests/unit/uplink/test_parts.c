@@ -409,6 +409,56 @@ static void test_clock_takes_the_best_and_no_nonsense(void **state) {
     assert_false(clocks_offset(&c, 200 * WHEN_S, &r, &t));
 }
 
+/* One sample; true when it became a record at `now`. */
+static bool sampled(struct clocks *c, int64_t now, int64_t offset, int64_t error) {
+    Pilotgate__ClockProbe p = PILOTGATE__CLOCK_PROBE__INIT;
+    Pilotgate__Record r;
+    Pilotgate__Timing t;
+    c->next_probe = now;
+    assert_true(clocks_probe(c, now, &p));
+    reply_after(c, offset, error, 0, error);
+    return clocks_offset(c, now, &r, &t);
+}
+
+static void test_clock_says_only_what_is_new(void **state) {
+    (void)state;
+    struct clocks c = {0};
+    int64_t at = WHEN_S;
+    unsigned records = 0;
+    clocks_begin(&c, 0);
+    assert_true(sampled(&c, at, 0, 2 * WHEN_MS));                          /* the first one */
+    assert_false(sampled(&c, at += 10 * WHEN_S, WHEN_MS, 2 * WHEN_MS));    /* moved within what was known */
+    assert_true(sampled(&c, at += 10 * WHEN_S, 5 * WHEN_MS, 2 * WHEN_MS)); /* moved by more */
+    assert_false(sampled(&c, at += 10 * WHEN_S, 5 * WHEN_MS, 2 * WHEN_MS - 1000));
+    assert_true(sampled(&c, at += 10 * WHEN_S, 5 * WHEN_MS, WHEN_MS - 2000)); /* known twice as well */
+    clocks_begin(&c, at);
+    assert_true(sampled(&c, at += 10 * WHEN_S, 5 * WHEN_MS, 2 * WHEN_MS)); /* a session began */
+    for (int64_t end = at + 600 * WHEN_S; at < end; at += 5 * WHEN_S)
+        records += sampled(&c, at, 5 * WHEN_MS, 2 * WHEN_MS);
+    assert_in_range(records, 8, 11); /* about one a minute */
+}
+
+static void test_clock_pauses(void **state) {
+    (void)state;
+    struct clocks c = {0};
+    Pilotgate__Timing t;
+    struct clocks_wait w = {.asked_ns = WHEN_S, .took_ns = WHEN_S + 400 * WHEN_MS, .boot_ns = 7 * WHEN_S};
+    assert_false(clocks_pause(&c, &w, &t)); /* late, but not by much; suspended before we were there */
+    w.took_ns = WHEN_S + 600 * WHEN_MS;
+    assert_true(clocks_pause(&c, &w, &t));
+    assert_int_equal(t.kind, PILOTGATE__TIMING__KIND__KIND_PAUSE);
+    assert_int_equal(t.value_ns, w.took_ns);
+    assert_int_equal(t.error_ns, WHEN_S);
+    w.took_ns = WHEN_MS; /* work came early */
+    assert_false(clocks_pause(&c, &w, &t));
+    w.boot_ns += 5 * WHEN_S;
+    w.mono_ns += 2 * WHEN_S; /* suspended for 3 s */
+    assert_true(clocks_pause(&c, &w, &t));
+    assert_int_equal(t.value_ns, 3 * WHEN_S);
+    assert_int_equal(t.error_ns, 0);
+    assert_false(clocks_pause(&c, &w, &t)); /* told once */
+}
+
 static void test_clock_steps(void **state) {
     (void)state;
     struct clocks c = {0};
@@ -434,6 +484,8 @@ int main(void) {
         cmocka_unit_test(test_window_beginnings),
         cmocka_unit_test(test_clock_bound_holds),
         cmocka_unit_test(test_clock_takes_the_best_and_no_nonsense),
+        cmocka_unit_test(test_clock_says_only_what_is_new),
+        cmocka_unit_test(test_clock_pauses),
         cmocka_unit_test(test_clock_steps),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -99,7 +99,9 @@ securityContext: {{- include "pilotgate.podSecurity" .root | nindent 2 }}
   "stage" (dict "cluster" (required "agent.cluster is empty: give this cluster's name" .Values.agent.cluster)
     "namespace" .Release.Namespace)
   "kube" (dict "enabled" true "secrets" .Values.agent.rbac.secrets "own_release" .Release.Name)
-  "spool" (dict "dir" "/var/spool/pilotgate/agent" "quota" .Values.agent.spool.quota) -}}
+  "spool" (dict "dir" "/var/spool/pilotgate/agent" "quota" .Values.agent.spool.quota "grace" .Values.agent.spool.grace)
+  "metrics" (dict "listen" (printf "0.0.0.0:%d" (int .Values.agent.metrics.port))) -}}
+{{- if not .Values.agent.metrics.enabled }}{{ $_ := unset $known "metrics" }}{{ end -}}
 {{- $given := deepCopy .Values.agent.config -}}
 {{- $_ := unset $given.collector "endpoint" -}}
 {{- range $list := list "targets" "probes" "documents" -}}
@@ -117,6 +119,9 @@ env:
   - {name: PILOTGATE_AGENT_CONFIG, value: /etc/pilotgate/agent/agent.yaml}
   - name: PILOTGATE_AGENT_STAGE_NODE
     valueFrom: {fieldRef: {fieldPath: spec.nodeName}}
+  # Its DaemonSet tells how many agents there should be.
+  - name: POD_NAME
+    valueFrom: {fieldRef: {fieldPath: metadata.name}}
 resources: {{- toYaml .Values.agent.resources | nindent 2 }}
 securityContext: {{- include "pilotgate.containerSecurity" . | nindent 2 }}
 volumeMounts:
@@ -138,8 +143,6 @@ volumeMounts:
   secret:
     secretName: {{ .Values.agent.existingSecret }}
     defaultMode: 0440
-- name: spool
-  emptyDir: {sizeLimit: {{ .Values.agent.spool.sizeLimit }}}
 {{- range $index, $name := .Values.agent.secretMounts }}
 - name: secret-{{ $index }}
   secret: {secretName: {{ $name }}, defaultMode: 0440}
@@ -148,6 +151,27 @@ volumeMounts:
 - name: file-{{ $index }}
   configMap: {name: {{ $name }}}
 {{- end }}
+{{- end }}
+
+{{- define "pilotgate.agentSpool" -}}
+- name: spool
+  {{- with .Values.agent.spool }}
+  {{- if .existingClaim }}
+  persistentVolumeClaim: {claimName: {{ .existingClaim }}}
+  {{- else if .ephemeral.enabled }}
+  ephemeral:
+    volumeClaimTemplate:
+      spec:
+        accessModes: [ReadWriteOnce]
+        {{- with .ephemeral.storageClassName }}
+        storageClassName: {{ . }}
+        {{- end }}
+        resources:
+          requests: {storage: {{ .sizeLimit }}}
+  {{- else }}
+  emptyDir: {sizeLimit: {{ .sizeLimit }}}
+  {{- end }}
+  {{- end }}
 {{- end }}
 
 {{/* Ports that the URLs of targets and documents, the collector's endpoint and the proxy name, as JSON. */}}

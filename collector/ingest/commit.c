@@ -164,6 +164,7 @@ int ingest_endure(struct ingest *i, int r, const struct err *e) {
     if (i->tx_open)
         i->now.store_full += i->tx_batches;
     i->tx_open = false;
+    CRASH_POINT("ingest-rolled-back");
     refuse_open(i, words_of(r));
     if (!may_pass(r))
         return r;

@@ -35,21 +35,25 @@ static int put_row(struct ingest *i, struct session *s, struct err *e) {
     return r;
 }
 
-static void put_changed(void *ctx, struct session *s) {
-    struct rows *w = ctx;
-    if (w->r == 0 && s->row_changed && !s->replaced && !s->welcome_due)
-        w->r = put_row(w->i, s, w->e);
+static bool has_news(const struct session *s) {
+    return s->row_changed && !s->gone && !s->replaced && !s->welcome_due;
 }
 
+/* Some rows, and next time those after them: all at once would make a commit late. */
 static int write_rows(struct ingest *i, struct err *e) {
-    struct rows w = {i, 0, e};
-    if (i->sessions.n == 0)
-        return 0;
-    int r = ingest_begin(i, e);
-    if (r < 0)
-        return r;
-    session_each(&i->sessions, put_changed, &w);
-    return w.r;
+    size_t rows = 0;
+    int r = 0;
+    for (size_t k = 0; r == 0 && k < INGEST_BUCKETS && rows < INGEST_ROWS_AT_ONCE; k++) {
+        for (struct session *s = i->sessions.buckets[i->rows_at]; r == 0 && s; s = s->next) {
+            if (!has_news(s))
+                continue;
+            r = rows++ ? 0 : ingest_begin(i, e);
+            if (r == 0)
+                r = put_row(i, s, e);
+        }
+        i->rows_at = (i->rows_at + 1) % INGEST_BUCKETS;
+    }
+    return r;
 }
 
 static void end_revoked(void *ctx, struct session *s) {
@@ -119,21 +123,6 @@ static int sweep(struct ingest *i, struct err *e) {
     return r;
 }
 
-/* One bounded step of the store's packing, between two transactions. It only saves room: when it fails,
- * agents are served as before, and it is tried again. */
-static int pack_some(struct ingest *i, struct err *e) {
-    struct err why = {""};
-    size_t n = 0;
-    int r = ingest_flush(i, e);
-    if (r < 0)
-        return r;
-    r = store_pack(i->store, when_wall_ns(), &n, &why);
-    if (r < 0 && r != -EBUSY && !i->pack_failed)
-        log_warn("records are not packed: %s", why.text);
-    i->pack_failed = r < 0 && r != -EBUSY;
-    return 0;
-}
-
 int house_tick(struct ingest *i, struct err *e) {
     i->tick_ns = when_mono_ns();
     session_each(&i->sessions, look_at, i);
@@ -142,7 +131,7 @@ int house_tick(struct ingest *i, struct err *e) {
     int r = commands_poll(i, e);
     if (r == 0)
         r = sweep(i, e);
-    return r < 0 ? r : pack_some(i, e);
+    return r < 0 ? r : write_rows(i, e);
 }
 
 static int doubt_twin(void *ctx, struct session *s) {
@@ -167,20 +156,25 @@ int house_keep(struct ingest *i, struct err *e) {
     int r = twins_find(&i->sessions, doubt_twin, &w);
     if (r == 0)
         r = refusal_flush(i, e);
-    return r < 0 ? r : write_rows(i, e);
+    return r;
 }
 
 /* A step of packing between two transactions: when nobody waits, or when it is long overdue. It rests longer
- * than it works, so that commits are late by a step only now and then. */
-int house_pack(struct ingest *i, bool idle, struct err *e) {
+ * than it works, so that commits are late by a step only now and then. It only saves room: when it fails,
+ * that is told, and nobody is refused for it. */
+void house_pack(struct ingest *i, bool idle) {
     int64_t begun = when_mono_ns();
+    struct err why = {""};
     size_t n = 0;
     if (i->tx_open || i->trouble.code || begun < i->pack_ns + (idle ? 0 : PACK_OVERDUE_NS))
-        return 0;
-    int r = store_pack(i->store, when_wall_ns(), &n, e);
+        return;
+    int r = store_pack(i->store, when_wall_ns(), &n, &why);
+    bool failed = r < 0 && r != -EBUSY;
+    if (failed && !i->pack_failed)
+        log_warn("records are not packed: %s", why.text);
+    i->pack_failed = failed;
     int64_t now = when_mono_ns(), rest = PACK_REST * (now - begun);
     i->pack_ns = now + (n == 0 ? PACK_NOTHING_NS : rest > PACK_REST_MIN_NS ? rest : PACK_REST_MIN_NS);
-    return r;
 }
 
 static void say_gone(void *ctx, struct session *s) {

@@ -151,6 +151,7 @@ static int take(struct import *m, struct store *s, struct export_file *f, struct
     CRASH_POINT("import-before-commit");
     if (r == 0)
         r = store_commit(s, when_wall_ns(), NULL, e);
+    CRASH_POINT("import-committed");
     if (r < 0)
         store_rollback(s);
     wire_free(&m->hello);

@@ -91,7 +91,7 @@ static int round_of(struct ingest *i, struct err *e) {
     if (r == 0)
         r = ingest_try_again(i, e);
     if (r == 0)
-        r = house_pack(i, frames == 0, e);
+        house_pack(i, frames == 0);
     if (r < 0)
         r = ingest_endure(i, r, e);
     publish(i);

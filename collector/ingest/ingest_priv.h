@@ -19,9 +19,10 @@
 #include "wire/curve.h"
 
 #define INGEST_COMMIT_BYTES (1u << 20)
-#define INGEST_TICK_MS 200    /* commands, expiry, repeated acks */
-#define INGEST_HOUSE_MS 1000  /* allow-list, refusals, session rows */
-#define INGEST_ACK_REPEAT_S 2 /* an ack may be lost without notice */
+#define INGEST_TICK_MS 200      /* commands, expiry, repeated acks, session rows */
+#define INGEST_HOUSE_MS 1000    /* allow-list, refusals, twins */
+#define INGEST_ROWS_AT_ONCE 256 /* of sessions, each tick */
+#define INGEST_ACK_REPEAT_S 2   /* an ack may be lost without notice */
 #define INGEST_SESSION_QUIET_S 30
 #define INGEST_ROUTING_MAX 255 /* bytes of a ZeroMQ routing id */
 #define INGEST_BUCKETS 16384
@@ -142,6 +143,7 @@ struct ingest {
     bool command_changed[INGEST_COMMANDS];
     uint64_t last_command;
     int64_t tick_ns, house_ns;  /* monotonic, when last done */
+    size_t rows_at;             /* the bucket whose sessions' rows are written next */
     int64_t pack_ns;            /* when next */
     struct ingest_counters now; /* the loop's own */
     pthread_mutex_t lock;       /* guards published and why */
@@ -166,7 +168,7 @@ int ingest_try_again(struct ingest *i, struct err *e) MUST_CHECK;
 /* ---- now and then */
 int house_tick(struct ingest *i, struct err *e) MUST_CHECK;
 int house_keep(struct ingest *i, struct err *e) MUST_CHECK;
-int house_pack(struct ingest *i, bool idle, struct err *e) MUST_CHECK; /* idle: nobody waits */
+void house_pack(struct ingest *i, bool idle); /* idle: nobody waits */
 /* Commits, and says of every session that it is over. */
 int house_end(struct ingest *i, struct err *e) MUST_CHECK;
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/crash.h"
 #include "wire/block.h"
 
 #define US 1000LL
@@ -41,6 +42,7 @@ int intake_gap(struct intake *t, int64_t stream, uint64_t *hwm, uint64_t first, 
     if (first <= *hwm + 1)
         return 0;
     int r = store_put_gap(t->store, stream, *hwm + 1, first - 1, cause, e);
+    CRASH_POINT("ingest-gap-put");
     if (r == 0)
         *hwm = first - 1;
     return r;
@@ -141,6 +143,7 @@ static int put(struct intake *t, const struct intake_place *at, const struct sto
     int r = store_put_record(t->store, row, &done, e);
     if (r < 0)
         return r;
+    CRASH_POINT("ingest-record-put");
     t->count.records += done == STORE_PUT_NEW;
     t->count.duplicates += done == STORE_PUT_DUPLICATE;
     t->count.conflicts += done == STORE_PUT_CONFLICT;

@@ -82,6 +82,7 @@ int ingest_flush(struct ingest *i, struct err *e) {
         return r;
     CRASH_POINT("ingest-committed");
     i->tx_open = false;
+    i->commit_ns = when_mono_ns();
     if (n)
         take_counts(i, when_mono_ns() - i->tx_since_ns);
     acknowledge(i);

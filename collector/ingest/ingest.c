@@ -50,15 +50,20 @@ static int receive(struct ingest *i, struct err *e) {
     return r < 0 ? r : 1;
 }
 
-static bool commit_due(const struct ingest *i) {
-    return i->tx_open && (i->tx_bytes >= INGEST_COMMIT_BYTES ||
-                          when_mono_ns() - i->tx_since_ns >= INGEST_COMMIT_MS * WHEN_MS);
+/* While frames wait, the transaction goes on: what a sync costs is shared by all that came meanwhile, the
+ * more of them the more it costs. When none waits it ends at once, but not sooner than so long after the last
+ * one. */
+static bool commit_due(const struct ingest *i, bool drained) {
+    int64_t now = when_mono_ns();
+    return i->tx_open &&
+           (i->tx_bytes >= INGEST_COMMIT_BYTES || now - i->tx_since_ns >= INGEST_GATHER_MS * WHEN_MS ||
+            (drained && now - i->commit_ns >= INGEST_COMMIT_MS * WHEN_MS));
 }
 
 static long wait_ms(const struct ingest *i) {
     if (!i->tx_open)
         return INGEST_TICK_MS / 2;
-    int64_t left = INGEST_COMMIT_MS * WHEN_MS - (when_mono_ns() - i->tx_since_ns);
+    int64_t left = INGEST_COMMIT_MS * WHEN_MS - (when_mono_ns() - i->commit_ns);
     return left <= 0 ? 0 : (long)((left + WHEN_MS - 1) / WHEN_MS);
 }
 
@@ -79,10 +84,10 @@ static int round_of(struct ingest *i, struct err *e) {
     for (int k = 0; k < INGEST_ZAP_BURST && zap_serve(i); k++)
         continue;
     int r = 1, frames = 0;
-    for (; frames < INGEST_FRAME_BURST && r > 0 && !commit_due(i); frames += r > 0)
+    for (; frames < INGEST_FRAME_BURST && r > 0 && !commit_due(i, false); frames += r > 0)
         r = receive(i, e);
     if (r >= 0)
-        r = commit_due(i) ? ingest_flush(i, e) : 0;
+        r = commit_due(i, r == 0) ? ingest_flush(i, e) : 0;
     int64_t now = when_mono_ns();
     if (r == 0 && now - i->tick_ns >= INGEST_TICK_MS * WHEN_MS)
         r = house_tick(i, e);

@@ -1,7 +1,7 @@
 /* ingest: the ROUTER side. Authenticates, decodes, deduplicates, group-commits, acknowledges.
  *
  *   ZAP (allow-list) ─────────┐   one thread polls both sockets
- *   ROUTER ─ decode ─ check ──┴─► open transaction ─ commit (every INGEST_COMMIT_MS or bytes) ─► acks
+ *   ROUTER ─ decode ─ check ──┴─► open transaction ─ commit (nothing waits, or enough) ─► acks
  *
  * Acks leave only after store_commit returned 0. Every frame's CURVE User-Id must be the one that its
  * session's Hello had; the key's line in the allow-list says which cluster and namespaces it may speak
@@ -27,7 +27,8 @@
 #include "base/err.h"
 #include "store/store.h"
 
-#define INGEST_COMMIT_MS 10
+#define INGEST_COMMIT_MS 10  /* rest between commits, in which a transaction gathers */
+#define INGEST_GATHER_MS 100 /* and how long it may while frames wait */
 #define INGEST_SESSIONS_MAX 10000
 #define INGEST_SESSIONS_PER_KEY 2000
 #define INGEST_STREAMS_PER_KEY_HOUR 10000

@@ -132,6 +132,7 @@ struct ingest {
     int64_t newest_stream; /* the largest id there is */
     bool tx_open;
     int64_t tx_since_ns; /* monotonic */
+    int64_t commit_ns;   /* monotonic, end of the last transaction */
     size_t tx_bytes;
     uint64_t tx_batches;
     struct intake *intake; /* its count is of the open transaction: counted for good when it is committed */

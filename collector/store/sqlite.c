@@ -120,6 +120,11 @@ static void keep_wal(struct store *s, int keep) {
     (void)sqlite3_file_control(s->db, "main", SQLITE_FCNTL_PERSIST_WAL, &keep);
 }
 
+/* 16 MiB of pages in memory; a -wal of as many goes to the main file, so that a page that many commits change
+ * is written there once. */
+static const char connection_sql[] = "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;"
+                                     "PRAGMA cache_size = -16384; PRAGMA wal_autocheckpoint = 4096";
+
 static int open_file(struct store *s, struct err *e) {
     if (s->mode == STORE_READ && access(s->path, F_OK) < 0)
         return err_set(e, -ENOENT,
@@ -137,7 +142,7 @@ static int open_file(struct store *s, struct err *e) {
     (void)sqlite3_db_config(s->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
     (void)sqlite3_db_config(s->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
     keep_wal(s, 1);
-    return store_exec(s, "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON", "cannot open the store", e);
+    return store_exec(s, connection_sql, "cannot open the store", e);
 }
 
 static bool file_is_empty(struct store *s) {

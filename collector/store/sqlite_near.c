@@ -1,6 +1,6 @@
 /* sqlite_near: neighbours of a window: of each family the last record that ended before it, and the first
  * that began after it. "Last" is the one that began last, "first" the one that began first; of several at the
- * same moment the later, or the earlier, by seq. */
+ * same moment the one that ended later, or earlier, then by seq: the order of the index record_time. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,9 +10,9 @@
 #define COLUMNS \
     "SELECT seq, n, t_from, t_to, payload FROM record INDEXED BY record_time WHERE stream = ?1 AND "
 static const char row_before[] = COLUMNS "family = ?2 AND n <= ?3 AND t_from < ?4 AND t_to < ?4 "
-                                         "ORDER BY t_from DESC, seq DESC LIMIT 1";
+                                         "ORDER BY t_from DESC, t_to DESC, n DESC, seq DESC LIMIT 1";
 static const char row_after[] =
-    COLUMNS "family = ?2 AND n <= ?3 AND t_from > ?4 ORDER BY t_from, seq LIMIT 1";
+    COLUMNS "family = ?2 AND n <= ?3 AND t_from > ?4 ORDER BY t_from, t_to, n, seq LIMIT 1";
 /* From the window outwards; ?5 is where a pack may begin that holds what comes after the window. */
 static const char pack_before[] =
     "SELECT id, t_from, t_to FROM pack INDEXED BY pack_time WHERE stream = ?1 AND family "
@@ -31,13 +31,12 @@ struct search {
     bool found;
 };
 
-static bool better(const struct search *f, int64_t t_from, uint64_t seq) {
+static bool better(const struct search *f, const struct pack_entry *e) {
     const struct store_record *b = &f->best.r;
-    if (!f->found)
-        return true;
-    if (t_from != b->t_from_ns)
-        return f->before ? t_from > b->t_from_ns : t_from < b->t_from_ns;
-    return f->before ? seq > b->seq : seq < b->seq;
+    bool later = e->t_from_ns != b->t_from_ns ? e->t_from_ns > b->t_from_ns
+                 : e->t_to_ns != b->t_to_ns   ? e->t_to_ns > b->t_to_ns
+                                              : e->seq > b->seq;
+    return !f->found || later == f->before;
 }
 
 static int keep(struct search *f, const struct pack_entry *p) {
@@ -99,7 +98,7 @@ static int search_pack(struct search *f, const struct pack *p) {
     for (size_t i = 0; r == 0 && i < p->n; i++) {
         const struct pack_entry *e = &p->entries[i];
         bool outside = f->before ? e->t_from_ns < f->edge && e->t_to_ns < f->edge : e->t_from_ns > f->edge;
-        if (e->payload && e->n <= f->q->q.commit && outside && better(f, e->t_from_ns, e->seq))
+        if (e->payload && e->n <= f->q->q.commit && outside && better(f, e))
             r = keep(f, e);
     }
     return r;

@@ -6,7 +6,7 @@ ENOSPC = 28
 SPOOL_FULL, SPOOL_FAILED, QUEUE_FULL, SPOOL_DAMAGED = 1, 2, 3, 4  # Loss.Cause
 RECORD_MAX = (256 << 10) - 11  # WIRE_RECORD_MAX without room for the seq: larger ones are lost, and told
 GAP_AGENT, GAP_RESTORED, GAP_REPLACED = 1, 2, 3  # enum store_gap_cause
-TWO_STAGES = 1 << 2  # enum store_doubt, as a bit
+TWO_AGENTS, TWO_STAGES = 1 << 1, 1 << 2  # enum store_doubt, as bits
 COVERING = ("calls", "sources")
 
 
@@ -172,11 +172,13 @@ def compare_rollups(text, streams):
 @dataclasses.dataclass
 class Expected:
     """What the round did that loses records in a declared way. causes: of gaps, by stores that were restored or
-    replaced; copied: spools while they were in use, so that a copy may lack a segment; cloned: one to another stage; held: boots of which a spool has records in the end."""
+    replaced; copied: spools while they were in use, so that a copy may lack a segment; cloned: one to another stage; held: boots of which a spool has records in the end;
+    twins: truths of two that said to be one node for long."""
     causes: set
     copied: bool
     cloned: bool
     held: set
+    twins: set
 
 
 def families_of(given_up):
@@ -266,8 +268,11 @@ class Comparison:
                                     f"{life.acked}")
         if stream.conflicts:
             self.say(life.boot, f"{stream.conflicts} conflicts")
-        if stream.doubts & ~(TWO_STAGES if self.expected.cloned else 0):
-            self.say(life.boot, f"doubts {stream.doubts}")
+        twin = life.path in self.expected.twins
+        if bool(stream.doubts & TWO_AGENTS) != twin:
+            self.say(life.boot, f"two agents were {'' if twin else 'not '}one node, doubts are {stream.doubts}")
+        if stream.doubts & TWO_STAGES and not self.expected.cloned:
+            self.say(life.boot, f"doubts {stream.doubts}, and no spool was cloned")
         complete = max([*self.remaining[life.boot], *(end for _, end, _ in stream.gaps)], default=0)
         if stream.hwm != complete:
             self.say(life.boot, f"complete up to {stream.hwm}, there should be {complete}")

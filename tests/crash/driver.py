@@ -14,6 +14,7 @@ from world import TOP, World, Wrong, wait_until
 
 SETTLE = 60
 FIRST_COVERAGE = 1.2
+TWINS = 75  # seconds; INGEST_TWINS_S is 60
 # Points that no round passes, by prefix, and where they are killed.
 LEFT_OUT = {"store-migrate-": "a store of an older version: tests/unit/store kills its migration",
             "store-delete-": "retention takes blocks of days: tests/unit/store kills it",
@@ -63,7 +64,7 @@ class Round:
         self.actions_log = (folder / "actions.log").open("w", buffering=1)
         self.world = World(folder / "world", writers, self.rng.randrange, interval_ms,
                            self.rng.choice([512, 1024, 4096]))
-        self.backup, self.causes, self.cloned = None, set(), False
+        self.backup, self.causes, self.cloned, self.twin_truths = None, set(), False, set()
         self.faults = []  # (when to end it, what ends it)
 
     def log(self, text):
@@ -270,6 +271,19 @@ class Round:
             wait_until(self.arrived, SETTLE, "what a clone left arrives")
             spare.end()
 
+    def twins(self):
+        """Two agents that say they are one node, for longer than a pod and its successor may."""
+        writer, spare = self.writer(), self.world.spare
+        if writer.armed:
+            self.kill(writer)
+            self.start(writer)
+        folder = spare.disk.folder / f"twin-{self.done['twins']}"
+        spare.be((folder, writer.stage, writer.node))
+        self.start(spare)
+        self.wait(TWINS, TWINS)
+        self.twin_truths = {writer.truth, spare.truth}
+        spare.end()
+
     ACTIONS = {"kill_writer": 30, "kill_collector": 20, "kill_both": 8, "kill_all": 4, "leave": 4, "end_writer": 3,
                "end_collector": 3, "stop_some": 5, "partition": 6, "fill_spool": 3, "fill_store": 2,
                "back_up": 2, "pack": 2, "restore": 1, "replace": 1, "clone": 2}
@@ -356,7 +370,8 @@ class Round:
         return stream is not None and stream.hwm >= life.last()
 
     def expected(self):
-        return compare.Expected(self.causes, bool(self.world.spare.clones), self.cloned, self.world.held())
+        return compare.Expected(self.causes, bool(self.world.spare.clones), self.cloned, self.world.held(),
+                                self.twin_truths)
 
     def compare(self):
         """The lines of what is wrong, and a text of what was compared."""

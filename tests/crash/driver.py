@@ -386,7 +386,7 @@ class Round:
             if writer.stage in found.doubted:  # what is told there is of two, and the doubt says so
                 continue
             lines, n = witnessed.compare(lives, found.remaining, changes, writer.stage, writer.node, 3 * witnessed.SECOND)
-            wrong += lines
+            wrong += lines + witnessed.compare_losses(streams, changes, writer.stage, writer.node)
             spans += n
         return wrong, {"lifetimes": len(lives), "records": found.records, "losses": found.losses, "gone": found.gone,
                        "unwitnessed spans": spans}

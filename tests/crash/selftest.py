@@ -56,12 +56,16 @@ class Copy:
 
     def compare(self):
         lives = compare.read_truth(sorted((self.folder / "truth").iterdir()))
-        return lives, compare.Comparison(lives, compare.read_dump(self.round.world.dump(self.db)), self.round.expected())
+        self.streams = compare.read_dump(self.round.world.dump(self.db))
+        return lives, compare.Comparison(lives, self.streams, self.round.expected())
 
     def wrong(self):
         lives, found = self.compare()
-        return found.wrong + [line for writer in self.round.world.writers for line in witnessed.compare(
-            lives, found.remaining, self.changes, writer.stage, writer.node, GAP)[0]]
+        wrong = found.wrong
+        for w in self.round.world.writers:
+            wrong += witnessed.compare(lives, found.remaining, self.changes, w.stage, w.node, GAP)[0]
+            wrong += witnessed.compare_losses(self.streams, self.changes, w.stage, w.node)
+        return wrong
 
 
 # ---- what is planted; each says whether it could be
@@ -181,10 +185,19 @@ def slandered(copy):
     return False
 
 
+def untold(copy):
+    """The judge tells of no loss."""
+    some = any(c["missing"] for c in copy.changes)
+    for change in copy.changes:
+        change["missing"] = []
+    return some
+
+
 PLANTS = [(lost, "lost:"), (doubled, "invented:"), (changed, "changed:"), (appended_twice, "are the same record"),
           (invented, "invented:"), (miscounted, "miscounted:"), (undeclared, "undeclared:"), (silent, "silent:"),
           (never_told, "miscounted:"), (gap, "gaps that nothing explains"), (short, "the judge does not tell it"),
-          (forgotten, "the judge does not tell it"), (slandered, "and it was witnessed")]
+          (forgotten, "the judge does not tell it"), (slandered, "and it was witnessed"),
+          (untold, "records lost from")]
 
 
 def run(r):

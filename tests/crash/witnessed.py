@@ -1,4 +1,5 @@
-"""What nobody witnessed: computed from the truth, and as the judge tells it (`pilotgate changes -o json`)."""
+"""What nobody witnessed, and what was lost: computed from the truth, and as the judge tells it (`pilotgate changes
+-o json`). What a Loss record says was compared with the truth before."""
 import datetime
 import itertools
 
@@ -61,3 +62,19 @@ def compare(lives, remaining, changes, stage, node, gap):
     if any(n != node for n, _, _ in spans):
         wrong.append(f"{stage}: spans of other nodes than its own: {spans}")
     return wrong, len(inside)
+
+
+def compare_losses(streams, changes, stage, node):
+    """Lines of what is wrong: the judge tells of each loss inside the window, with its count and time."""
+    here = next((c for c in changes if c["stage"] == stage), None)
+    if here is None:
+        return []
+    begin, end = time_of(here["begin"]), time_of(here["window_to"])
+    told = [(m["records"], time_of(m["from"]), time_of(m["to"])) for m in here["missing"] if m["node"] == node]
+    wrong = []
+    for stream in streams.values():
+        for _, records, start, stop, _ in stream.losses.values() if (stream.stage, stream.node) == (stage, node) else ():
+            if start > begin and stop < end and not any(
+                    n == records and abs(a - start) < NEAR and abs(b - stop) < NEAR for n, a, b in told):
+                wrong.append(f"{stage} {node}: {records} records lost from {start} to {stop}, and the judge does not tell it")
+    return wrong

@@ -119,6 +119,35 @@ def test_a_word_too_many_for_the_agent(tmp_path):
         assert "'word'" in one_line(run(AGENT, *command, *agent_words(tmp_path), "word"))
 
 
+@pytest.mark.parametrize("text, parts", [
+    (None, ["hook"]),
+    ("", ["hook", "URL"]),
+    ("not a url\n", ["https://"]),
+    ("http://hooks.example/s3cret\n", ["https", "--webhook-plain"]),
+    ("file:///etc/s3cret\n", ["https"]),
+    ("https://" + 5000 * "x" + "\n", ["URL"]),
+])
+def test_a_webhook(lab, text, parts):
+    """Before anything is served, and without a word of the URL, which may be secret."""
+    lab.make_keys("a")
+    keys, path = lab.folder / "keys", lab.folder / "hook"
+    if text is not None:
+        path.write_text(text)
+    line = one_line(lab.ask("serve", "--listen", "tcp://127.0.0.1:0", "--http", "127.0.0.1:0", "--key",
+                            keys / "server.key", "--allow", keys / "agents.allow", "--webhook-file", path))
+    assert all(part in line for part in parts) and "s3cret" not in line, line
+
+
+def test_an_address_for_metrics(lab):
+    lab.make_keys("a")
+    keys = lab.folder / "keys"
+    collector = {"endpoint": "tcp://127.0.0.1:9", "server_key_file": str(keys / "server.pub"),
+                 "key_file": str(keys / "agent.key"), "hash_key_file": str(keys / "pilot.hash")}
+    words = agent_words(lab.folder, collector=collector, metrics={"listen": "localhost"})
+    line = one_line(run(AGENT, *words))
+    assert "localhost" in line and "127.0.0.1" in line, line
+
+
 @pytest.mark.parametrize("missing", ["server_key_file", "key_file", "hash_key_file"])
 def test_a_missing_key_file_of_the_agent(lab, missing):
     lab.make_keys("a")

@@ -129,6 +129,14 @@ static void hello_limits(void **state) {
     h.n_probes++;
     expect_refused(&f, "probes has 65 elements");
     h.n_probes--;
+    h.store_id = name;
+    h.restore_epoch = UINT64_MAX;
+    expect_taken(&f);
+    static char id[WIRE_NAME_MAX + 2];
+    memset(id, '0', WIRE_NAME_MAX + 1);
+    h.store_id = id;
+    expect_refused(&f, "store_id has 254 bytes");
+    h.store_id = name;
     name[WIRE_NAME_MAX] = 'n';
     expect_refused(&f, "has 254 bytes");
     name[WIRE_NAME_MAX] = 0;

@@ -253,6 +253,32 @@ static void objects_and_size(void **state) {
     assert_int_equal(through(&r, &out, &e), -EBADMSG);
 }
 
+/* A pause has a length, and no record may hold one that sums could not bear. */
+static void a_pause_is_bounded(void **state) {
+    (void)state;
+    Pilotgate__Timing t = PILOTGATE__TIMING__INIT;
+    Pilotgate__Record r = PILOTGATE__RECORD__INIT;
+    Pilotgate__Record *out = NULL;
+    struct err e;
+    r.body_case = PILOTGATE__RECORD__BODY_TIMING;
+    r.timing = &t;
+    t.kind = PILOTGATE__TIMING__KIND__KIND_PAUSE;
+    t.value_ns = WIRE_NS_MAX;
+    assert_int_equal(through(&r, &out, &e), 0);
+    assert_int_equal(wire_family(out), WIRE_FAMILY_TIMING);
+    assert_int_equal(out->timing->kind, PILOTGATE__TIMING__KIND__KIND_PAUSE);
+    wire_record_free(&out);
+    t.value_ns = WIRE_NS_MAX + 1;
+    assert_int_equal(through(&r, &out, &e), -EBADMSG);
+    assert_non_null(strstr(e.text, "value_ns is out of range"));
+    t.value_ns = INT64_MIN;
+    assert_int_equal(through(&r, &out, &e), -EBADMSG);
+    t.value_ns = 0;
+    t.error_ns = UINT64_MAX;
+    assert_int_equal(through(&r, &out, &e), -EBADMSG);
+    assert_non_null(strstr(e.text, "error_ns is out of range"));
+}
+
 static void coverage_columns(void **state) {
     (void)state;
     uint64_t numbers[2] = {1, 1};
@@ -328,6 +354,7 @@ int main(void) {
         cmocka_unit_test(unknown_numbers),
         cmocka_unit_test(unknown_family),
         cmocka_unit_test(objects_and_size),
+        cmocka_unit_test(a_pause_is_bounded),
         cmocka_unit_test(coverage_columns),
         cmocka_unit_test(torn_and_random_bytes),
     };

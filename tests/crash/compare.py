@@ -194,7 +194,7 @@ class Comparison:
     """wrong: what must not be, each with the stream it is about."""
 
     def __init__(self, lives, streams, expected):
-        self.lives, self.expected = lives, expected
+        self.lives, self.streams, self.expected = lives, streams, expected
         self.wrong, self.records, self.losses, self.gone = [], 0, 0, 0
         self.doubted = set()  # stages to which a stream of another came
         self.remaining = {}  # of each boot: the seqs that are to be in the store
@@ -227,7 +227,8 @@ class Comparison:
         self.doubted.add(stream.stage)
         if not self.expected.cloned:
             self.say(life.boot, f"came to {stream.stage}, and no spool was cloned")
-        if not stream.doubts & TWO_STAGES:
+        alone = self.expected.causes and (life.boot, life.stage) not in self.streams  # to a later store, which cannot know
+        if not stream.doubts & TWO_STAGES and not alone:
             self.say(life.boot, f"came to {stream.stage} as well, and no doubt tells of it")
         for seq, held in stream.records.items():
             if seq in life.appended and life.appended[seq].digest != held.digest:

@@ -14,6 +14,7 @@ from world import TOP, World, Wrong, wait_until
 
 SETTLE = 60
 FIRST_COVERAGE = 1.2
+TRIES = 4
 TWINS = 75  # seconds; INGEST_TWINS_S is 60
 # Points that no round passes, by prefix, and where they are killed.
 LEFT_OUT = {"store-migrate-": "a store of an older version: tests/unit/store kills its migration",
@@ -65,6 +66,7 @@ class Round:
         self.world = World(folder / "world", writers, self.rng.randrange, interval_ms,
                            self.rng.choice([512, 1024, 4096]))
         self.backup, self.causes, self.cloned, self.twin_truths = None, set(), False, set()
+        self.wanted = None  # a point at which the next program of its kind shall end
         self.faults = []  # (when to end it, what ends it)
 
     def log(self, text):
@@ -75,6 +77,8 @@ class Round:
     def armed(self, program):
         if self.listing:
             return "list"
+        if self.wanted and self.points.kinds[self.wanted] == program.kind():
+            return f"{self.wanted}:1"
         if self.rng.random() < 0.5:
             name = self.points.choose(program.kind(), self.rng)
             return name and f"{name}:{self.rng.choice([1, 1, 2, 5, 20, 60])}"
@@ -108,6 +112,7 @@ class Round:
             if program.armed and program.armed != "list" and not self.is_counted(program):
                 name = program.armed.rsplit(":", 1)[0]
                 self.points.killed[name] += 1
+                self.wanted = None if self.wanted == name else self.wanted
                 self.count(program, name)
             return
         if program.disk.is_full() and status == 2:
@@ -299,10 +304,27 @@ class Round:
             for name in path.read_text().split() if path.exists() else ():
                 self.points.found(kind, name, action)
 
+    def kill_at_each(self):
+        """The points that chance left out, each by the action that was seen to pass it."""
+        for name in sorted(n for n in self.points.kinds if not self.points.killed[n]):
+            for n in range(TRIES):
+                action = "replace" if n % 2 else self.points.actions[name]  # a new store passes what only a first one does
+                if self.points.killed[name]:
+                    break
+                self.wanted = name
+                for program in self.world.programs():
+                    if program.kind() == self.points.kinds[name]:
+                        self.kill(program)
+                self.wait(0.7, 0.7)
+                if action in self.ACTIONS and self.wanted:
+                    self.act(action)
+                self.wait(1, 1)
+            self.wanted = None
+
     # ---- the whole
 
-    def run(self, kills, tour=()):
-        """First each action of the tour, then as many as it takes."""
+    def run(self, kills, tour=(), each=False):
+        """First each action of the tour, then as many as it takes. each: the points that never killed yet, too."""
         self.revive()
         self.wait(1, 1)
         for name in tour:
@@ -311,6 +333,8 @@ class Round:
             while name.startswith("fill") and self.faults:  # until what it cost is told
                 self.wait(1.2, 1.2)
             self.find_points(name)
+        if each:
+            self.kill_at_each()
         names, weights = zip(*self.ACTIONS.items())
         while sum(self.kills.values()) < kills:
             self.act(*self.rng.choices(names, weights))

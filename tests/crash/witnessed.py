@@ -4,7 +4,8 @@ import datetime
 import itertools
 
 SECOND = 1_000_000_000
-NEAR = SECOND // 4  # between truth and judge: clocks are bounded by less
+NEAR = SECOND // 4  # between truth and judge: clocks are bounded by less ...
+WIDE = 5 * SECOND  # ... but around a process that was stopped: there the judge tells a loss as that much longer, never as shorter
 EDGE = SECOND // 10  # a silence so near to the rubric's coverage_gap may be told or not
 
 
@@ -75,6 +76,6 @@ def compare_losses(streams, changes, stage, node):
     for stream in streams.values():
         for _, records, start, stop, _ in stream.losses.values() if (stream.stage, stream.node) == (stage, node) else ():
             if start > begin and stop < end and not any(
-                    n == records and abs(a - start) < NEAR and abs(b - stop) < NEAR for n, a, b in told):
+                    n == records and start - WIDE < a < start + NEAR and stop - NEAR < b < stop + WIDE for n, a, b in told):
                 wrong.append(f"{stage} {node}: {records} records lost from {start} to {stop}, and the judge does not tell it")
     return wrong

@@ -56,7 +56,8 @@ def test_an_old_agent_and_this_collector(lab):
     assert list(records[1].calls.outcome) == [1, 1, 1, 7, 1]
     assert lab.agents()["refusals"] == []
     assert outcomes_told(lab, stage) == ["completed"] * 4 + ["reset"]
-    assert [a["version"] for a in lab.agents()["agents"]] == ["0.1.0"]
+    agents = wait_until(lambda: lab.agents()["agents"], 10, "the session's row, which housekeeping writes")
+    assert [a["version"] for a in agents] == ["0.1.0"]
     document, status = lab.gates()
     assert status == 3 and not document.get("warnings")
 

@@ -14,8 +14,13 @@
 
 #define MODEST 40           /* records that the modest agent sends one after the other */
 #define SLOW_MS 1000        /* none of them may take longer, however much the others send */
-#ifdef __SANITIZE_ADDRESS__ /* keeps what is freed for a while */
-#define KEPT (300l << 20)
+#ifdef __SANITIZE_ADDRESS__ /* keeps what is freed for a while, here less of it, and fences around what is \
+                               not */
+#define KEPT (100l << 20)
+const char *__asan_default_options(void);
+const char *__asan_default_options(void) {
+    return "quarantine_size_mb=32";
+}
 #else
 #define KEPT 0
 #endif

@@ -18,7 +18,7 @@ struct stage { /* of the pilot */
     struct protect_span *spans; /* owned */
     size_t n_spans;
     int64_t watermark;
-    json_t *nodes; /* node: newest coverage, of those that did not end in order; owned */
+    json_t *nodes; /* node: [time of its newest coverage, whether that says that it ends]; owned */
     uint64_t deleted;
 };
 
@@ -55,13 +55,27 @@ static int take_newest(void *ctx, const struct store_record *row, uint64_t commi
                 strcmp(r->stages[k].ns, s->namespace_name) != 0)
                 continue;
             int64_t error, t = facts_clock(&r->corr.ev, i, row->t_to_ns, &error);
-            t = bye ? FAR_FUTURE_NS : t; /* whoever ended in order holds nothing back */
             json_t *was = json_object_get(r->stages[k].nodes, s->node);
-            if (!was || json_integer_value(was) < t)
-                (void)json_object_set_new(r->stages[k].nodes, s->node, json_integer(t));
+            if (!was || json_integer_value(json_array_get(was, 0)) < t)
+                (void)json_object_set_new(r->stages[k].nodes, s->node,
+                                          json_pack("[I, b]", (json_int_t)t, bye));
         }
     }
     return 0;
+}
+
+/* The least of those that still have to tell. A node whose newest agent ended in order holds nothing back;
+ * one that ended before another came does not speak for that one. */
+static int64_t watermark_of(const struct round *r, const struct stage *s) {
+    const char *node;
+    json_t *newest;
+    int64_t least = FAR_FUTURE_NS;
+    json_object_foreach(s->nodes, node, newest) {
+        int64_t at = json_integer_value(json_array_get(newest, 0));
+        if (!json_is_true(json_array_get(newest, 1)) && at >= r->now - RETAIN_ABSENT_NS && at < least)
+            least = at;
+    }
+    return json_object_size(s->nodes) == 0 ? 0 : least;
 }
 
 static int find_watermarks(struct round *r) {
@@ -70,18 +84,8 @@ static int find_watermarks(struct round *r) {
                             .to_ns = FAR_FUTURE_NS,
                             .neighbours = true};
     int code = store_records(r->store, &q, take_newest, r, r->e);
-    for (size_t k = 0; code == 0 && k < r->n; k++) {
-        struct stage *s = &r->stages[k];
-        const char *node;
-        json_t *t;
-        int64_t least = FAR_FUTURE_NS;
-        json_object_foreach(s->nodes, node, t) {
-            int64_t at = json_integer_value(t);
-            if (at >= r->now - RETAIN_ABSENT_NS && at < least)
-                least = at;
-        }
-        s->watermark = json_object_size(s->nodes) == 0 ? 0 : least;
-    }
+    for (size_t k = 0; code == 0 && k < r->n; k++)
+        r->stages[k].watermark = watermark_of(r, &r->stages[k]);
     return code;
 }
 

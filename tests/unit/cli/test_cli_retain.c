@@ -134,6 +134,47 @@ static void nothing_goes_that_a_stage_has_not_told_yet(void **state) {
     store_close(&s);
 }
 
+/* An earlier agent of the same node said goodbye before this one came, as at each update. */
+static void put_predecessor(int64_t t) {
+    static const uint8_t boot[WIRE_BOOT_BYTES] = {9, 9, 9};
+    const struct store_stream_key key = {"c1", "shop", "n1", boot};
+    Pilotgate__Coverage bye = PILOTGATE__COVERAGE__INIT;
+    Pilotgate__Record rec = PILOTGATE__RECORD__INIT;
+    uint8_t bytes[256];
+    uint64_t hwm;
+    bool elsewhere;
+    enum store_put put;
+    bye.bye = 1;
+    rec.seq = 1;
+    rec.wall_ns = t;
+    rec.body_case = PILOTGATE__RECORD__BODY_COVERAGE;
+    rec.coverage = &bye;
+    struct store_record row = {.seq = 1,
+                               .family = WIRE_FAMILY_COVERAGE,
+                               .t_from_ns = t,
+                               .t_to_ns = t,
+                               .payload = bytes,
+                               .len = pilotgate__record__pack(&rec, bytes)};
+    struct store *s = reopen();
+    ok(store_begin(s, &e));
+    ok(store_stream(s, &key, &row.stream, &hwm, &elsewhere, &e));
+    ok(store_put_record(s, &row, &put, &e));
+    ok(store_commit(s, when_wall_ns(), NULL, &e));
+    store_close(&s);
+}
+
+/* Nothing goes before what the node's living agent has told, whatever ended in order before it. */
+static void who_came_after_an_orderly_end_is_waited_for(void **state) {
+    int64_t begin = make_store(*state);
+    put_predecessor(begin - 60 * WHEN_S);
+    struct store *s = reopen();
+    json_t *done = retain(s, when_wall_ns() + 5 * DAY, 3600 * WHEN_S);
+    assert_int_equal(js_int(done, "deleted", -1), 0);
+    assert_string_equal(js_str(done, "why", ""), "c1/shop");
+    json_decref(done);
+    store_close(&s);
+}
+
 /* Against retention's own rules: a verdict that needed them says so, also one as of before the deletion. */
 static void what_a_verdict_needed_is_missed(void **state) {
     static char text[RUN_OUT_MAX];
@@ -182,6 +223,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(what_no_verdict_needs_goes, setup, teardown),
         cmocka_unit_test_setup_teardown(nothing_goes_that_a_stage_has_not_told_yet, setup, teardown),
+        cmocka_unit_test_setup_teardown(who_came_after_an_orderly_end_is_waited_for, setup, teardown),
         cmocka_unit_test_setup_teardown(what_a_verdict_needed_is_missed, setup, teardown),
         cmocka_unit_test_setup_teardown(people_see_what_would_go, setup, teardown),
     };

@@ -187,7 +187,8 @@ static int gather(struct cli *c, struct per *p) {
                                    .level = p->o->level,
                                    .from_ns = p->o->from_ns,
                                    .to_ns = p->o->to_ns ? p->o->to_ns : INT64_MAX};
-    int r = store_commit_at(p->store, c->at_ns ? c->at_ns : when_wall_ns(), &p->commit, p->e);
+    int r = c->at_ns ? store_commit_at(p->store, c->at_ns, &p->commit, p->e)
+                     : store_newest_commit(p->store, &p->commit, NULL, p->e);
     if (r == 0 && p->commit)
         r = store_rollups(p->store, &q, take, p, p->e);
     for (size_t i = 0; r == 0 && i < p->n; i++)

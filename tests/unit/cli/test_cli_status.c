@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "base/js.h"
+#include "base/when.h"
 #include "cli_fixture.h"
 #include "stored_pilot.h"
 
@@ -128,6 +129,26 @@ static bool stops(const json_t *doc, const char *gate, const char *part) {
     return false;
 }
 
+/* The collector's clock was an hour ahead when it committed the lost call, and was set right since. */
+static void test_what_a_clock_ahead_committed_is_judged(void **state) {
+    const char *dir = *state;
+    struct stored s;
+    struct err e = {""};
+    stored_open(&s, dir);
+    assert_int_equal(store_commit(s.store, when_wall_ns() + 3600 * WHEN_S, NULL, &e), 0);
+    store_close(&s.store);
+    run_cli(&r, dir, "gates -o json");
+    json_t *doc = said(1);
+    char at[WHEN_TEXT_MAX];
+    (void)snprintf(at, sizeof at, "%s", js_str(doc, "at", ""));
+    int64_t commit = js_int(doc, "commit", 0);
+    json_decref(doc);
+    run_cli(&r, dir, "gates --at %s -o json", at);
+    doc = said(1);
+    assert_int_equal(js_int(doc, "commit", 0), commit);
+    json_decref(doc);
+}
+
 static void test_status(void **state) {
     const char *dir = *state;
     stored_pilot(dir); /* agents that do not tell their load, and echo calls nobody of a custom server */
@@ -179,8 +200,13 @@ static void test_status_without_agents(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        CASE(test_plan),   CASE(test_plan_says_what_to_raise), CASE(test_wrong_words),
-        CASE(test_status), CASE(test_status_of_a_good_load),   CASE(test_status_without_agents),
+        CASE(test_plan),
+        CASE(test_plan_says_what_to_raise),
+        CASE(test_wrong_words),
+        CASE(test_what_a_clock_ahead_committed_is_judged),
+        CASE(test_status),
+        CASE(test_status_of_a_good_load),
+        CASE(test_status_without_agents),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -19,10 +19,11 @@
 #include "wire/curve.h"
 
 #define INGEST_COMMIT_BYTES (1u << 20)
-#define INGEST_TICK_MS 200      /* commands, expiry, repeated acks, session rows */
-#define INGEST_HOUSE_MS 1000    /* allow-list, refusals, twins */
-#define INGEST_ROWS_AT_ONCE 256 /* of sessions, each tick */
-#define INGEST_ACK_REPEAT_S 2   /* an ack may be lost without notice */
+#define INGEST_BATCH_CALLS (64u * WIRE_BLOCK_CALLS_MAX) /* of one batch: a few bytes can say thousands */
+#define INGEST_TICK_MS 200                              /* commands, expiry, repeated acks, session rows */
+#define INGEST_HOUSE_MS 1000                            /* allow-list, refusals, twins */
+#define INGEST_ROWS_AT_ONCE 256                         /* of sessions, each tick */
+#define INGEST_ACK_REPEAT_S 2                           /* an ack may be lost without notice */
 #define INGEST_SESSION_QUIET_S 30
 #define INGEST_ROUTING_MAX 255 /* bytes of a ZeroMQ routing id */
 #define INGEST_BUCKETS 16384

@@ -127,12 +127,14 @@ static int take_calls(struct intake *t, const Pilotgate__Record *r, struct names
         int code = block_decode(r->packed_calls, &t->calls, e);
         if (code < 0)
             return code;
+        t->count.decoded += t->calls.n;
         names_of_packed(r->packed_calls, names);
         return 1;
     }
     if (r->body_case != PILOTGATE__RECORD__BODY_CALLS)
         return 0;
     take_columns(r->calls, &t->calls);
+    t->count.decoded += t->calls.n;
     names_of_block(r->calls, names);
     return 1;
 }

@@ -7,6 +7,7 @@
 /* Counted while a transaction is open; the caller clears it, and believes it after the commit. */
 struct intake_count {
     uint64_t records, duplicates, conflicts, calls;
+    uint64_t decoded; /* calls, also of blocks that were there already: what they cost */
 };
 
 struct intake {

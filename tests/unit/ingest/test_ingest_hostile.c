@@ -24,6 +24,9 @@ const char *__asan_default_options(void) {
 #else
 #define KEPT 0
 #endif
+#define WIDE_MS \
+    5000          /* of several that a first batch of theirs may cost: it is 10000 and more without a limit */
+#define WIDE 1024 /* blocks: four million calls in 60 KiB */
 #define GROWTH_MAX (KEPT + (96l << 20)) /* of this process, which holds the hostile peers' own queues too */
 #define FLOODERS 4
 
@@ -217,6 +220,79 @@ static void test_new_streams_have_a_quota(void **state) {
     peer_close(&p);
 }
 
+/* ---- blocks that are small to send and large to count */
+
+static uint8_t *put_number(uint8_t *p, uint64_t x) {
+    for (; x > 0x7f; x >>= 7)
+        *p++ = (uint8_t)(x | 0x80);
+    *p++ = (uint8_t)x;
+    return p;
+}
+
+/* n blocks of WIRE_BLOCK_CALLS_MAX calls, each a minute after the one before: 60 bytes each. */
+static void wide_batch(struct peer *p, uint64_t first, size_t n) {
+    static uint8_t packed[WIRE_BATCH_RECORDS_MAX][256];
+    ProtobufCBinaryData records[WIRE_BATCH_RECORDS_MAX];
+    uint8_t columns[64], *c = columns;
+    *c++ = 0x02; /* number: stride of 1 from 1 */
+    c = put_number(put_number(put_number(c, 2), 2), 0);
+    *c++ = 0x00; /* entry 0 */
+    c = put_number(c, 0);
+    *c++ = 0x02; /* start: stride of a minute */
+    c = put_number(put_number(put_number(c, 0), 2 * 60000000ull), 0);
+    for (int k = 0; k < 4; k++) { /* duration, outcome, connection, flags */
+        *c++ = 0x00;
+        c = put_number(c, 1);
+    }
+    for (size_t k = 0; k < n; k++) {
+        Pilotgate__PackedCalls__Entry entry = PILOTGATE__PACKED_CALLS__ENTRY__INIT, *entries[] = {&entry};
+        Pilotgate__PackedCalls calls = PILOTGATE__PACKED_CALLS__INIT;
+        Pilotgate__Record r = PILOTGATE__RECORD__INIT;
+        entry.probe = entry.tool = entry.target = entry.path = (char *)"x";
+        calls.calls = WIRE_BLOCK_CALLS_MAX;
+        calls.base_wall_ns = WHEN_S + (int64_t)(first + k) * WIRE_BLOCK_CALLS_MAX * 60 * WHEN_S;
+        calls.n_entries = 1;
+        calls.entries = entries;
+        calls.columns = (ProtobufCBinaryData){(size_t)(c - columns), columns};
+        r.seq = first + k;
+        r.wall_ns = WHEN_S;
+        r.body_case = PILOTGATE__RECORD__BODY_PACKED_CALLS;
+        r.packed_calls = &calls;
+        records[k] = (ProtobufCBinaryData){pilotgate__record__pack(&r, packed[k]), packed[k]};
+    }
+    Pilotgate__Batch b = PILOTGATE__BATCH__INIT;
+    Pilotgate__Frame f = PILOTGATE__FRAME__INIT;
+    b.boot = (ProtobufCBinaryData){WIRE_BOOT_BYTES, p->boot};
+    b.first_seq = first;
+    b.n_records = n;
+    b.records = records;
+    f.session = p->session;
+    f.kind_case = PILOTGATE__FRAME__KIND_BATCH;
+    f.batch = &b;
+    peer_send(p, &f);
+}
+
+static void test_calls_of_many_minutes_stall_nobody(void **state) {
+    struct site *s = *state;
+    struct peer p, q;
+    uint64_t seq = 0;
+    peer_open(&p, s, &s->agent, 1);
+    peer_open(&q, s, &s->agent, 2);
+    (void)peer_join(&p, "shop", "n1", 1, 1);
+    (void)peer_join(&q, "shop", "n2", 1, 1);
+    wide_batch(&p, 1, WIDE);
+    int64_t worst = worst_ack_ms(&q, &seq);
+    print_message("worst ack beside blocks of many minutes: %lld ms\n", (long long)worst);
+    expect_refusal(&p, "too many calls");
+    uint64_t taken = peer_join(&p, "shop", "n1", 1, WIDE + 1); /* and it goes on where that ended */
+    assert_in_range(taken, 64, WIDE - 1);
+    wide_batch(&p, taken + 1, 8);
+    peer_wait_ack(&p, taken + 8);
+    assert_in_range(worst, 0, WIDE_MS);
+    peer_close(&p);
+    peer_close(&q);
+}
+
 /* ---- frames that break a rule */
 
 static void test_frames_that_are_too_long(void **state) {
@@ -335,6 +411,7 @@ int main(void) {
         CASE(test_who_does_not_read_costs_no_memory),
         CASE(test_hellos_have_a_quota),
         CASE(test_new_streams_have_a_quota),
+        CASE(test_calls_of_many_minutes_stall_nobody),
         CASE(test_frames_that_are_too_long),
         CASE(test_frames_that_are_out_of_place),
         CASE(test_who_leaves_while_the_collector_stands_still),

@@ -4,8 +4,9 @@
 static const char *const statements[STMT_COUNT] = {
     [STMT_COMMIT_NEXT] = "INSERT INTO commit_log(n, at_ns) SELECT coalesce(max(n), 0) + 1, 0 FROM commit_log "
                          "RETURNING n",
-    /* the collector's clock may step back; the log's times do not */
-    [STMT_COMMIT_STAMP] = "UPDATE commit_log SET at_ns = max(?2, coalesce((SELECT at_ns FROM commit_log "
+    /* the collector's clock may step back; the log's times do not, and no two commits have one: a time that
+     * named a commit goes on naming it */
+    [STMT_COMMIT_STAMP] = "UPDATE commit_log SET at_ns = max(?2, coalesce((SELECT at_ns + 1 FROM commit_log "
                           "WHERE n = ?1 - 1), 0)) WHERE n = ?1",
     [STMT_STREAM_FIND] = "SELECT id FROM stream WHERE cluster = ?1 AND namespace = ?2 AND boot = ?3 AND "
                          "twin = 0",

@@ -12,6 +12,7 @@
 #define FAR_FUTURE_NS (INT64_MAX / 2) /* after every record: its neighbour before is the newest one */
 #define STEP_RECORDS 2000
 #define SIZE_SLICE_NS (86400 * WHEN_S) /* by size a day goes at a time */
+#define SIZE_SLICES_MAX 1000
 
 struct stage { /* of the pilot */
     char name[2 * WIRE_NAME_MAX + 2], cluster[WIRE_NAME_MAX + 1], ns[WIRE_NAME_MAX + 1];
@@ -161,7 +162,7 @@ static int delete_before(struct round *r, int64_t before, bool *ret_stopped) {
 
 static int oldest_of(void *ctx, const struct store_rollup *row) {
     int64_t *oldest = ctx;
-    if (*oldest == 0 || row->from_ns < *oldest)
+    if (row->from_ns < *oldest)
         *oldest = row->from_ns;
     return 0;
 }
@@ -174,12 +175,15 @@ static int used_bytes(struct round *r, int64_t *ret) {
     return code;
 }
 
-/* A day at a time, from the oldest on, while the store is too large. */
+/* A day at a time, from the oldest on, while the store is too large. What an agent whose clock was wrong by
+ * years told goes with the first. */
 static int delete_by_size(struct round *r, int64_t limit, bool *ret_stopped) {
     struct store_rollup_query q = {.level = STORE_DAY, .to_ns = INT64_MAX};
-    int64_t oldest = 0, used = 0;
+    int64_t oldest = INT64_MAX, used = 0;
     int code = store_rollups(r->store, &q, oldest_of, &oldest, r->e);
-    for (int64_t t = oldest; code == 0 && oldest && t < limit && !*ret_stopped; t += SIZE_SLICE_NS) {
+    if (oldest < limit - SIZE_SLICES_MAX * SIZE_SLICE_NS)
+        oldest = limit - SIZE_SLICES_MAX * SIZE_SLICE_NS;
+    for (int64_t t = oldest; code == 0 && t < limit && !*ret_stopped; t += SIZE_SLICE_NS) {
         code = used_bytes(r, &used);
         if (code < 0 || used <= r->o->keep_bytes)
             return code;

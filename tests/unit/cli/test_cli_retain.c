@@ -175,6 +175,31 @@ static void who_came_after_an_orderly_end_is_waited_for(void **state) {
     store_close(&s);
 }
 
+/* By size the oldest go first, also where an agent's clock once said 1970. */
+static void a_clock_of_1970_does_not_end_retention(void **state) {
+    static struct block_calls b;
+    static const char *probe[] = {"z"};
+    static const char *const target[] = {"gateway"}, *const path[] = {""};
+    const struct store_calls calls = {&b, 1, probe, target, path};
+    const struct retain_options o = {.keep_bytes = 1};
+    json_t *done = NULL;
+    (void)make_store(*state);
+    struct store *s = reopen();
+    ok(store_begin(s, &e));
+    b.n = 1;
+    b.outcome[0] = PILOTGATE__OUTCOME__OUTCOME_COMPLETED;
+    b.base_wall_ns = when_wall_ns();
+    ok(store_add_calls(s, "c1", "shop", &calls, &e));
+    probe[0] = "zz";
+    b.base_wall_ns = WHEN_S;
+    ok(store_add_calls(s, "c1", "shop", &calls, &e));
+    ok(store_commit(s, when_wall_ns(), NULL, &e));
+    ok(retain_once(s, &o, when_wall_ns() + 60 * DAY, false, NULL, &done, &e));
+    assert_int_equal(js_int(done, "deleted", 0), 20);
+    json_decref(done);
+    store_close(&s);
+}
+
 /* Against retention's own rules: a verdict that needed them says so, also one as of before the deletion. */
 static void what_a_verdict_needed_is_missed(void **state) {
     static char text[RUN_OUT_MAX];
@@ -224,6 +249,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(what_no_verdict_needs_goes, setup, teardown),
         cmocka_unit_test_setup_teardown(nothing_goes_that_a_stage_has_not_told_yet, setup, teardown),
         cmocka_unit_test_setup_teardown(who_came_after_an_orderly_end_is_waited_for, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_clock_of_1970_does_not_end_retention, setup, teardown),
         cmocka_unit_test_setup_teardown(what_a_verdict_needed_is_missed, setup, teardown),
         cmocka_unit_test_setup_teardown(people_see_what_would_go, setup, teardown),
     };

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <zlib.h>
 
+#include "store/pack_split.h"
 #include "store/varint.h"
 
 #define DEFLATE_LEVEL                                                                    \
@@ -61,12 +62,13 @@ static size_t write_raw(const struct pack_entry *entries, size_t n, uint8_t *raw
     return at;
 }
 
-static int deflate_raw(const uint8_t *raw, size_t n, uint8_t **ret, size_t *ret_len) {
+static int deflate_raw(const uint8_t *raw, size_t n, bool split, uint8_t **ret, size_t *ret_len) {
     uLongf room = compressBound((uLong)n);
-    uint8_t *out = malloc(VARINT_MAX + room);
+    uint8_t *out = malloc(1 + VARINT_MAX + room);
     if (!out)
         return -ENOMEM;
-    size_t at = varint_put(out, n);
+    size_t at = split ? varint_put(out, 0) : 0;
+    at += varint_put(out + at, n);
     if (compress2(out + at, &room, raw, (uLong)n, DEFLATE_LEVEL) != Z_OK) {
         free(out);
         return -ENOMEM;
@@ -76,18 +78,35 @@ static int deflate_raw(const uint8_t *raw, size_t n, uint8_t **ret, size_t *ret_
     return 0;
 }
 
+static int encode_plain(const struct pack_entry *entries, size_t n, size_t bytes, uint8_t **ret,
+                        size_t *ret_len) {
+    uint8_t *raw = malloc(bytes);
+    if (!raw)
+        return -ENOMEM;
+    int r = deflate_raw(raw, write_raw(entries, n, raw), false, ret, ret_len);
+    free(raw);
+    return r;
+}
+
+/* 1: it is encoded; 0: there is nothing to split, or it does not fit so. */
+static int encode_split(const struct pack_entry *entries, size_t n, uint8_t **ret, size_t *ret_len) {
+    struct buf raw = BUF_INIT(PACK_RAW_MAX);
+    size_t split = 0;
+    int r = pack_split(entries, n, &raw, &split);
+    if (r == 0 && split)
+        r = deflate_raw((const uint8_t *)raw.data, raw.len, true, ret, ret_len) < 0 ? -ENOMEM : 1;
+    buf_free(&raw);
+    return r == -EMSGSIZE ? 0 : r;
+}
+
 int pack_encode(const struct pack_entry *entries, size_t n, uint8_t **ret, size_t *ret_len) {
     size_t bytes = VARINT_MAX + n * COLUMNS * VARINT_MAX;
     for (size_t i = 0; i < n; i++)
         bytes += entries[i].payload ? entries[i].len : 0;
     if (n == 0 || n > PACK_RECORDS_MAX || bytes > PACK_RAW_MAX)
         return -EMSGSIZE;
-    uint8_t *raw = malloc(bytes);
-    if (!raw)
-        return -ENOMEM;
-    int r = deflate_raw(raw, write_raw(entries, n, raw), ret, ret_len);
-    free(raw);
-    return r;
+    int r = encode_split(entries, n, ret, ret_len);
+    return r == 0 ? encode_plain(entries, n, bytes, ret, ret_len) : r < 0 ? r : 0;
 }
 
 /* ---- back */
@@ -131,28 +150,42 @@ static int read_raw(struct pack *p, size_t raw_len) {
     return r == 0 && at != end ? -EBADMSG : r;
 }
 
-static int inflate_raw(const uint8_t *data, size_t len, struct pack *p, size_t *ret_len) {
+static int inflate_raw(const uint8_t *data, size_t len, uint8_t **ret, size_t *ret_len) {
     const uint8_t *at = data, *end = data + len;
     uint64_t raw_len = 0;
     if (varint_get(&at, end, &raw_len) < 0 || raw_len == 0 || raw_len > PACK_RAW_MAX)
         return -EBADMSG;
-    p->raw = malloc(raw_len);
-    if (!p->raw)
+    *ret = malloc(raw_len);
+    if (!*ret)
         return -ENOMEM;
     uLongf got = (uLongf)raw_len;
-    int code = uncompress(p->raw, &got, at, (uLong)(end - at));
+    int code = uncompress(*ret, &got, at, (uLong)(end - at));
     if (code != Z_OK || got != raw_len)
         return code == Z_MEM_ERROR ? -ENOMEM : -EBADMSG;
     *ret_len = raw_len;
     return 0;
 }
 
+static int decode_plain(const uint8_t *data, size_t len, struct pack *p) {
+    size_t raw_len = 0;
+    int r = inflate_raw(data, len, &p->raw, &raw_len);
+    return r == 0 ? read_raw(p, raw_len) : r;
+}
+
+static int decode_split(const uint8_t *data, size_t len, struct pack *p) {
+    uint8_t *raw = NULL;
+    size_t raw_len = 0;
+    int r = inflate_raw(data, len, &raw, &raw_len);
+    if (r == 0)
+        r = pack_join(raw, raw_len, p);
+    free(raw);
+    return r;
+}
+
 int pack_decode(const uint8_t *data, size_t len, struct pack *ret) {
     struct pack p = {0};
-    size_t raw_len = 0;
-    int r = inflate_raw(data, len, &p, &raw_len);
-    if (r == 0)
-        r = read_raw(&p, raw_len);
+    bool split = len && !data[0];
+    int r = split ? decode_split(data + 1, len - 1, &p) : decode_plain(data, len, &p);
     if (r < 0)
         pack_free(&p);
     else

@@ -6,7 +6,9 @@
  *                                    t_to - t_from;  0 when the record was deleted, else its length + 1
  *     the bytes of the records, one after the other
  *
- * Differences wrap around at 64 bits, so that any times come back as they were. */
+ * When there are packed calls among them, a zero byte stands before all that, and the zlib stream is of their
+ * fields side by side: pack_split.h. Differences wrap around at 64 bits, so that any times come back as they
+ * were. */
 #pragma once
 
 #include <stdbool.h>

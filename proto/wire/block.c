@@ -218,6 +218,54 @@ int block_decode(const Pilotgate__PackedCalls *p, struct block_calls *ret, struc
     return 0;
 }
 
+/* ---------------------------------------------------------------- where columns end */
+
+static bool skip_varints(struct in *in, uint64_t n) {
+    uint64_t x;
+    for (; n > 0; n--)
+        if (!read_varint(in, &x))
+            return false;
+    return true;
+}
+
+static bool skip_values(struct in *in, unsigned coding, size_t n) {
+    uint64_t runs;
+    switch (coding) {
+    case BLOCK_SAME:
+        return skip_varints(in, 1);
+    case BLOCK_VARINT:
+        return skip_varints(in, n);
+    case BLOCK_RUNS:
+        return read_varint(in, &runs) && runs <= n && skip_varints(in, 2 * runs);
+    default:
+        return false;
+    }
+}
+
+static bool skip_column(struct in *in, size_t n) {
+    if (in->at == in->end)
+        return false;
+    unsigned head = *in->at++, transform = head & 0x0f;
+    if (transform > BLOCK_STRIDE || !skip_varints(in, transform))
+        return false;
+    return skip_values(in, head >> 4, transform == BLOCK_STRIDE ? n - 1 : n);
+}
+
+int block_cut(const uint8_t *columns, size_t len, size_t calls, size_t ret_len[BLOCK_CUT]) {
+    _Static_assert(BLOCK_CUT == BLOCK_COLUMNS, "a length for each column");
+    _Static_assert(BLOCK_PLAIN == 0 && BLOCK_BASE == 1 && BLOCK_STRIDE == 2, "as many numbers before values");
+    struct in in = {columns, columns + len};
+    if (calls == 0 || calls > WIRE_BLOCK_CALLS_MAX)
+        return -EBADMSG;
+    for (size_t c = 0; c < BLOCK_CUT; c++) {
+        const uint8_t *from = in.at;
+        if (!skip_column(&in, calls))
+            return -EBADMSG;
+        ret_len[c] = (size_t)(in.at - from);
+    }
+    return in.at == in.end ? 0 : -EBADMSG;
+}
+
 /* ---------------------------------------------------------------- the older form */
 
 static bool make_columns(Pilotgate__CallBlock *b, size_t n) {

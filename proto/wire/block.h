@@ -56,3 +56,8 @@ int block_decode(const Pilotgate__PackedCalls *p, struct block_calls *ret, struc
 /* To the older form, which the rest of the program reads; everything in it is malloc'ed as protobuf-c does.
  * wire_record_unpack calls this: a record with packed_calls comes out of it with `calls`. */
 int block_unpack(const Pilotgate__PackedCalls *p, Pilotgate__CallBlock **ret, struct err *e) MUST_CHECK;
+
+/* The lengths of the seven columns in `len` bytes of PackedCalls.columns, for who keeps columns apart. Only
+ * their shape is looked at, not their values. -EBADMSG: they are not seven columns of so many calls. */
+#define BLOCK_CUT 7
+int block_cut(const uint8_t *columns, size_t len, size_t calls, size_t ret_len[BLOCK_CUT]) MUST_CHECK;

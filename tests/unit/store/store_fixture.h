@@ -29,6 +29,11 @@ uint64_t fixture_commit(struct store *s, int64_t at);
 /* The records of a query as "stream.seq:text " in the order given. */
 const char *fixture_read(struct store *s, const struct store_query *q);
 
+/* Record seq with packed calls, random but the same for the same seed, as an agent sends one each second: how
+ * many bytes, at most FIXTURE_BLOCK_MAX. *from and *to: the time that it speaks of. */
+#define FIXTURE_BLOCK_MAX 2048
+size_t fixture_block(uint64_t seed, uint64_t seq, uint8_t *out, int64_t *from, int64_t *to);
+
 /* Runs fn in a child that dies at a crash point ("name" or "name:3"). True: it was killed there; false: it
  * ended by itself with success. Anything else fails the test. */
 bool fixture_crash(const struct fixture *f, const char *at, void (*fn)(const struct fixture *f));

@@ -45,6 +45,11 @@ static struct store_record record_of(int64_t stream, uint64_t seq, uint8_t *byte
     r.len = rnd(20) ? rnd(200) : rnd(20) ? 0 : 20000;
     for (size_t i = 0; i < r.len; i++)
         bytes[i] = (uint8_t)(i % 7 + rnd(9));
+    if (r.family == WIRE_FAMILY_CALLS && rnd(4)) {
+        r.len = fixture_block(rnd(1u << 30), seq, bytes, &r.t_from_ns, &r.t_to_ns);
+        if (rnd(10) == 0)
+            bytes[rnd(r.len)] ^= 1;
+    }
     seed = keep;
     return r;
 }

@@ -70,7 +70,12 @@ static void check_columns(size_t n, size_t n_entries, const uint8_t *data, size_
     Pilotgate__PackedCalls p = packed(n, n_entries, data, size);
     struct err e = {""};
     bool taken = block_decode(&p, &calls, &e) == 0;
+    size_t lens[BLOCK_CUT], sum = 0;
     MUST(taken || e.text[0]);
+    bool cut = block_cut(data, size, n, lens) == 0;
+    for (size_t c = 0; cut && c < BLOCK_CUT; c++)
+        sum += lens[c];
+    MUST(cut ? sum == size : !taken);
     check_unpacked(&p, taken);
     if (taken)
         check_round(n_entries);

@@ -72,6 +72,20 @@ static uint64_t sum_of(const struct block_calls *c) {
     return sum;
 }
 
+/* Columns end where the decoder ends them: each begins with a head, and nothing is left over. */
+static void check_cut(const uint8_t *bytes, size_t len, size_t calls) {
+    size_t lens[BLOCK_CUT], at = 0;
+    assert_int_equal(block_cut(bytes, len, calls, lens), 0);
+    for (size_t c = 0; c < BLOCK_CUT; at += lens[c++]) {
+        assert_true(lens[c] >= 2);
+        assert_true((bytes[at] & 0x0f) <= 2 && bytes[at] >> 4 <= 2);
+    }
+    assert_int_equal(at, len);
+    assert_int_equal(block_cut(bytes, len - 1, calls, lens), -EBADMSG);
+    assert_int_equal(block_cut(bytes, len, 0, lens), -EBADMSG);
+    assert_int_equal(block_cut(bytes, len, N + 1, lens), -EBADMSG);
+}
+
 /* `in` goes round; gives the columns' length. */
 static size_t round_trip(size_t n_entries) {
     struct err e = {0};
@@ -88,6 +102,7 @@ static size_t round_trip(size_t n_entries) {
     check_same(&in, &out);
     assert_int_equal(out.base_wall_ns, 7);
     assert_int_equal(out.base_mono_ns, 8);
+    check_cut(exact, columns.len, in.n);
     free(exact);
     return columns.len;
 }

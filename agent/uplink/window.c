@@ -80,7 +80,9 @@ int window_ack(struct window *w, const uint8_t *boot, uint64_t acked, uint64_t l
         struct lane *l = &w->lanes[i];
         if (memcmp(l->boot, boot, WIRE_BOOT_BYTES) != 0)
             continue;
-        if (acked >= (l->end ? l->end : living_next))
+        if (l->end && acked >= l->end) /* as in the Welcome; or this is a copy, and its original goes on */
+            acked = l->end - 1;
+        if (!l->end && acked >= living_next)
             return -EPROTO;
         if (acked <= l->acked)
             return 0;

@@ -296,6 +296,26 @@ static void test_window_credit(void **state) {
     assert_int_equal(w.records + w.bytes + w.flying, 0);
 }
 
+/* A copy of a living agent's folder: the original goes on, and the collector has more than the copy ends
+ * with. */
+static void test_window_of_a_copy(void **state) {
+    (void)state;
+    struct window w;
+    struct err e;
+    struct spool_stream s[2] = {{.first_seq = 1, .next_seq = 100},
+                                {.boot = {9}, .first_seq = 1, .next_seq = 1}};
+    memcpy(s[0].boot, boot, sizeof boot);
+    Pilotgate__Welcome wel = welcome(1500, 4 << 20);
+    assert_int_equal(window_begin(&w, s, 2, false, &wel, &e), 0);
+    window_sent(&w, 0, 99, 1000);
+    assert_int_equal(window_ack(&w, boot, 250, 1), 1);
+    assert_int_equal(w.lanes[0].acked, 99);
+    assert_int_equal(window_ack(&w, boot, 300, 1), 0);
+    assert_true(window_empty(&w, 1));
+    assert_int_equal(w.records + w.bytes + w.flying, 0);
+    assert_int_equal(window_ack(&w, s[1].boot, 1, 1), -EPROTO);
+}
+
 static void test_window_bytes_and_batches(void **state) {
     (void)state;
     struct window w;
@@ -480,6 +500,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_passes_give_way_first, shelf_open, shelf_close),
         cmocka_unit_test_setup_teardown(test_failed_writes_are_declared, shelf_open, shelf_close),
         cmocka_unit_test(test_window_credit),
+        cmocka_unit_test(test_window_of_a_copy),
         cmocka_unit_test(test_window_bytes_and_batches),
         cmocka_unit_test(test_window_beginnings),
         cmocka_unit_test(test_clock_bound_holds),

@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -27,8 +28,9 @@ static void list(const char *name) {
     int fd = path ? open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600) : -1;
     if (fd < 0)
         return;
-    ssize_t n = write(fd, name, strlen(name));
-    n += write(fd, "\n", 1);
+    char line[128]; /* in one piece: several processes may append to the file */
+    int len = snprintf(line, sizeof line, "%s\n", name);
+    ssize_t n = write(fd, line, (size_t)len < sizeof line ? (size_t)len : sizeof line - 1);
     (void)n;
     (void)close(fd);
 }

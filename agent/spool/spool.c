@@ -175,6 +175,8 @@ int spool_sync(struct spool *s) {
     int r = 0;
     if (s->store_unsaved && store_name_save(s) == 0)
         s->store_unsaved = false;
+    if (s->stage_unsaved && stage_name_save(s) == 0)
+        s->stage_unsaved = false;
     if (s->dirty && s->fd >= 0 && s->io.fsync(s->fd) < 0) {
         r = -errno;
         st->segments[st->n - 1].unsure = true;

@@ -101,6 +101,13 @@ void spool_store(const struct spool *s, char ret_id[SPOOL_STORE_MAX], uint64_t *
 /* The same for a store that keeps its name and has less than it acknowledged (a machine's snapshot). */
 int spool_unsettle(struct spool *s) MUST_CHECK;
 
+/* The folder is a stage's: noted in it, and true of its copies too. Called once, before the first append.
+ * -EXDEV: it holds records of another stage, which *ret_other names; a folder without records, and one that
+ * an agent left that noted no stage, is taken over. Where the note cannot be written (a full disk), a later
+ * spool_sync does it. -EMSGSIZE: too long. Of a folder that is only read nothing is noted. */
+#define SPOOL_STAGE_MAX 512 /* with NUL */
+int spool_claim(struct spool *s, const char *stage, char ret_other[SPOOL_STAGE_MAX]) MUST_CHECK;
+
 int64_t spool_bytes(const struct spool *s);
 
 /* The bytes that waiting records may take up altogether: the quota, or less when the disk has less. */

@@ -68,7 +68,9 @@ struct spool {
     bool readonly;
     char store_id[SPOOL_STORE_MAX]; /* whose acknowledgements made segments kept */
     uint64_t store_epoch;
-    bool store_unsaved; /* the folder does not say so yet: it names no store */
+    bool store_unsaved;          /* the folder does not say so yet: it names no store */
+    char stage[SPOOL_STAGE_MAX]; /* to be noted */
+    bool stage_unsaved;
 };
 
 /* ---- segment.c: bytes of one file */
@@ -114,3 +116,6 @@ bool kept_drop_oldest(struct spool *s);
 void store_name_load(struct spool *s);
 int store_name_save(struct spool *s) MUST_CHECK;
 int store_name_forget(struct spool *s) MUST_CHECK; /* durably */
+
+/* ---- stage_name.c: the file that names the stage */
+int stage_name_save(const struct spool *s) MUST_CHECK;

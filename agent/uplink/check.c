@@ -80,6 +80,18 @@ static int try_write(const char *dir) {
     return r;
 }
 
+/* Whether the folder is this stage's. It is told when it is not, and not when an agent at work made it
+ * unreadable just now. */
+static void check_claim(struct check *k) {
+    struct spool *s = NULL;
+    struct err e = {0};
+    if (spool_open_readonly(k->c->spool.dir, &s, &e) < 0)
+        return;
+    if (journal_claim(s, k->c, &e) < 0)
+        say(k, false, "spool folder is of this stage", e.text);
+    spool_close(&s);
+}
+
 static void check_spool(struct check *k) {
     const char *dir = k->c->spool.dir;
     struct err e = {0};
@@ -99,6 +111,7 @@ static void check_spool(struct check *k) {
     (void)err_set(&e, 0, "%s lacks %lld MiB for spool.quota: make room there, or lower spool.quota", dir,
                   (long long)(missing >> 20) + 1);
     say(k, missing <= 0, "spool folder has room for its quota", e.text);
+    check_claim(k);
 }
 
 /* Waits for the Welcome: 0, -ETIMEDOUT, or why there is no session. */

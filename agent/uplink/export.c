@@ -167,6 +167,8 @@ static int export_all(struct export *x, const struct config *c, struct err *e) {
         r = curve_load_servers(c->collector.server_key_file, servers, &n, e);
     if (r == 0)
         r = spool_open_readonly(c->spool.dir, &x->spool, e);
+    if (r == 0)
+        r = journal_claim(x->spool, c, e);
     if (r == 0) {
         r = begin(x, &own, servers[0]);
         if (r == 0)

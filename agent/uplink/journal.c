@@ -255,6 +255,20 @@ static void journal_free(struct journal *j) {
     free(j);
 }
 
+int journal_claim(struct spool *s, const struct config *c, struct err *e) {
+    char stage[2 * WIRE_NAME_MAX + 2];
+    char other[SPOOL_STAGE_MAX];
+    (void)snprintf(stage, sizeof stage, "%s/%s", c->stage.cluster, c->stage.namespace_name);
+    int r = spool_claim(s, stage, other);
+    if (r == -EXDEV)
+        return err_set(
+            e, r,
+            "spool.dir belongs to stage %s: %s has its records; set spool.dir to another folder for "
+            "%s (`pilotgate-agent spool export`, run as %s, saves what is there)",
+            other, c->spool.dir, stage, other);
+    return r < 0 ? err_set(e, r, "spool.dir: the stage's name is too long") : 0;
+}
+
 static int open_parts(struct journal *j, const uint8_t *boot, const struct uplink_times *times,
                       struct err *e) {
     uint64_t torn = 0;
@@ -266,6 +280,8 @@ static int open_parts(struct journal *j, const uint8_t *boot, const struct uplin
     int r = uplink_open(&j->uplink, e);
     if (r == 0)
         r = spool_open(j->config->spool.dir, j->config->spool.quota, boot, &j->spool, &torn, e);
+    if (r == 0)
+        r = journal_claim(j->spool, j->config, e);
     if (r < 0)
         return r;
     if (torn > 0)

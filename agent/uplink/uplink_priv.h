@@ -122,7 +122,7 @@ uint64_t window_acked_of(const Pilotgate__Welcome *w, const uint8_t *boot);
 /* How much the next batch may hold; false: no credit. */
 bool window_room(const struct window *w, size_t *ret_records, size_t *ret_bytes);
 void window_sent(struct window *w, size_t lane, size_t records, size_t bytes);
-/* 1 when the stream came forward, 0 when not; -EPROTO: acknowledges what was never made. */
+/* 1 when the stream came forward, 0 when not; -EPROTO: acknowledges what the living one never made. */
 int window_ack(struct window *w, const uint8_t *boot, uint64_t acked, uint64_t living_next) MUST_CHECK;
 bool window_empty(const struct window *w, uint64_t living_next); /* everything announced is acknowledged */
 /* A new Hello would bring more: unannounced streams, or a gap to announce. */
@@ -294,7 +294,11 @@ struct stats {
 void stats_publish(struct stats *st, const struct uplink *u, int64_t now); /* the journal's thread */
 void stats_read(struct stats *st, struct journal_stats *ret);              /* any thread */
 
-/* ---- journal.c, for tests */
+/* ---- journal.c */
+/* The spool is that of the configured stage: spool_claim, with the line that says what to do. */
+int journal_claim(struct spool *s, const struct config *c, struct err *e) MUST_CHECK;
+
+/* for tests */
 int journal_start_timed(const struct config *c, const uint8_t boot[16], const struct journal_identity *id,
                         const struct journal_hooks *hooks, const struct uplink_times *times,
                         struct journal **ret, struct err *e) MUST_CHECK;

@@ -172,7 +172,7 @@ def compare_rollups(text, streams):
 @dataclasses.dataclass
 class Expected:
     """What the round did that loses records in a declared way. causes: of gaps, by stores that were restored or
-    replaced; copied: spools while they were in use, so that a copy may lack a segment; cloned: one to another stage; held: boots of which a spool has records in the end;
+    replaced; copied: spools while they were in use, so that a copy may lack a segment; cloned: one that named no stage, to another stage; held: boots of which a spool has records in the end;
     twins: truths of two that said to be one node for long."""
     causes: set
     copied: bool
@@ -227,8 +227,7 @@ class Comparison:
         self.doubted.add(stream.stage)
         if not self.expected.cloned:
             self.say(life.boot, f"came to {stream.stage}, and no spool was cloned")
-        alone = self.expected.causes and (life.boot, life.stage) not in self.streams  # to a later store, which cannot know
-        if not stream.doubts & TWO_STAGES and not alone:
+        if not stream.doubts & TWO_STAGES:
             self.say(life.boot, f"came to {stream.stage} as well, and no doubt tells of it")
         for seq, held in stream.records.items():
             if seq in life.appended and life.appended[seq].digest != held.digest:

@@ -14,7 +14,8 @@ from world import TOP, World, Wrong, wait_until
 
 SETTLE = 60
 FIRST_COVERAGE = 1.2
-TRIES = 4
+TRIES = 6  # for each point that chance left out
+PASSED = 3  # seconds in which it is passed after what passes it
 TWINS = 75  # seconds; INGEST_TWINS_S is 60
 # Points that no round passes, by prefix, and where they are killed.
 LEFT_OUT = {"store-migrate-": "a store of an older version: tests/unit/store kills its migration",
@@ -56,15 +57,16 @@ def points_in_sources():
 
 
 class Round:
-    def __init__(self, folder, seed, points, writers=3, interval_ms=12, listing=False, say=print):
+    def __init__(self, folder, seed, points, writers=3, interval_ms=12, listing=False, each=False, say=print):
         self.rng = random.Random(seed)
         self.folder, self.seed, self.points, self.listing, self.say = folder, seed, points, listing, say
+        self.each = each  # in the end, the points that never killed yet
         self.begun = time.monotonic()
         self.kills, self.done = collections.Counter(), collections.Counter()
         folder.mkdir(parents=True)
         self.actions_log = (folder / "actions.log").open("w", buffering=1)
         self.world = World(folder / "world", writers, self.rng.randrange, interval_ms,
-                           self.rng.choice([512, 1024, 4096]))
+                           512 if each else self.rng.choice([512, 1024, 4096]))
         self.backup, self.causes, self.cloned, self.twin_truths = None, set(), False, set()
         self.wanted = None  # a point at which the next program of its kind shall end
         self.faults = []  # (when to end it, what ends it)
@@ -231,13 +233,15 @@ class Round:
     def restore(self):
         if not self.backup:
             self.back_up()
-        if self.backup:
+        if self.backup and not self.cloned:
             self.kill(self.world.collector)
             self.world.collector.forget()
             shutil.copy(self.backup, self.world.collector.db)
             self.causes.add(compare.GAP_RESTORED)
 
     def replace(self):
+        if self.cloned:
+            return
         self.kill(self.world.collector)
         self.world.collector.forget()
         self.world.declare()
@@ -257,7 +261,12 @@ class Round:
         """A volume's snapshot, started beside its original: the same node, or one of another stage."""
         writer = self.writer()
         other = self.rng.choice([writer, self.writer()])
-        self.world.spare.clone(writer, other.stage, other.node)
+        # A later store cannot know whose an older agent's copy is, so there is no later one in such a round.
+        noted = other is writer or bool(self.causes) or self.each or self.rng.random() < 0.5
+        self.world.spare.clone(writer, other.stage, other.node, noted)
+        if other is not writer and noted:
+            self.is_refused(self.world.spare, writer.stage)
+            return
         if other is not writer:
             self.cloned = True
         self.start(self.world.spare)
@@ -267,13 +276,26 @@ class Round:
         else:
             self.world.spare.end()
 
+    def is_refused(self, spare, stage):
+        """A copy that says whose it is, in the hands of another stage's agent."""
+        self.start(spare)
+        try:
+            status = spare.popen.wait(SETTLE)
+        except subprocess.TimeoutExpired:
+            raise Wrong(f"an agent of {spare.stage} goes on with a spool of {stage}") from None
+        if status <= 0 or f"spool.dir belongs to stage {stage}:" not in spare.last_words():
+            raise Wrong(f"with a spool of {stage}, an agent of {spare.stage} ended with {status}: {spare.last_words()}")
+        self.log("refused")
+        spare.forget_clone()
+
     def settle_clones(self):
         """Each goes on once more, so that what it had arrives."""
         spare = self.world.spare
         for clone in list(spare.clones):
             spare.be(clone)
+            boots = self.world.boots_in(spare.spool())  # the others' turn comes
             self.start(spare)
-            wait_until(self.arrived, SETTLE, "what a clone left arrives")
+            wait_until(lambda boots=boots: self.arrived(boots), SETTLE, "what a clone left arrives")
             spare.end()
 
     def twins(self):
@@ -308,7 +330,6 @@ class Round:
         """The points that chance left out, each by the action that was seen to pass it."""
         for name in sorted(n for n in self.points.kinds if not self.points.killed[n]):
             for n in range(TRIES):
-                action = "replace" if n % 2 else self.points.actions[name]  # a new store passes what only a first one does
                 if self.points.killed[name]:
                     break
                 self.wanted = name
@@ -316,15 +337,27 @@ class Round:
                     if program.kind() == self.points.kinds[name]:
                         self.kill(program)
                 self.wait(0.7, 0.7)
-                if action in self.ACTIONS and self.wanted:
-                    self.act(action)
-                self.wait(1, 1)
+                if n % 2 and self.wanted:  # a new store passes what only a first one does, and lacks what nobody keeps
+                    self.lose_kept()
+                    self.act("replace")
+                elif self.points.actions[name] in self.ACTIONS and self.wanted:
+                    self.act(self.points.actions[name])
+                end = time.monotonic() + PASSED
+                while self.wanted and time.monotonic() < end:
+                    self.wait(0.1, 0.1)
             self.wanted = None
+
+    def lose_kept(self):
+        """What is kept gives way on a full disk, once the collector has something to acknowledge."""
+        self.wait(1, 1)
+        for writer in self.world.writers:
+            self.fill(writer.disk)
+        self.wait(1, 1)
 
     # ---- the whole
 
-    def run(self, kills, tour=(), each=False):
-        """First each action of the tour, then as many as it takes. each: the points that never killed yet, too."""
+    def run(self, kills, tour=()):
+        """First each action of the tour, then as many as it takes."""
         self.revive()
         self.wait(1, 1)
         for name in tour:
@@ -333,7 +366,7 @@ class Round:
             while name.startswith("fill") and self.faults:  # until what it cost is told
                 self.wait(1.2, 1.2)
             self.find_points(name)
-        if each:
+        if self.each:
             self.kill_at_each()
         names, weights = zip(*self.ACTIONS.items())
         while sum(self.kills.values()) < kills:
@@ -376,8 +409,8 @@ class Round:
     def lives(self):
         return compare.read_truth(sorted(self.world.truth.iterdir()))
 
-    def arrived(self):
-        """What a dead writer appended and somebody still holds is in the store."""
+    def arrived(self, boots=None):
+        """What a dead writer appended and somebody still holds is in the store. boots: of these only."""
         try:
             streams = compare.read_dump(self.world.dump(None, "--marks"))
         except Wrong:  # the collector is about to begin
@@ -386,7 +419,7 @@ class Round:
         living = {w.truth for w in [*self.world.writers, self.world.spare] if w.alive()}
         held = self.world.held()
         return all(life.path in living or self.has(streams, life) or (self.causes and life.boot not in held)
-                   for life in self.lives().values() if life.last())
+                   for life in self.lives().values() if life.last() and (boots is None or life.boot in boots))
 
     @staticmethod
     def has(streams, life):

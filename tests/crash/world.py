@@ -157,14 +157,21 @@ class Writer(Program):
                     "--config", self.config], {}, armed)
 
 
-    def clone(self, other, stage, node):
-        """Becomes `node` of `stage`, with a copy of the other's spool as it is now."""
+    def clone(self, other, stage, node, noted=True):
+        """Becomes `node` of `stage`, with a copy of the other's spool as it is now; not noted: as one that an agent
+        before 0.2 left, without the stage's name."""
         folder = self.disk.folder / f"clone-{len(self.clones)}"
         folder.mkdir(mode=0o700)
         for path in sorted(other.spool().iterdir()):
             with contextlib.suppress(FileNotFoundError):  # it was acknowledged meanwhile
                 shutil.copy2(path, folder / path.name)
+        if not noted:
+            (folder / "stage").unlink(missing_ok=True)
         self.be((folder, stage, node))
+
+    def forget_clone(self):
+        """It was refused: nobody goes on with it."""
+        shutil.rmtree(self.clones.pop()[0])
 
     def be(self, clone):
         self.clones = [c for c in self.clones if c != clone] + [clone]
@@ -294,8 +301,12 @@ class World:
     def held(self):
         """The boots of which a spool still has records, kept ones too."""
         folders = [w.spool() for w in self.writers] + [folder for folder, _, _ in self.spare.clones]
-        return {path.name[:32] for folder in folders if folder.exists()
-                for path in folder.iterdir() if path.name.endswith((".seg", ".kept"))}
+        return set().union(*map(self.boots_in, folders))
+
+    @staticmethod
+    def boots_in(folder):
+        return {path.name[:32] for path in (folder.iterdir() if folder.exists() else ())
+                if path.name.endswith((".seg", ".kept"))}
 
     def close(self):
         for program in [*self.programs(), *([self.spare] if self.spare else [])]:

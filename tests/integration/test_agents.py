@@ -52,13 +52,17 @@ def test_an_import_beside_the_daemon_says_to_stop_it(lab):
     assert done.returncode == 2 and done.stderr.count("\n") == 1 and "stop `pilotgate serve`" in done.stderr, done
 
 
-def test_a_copied_spool_is_told(lab):
+def test_a_copied_spool_is_refused_or_told(lab):
     one, two = lab.begin("one", "two")
     lab.collector.kill()
     one.start_agent()
     wait_until(lambda: sum(f.stat().st_size for f in (one.folder / "spool").glob("*.seg")) > 4096, 30, "records wait")
     one.agent.kill()
     shutil.copytree(one.folder / "spool", two.folder / "spool")
+    two.start_agent()
+    wait_until(lambda: not two.agent.is_alive(), 15, "the copy is refused")
+    assert f"spool.dir belongs to stage {one.name}: " in two.agent.said(), two.agent.said()
+    (two.folder / "spool" / "stage").unlink()  # as an agent before 0.2 left it
     lab.serve()
     one.start_agent()
     two.start_agent()

@@ -301,7 +301,7 @@ static void test_crash_at_each_step(void **state) {
     skip();
 #else
     static const char *const points[] = {"spool-store-forgotten", "spool-unsettled-one", "spool-unsettled",
-                                         "spool-store-aside", "spool-store-named"};
+                                         "spool-note-aside", "spool-store-named"};
     for (size_t i = 0; i < sizeof points / sizeof *points; i++)
         for (int again = 0; again < 2; again++)
             for (int n = 1; n <= 3; n++) {

@@ -258,6 +258,78 @@ static void test_quota_and_trim(void **state) {
     spool_close(&s);
 }
 
+static char *in_folder(const char *dir, const char *name) {
+    static char path[256];
+    (void)snprintf(path, sizeof path, "%s/%s", dir, name);
+    return path;
+}
+
+static int claim(const char *dir, int boot, const char *stage, char *other) {
+    struct spool *s = open_boot(dir, boot);
+    int r = spool_claim(s, stage, other);
+    spool_close(&s);
+    return r;
+}
+
+static int claim_readonly(const char *dir, const char *stage, char *other) {
+    struct spool *s = NULL;
+    assert_int_equal(spool_open_readonly(dir, &s, NULL), 0);
+    int r = spool_claim(s, stage, other);
+    spool_close(&s);
+    return r;
+}
+
+static void test_stage(void **state) {
+    char other[SPOOL_STAGE_MAX] = "";
+    char longest[SPOOL_STAGE_MAX + 1];
+    struct spool *s = NULL;
+    memset(longest, 'x', sizeof longest);
+    longest[SPOOL_STAGE_MAX] = 0;
+    assert_int_equal(claim(*state, 0, longest, other), -EMSGSIZE);
+    assert_int_equal(claim(*state, 0, "east/one", other), 0);
+    assert_int_equal(claim(*state, 0, "east/two", other), 0); /* nothing is in it */
+    s = open_boot(*state, 0);
+    append_n(s, 3);
+    spool_close(&s);
+    assert_int_equal(claim(*state, 1, "east/one", other), -EXDEV);
+    assert_string_equal(other, "east/two");
+    assert_int_equal(claim_readonly(*state, "east/one", other), -EXDEV);
+    assert_int_equal(claim_readonly(*state, "east/two", other), 0);
+    s = open_boot(*state, 1);
+    assert_int_equal(spool_claim(s, "east/two", other), 0);
+    append_n(s, 1);
+    assert_int_equal(spool_trim(s, boots[0], 3), 0);
+    spool_close(&s);
+    s = open_boot(*state, 2);
+    assert_int_equal(spool_trim(s, boots[1], 1), 0);
+    spool_close(&s);
+    assert_int_equal(count_segments(*state), 0);
+    assert_int_equal(claim(*state, 2, "east/one", other), -EXDEV); /* kept ones are records, too */
+    flip(in_folder(*state, "stage"), 20);
+    assert_int_equal(claim_readonly(*state, "east/one", other), 0);
+    assert_int_equal(claim_readonly(*state, "east/two", other), 0); /* and nothing was noted */
+    assert_int_equal(claim(*state, 2, "east/two", other), 0);
+    assert_int_equal(claim(*state, 2, "east/one", other), -EXDEV);
+    assert_int_equal(truncate(in_folder(*state, "stage"), 100), 0);
+    assert_int_equal(claim(*state, 2, "east/one", other), 0);
+}
+
+/* The note waits for room: what is appended meanwhile has it as soon as a sync can write it. */
+static void test_stage_when_there_is_room(void **state) {
+    char other[SPOOL_STAGE_MAX] = "";
+    struct spool *s = open_boot(*state, 0);
+    assert_int_equal(mkdir(in_folder(*state, "stage.new"), 0700), 0); /* nothing can be written there */
+    assert_int_equal(spool_claim(s, "east/one", other), 0);
+    append_n(s, 1);
+    assert_int_equal(spool_sync(s), 0);
+    assert_int_equal(access(in_folder(*state, "stage"), F_OK), -1);
+    assert_int_equal(rmdir(in_folder(*state, "stage.new")), 0);
+    assert_int_equal(spool_sync(s), 0);
+    spool_close(&s);
+    assert_int_equal(claim(*state, 1, "east/two", other), -EXDEV);
+    assert_string_equal(other, "east/one");
+}
+
 static void test_limits(void **state) {
     struct err e;
     uint64_t torn;
@@ -288,6 +360,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_damaged_header, setup, teardown),
         cmocka_unit_test_setup_teardown(test_foreign_files_and_versions, setup, teardown),
         cmocka_unit_test_setup_teardown(test_quota_and_trim, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_stage, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_stage_when_there_is_room, setup, teardown),
         cmocka_unit_test_setup_teardown(test_limits, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -76,6 +76,30 @@ static void test_another_store(void **state) {
     assert_int_equal(seen(s, 0).gap_records + seen(s, 1).gap_records, 0);
 }
 
+/* A copied folder, a volume bound elsewhere, a renamed stage: its records are no other stage's. */
+static void test_folder_of_another_stage(void **state) {
+    struct stand *s = *state;
+    const char *own = s->config.stage.namespace_name;
+    struct err e = {0};
+    struct journal_exported told;
+    char line[256];
+    start(s, 0, NULL);
+    emit_n(s, 1, SIZE);
+    journal_stop(&s->journal, PATIENCE);
+    s->config.stage.namespace_name = (char *)(uintptr_t) "another";
+    assert_int_equal(journal_start(&s->config, boots[1], &nobody, NULL, &s->journal, &e), -EXDEV);
+    (void)snprintf(line, sizeof line, "spool.dir belongs to stage %s/%s: ", s->config.stage.cluster, own);
+    assert_ptr_equal(strstr(e.text, line), e.text);
+    e.text[0] = 0;
+    FILE *out = fopen("/dev/null", "w");
+    assert_non_null(out);
+    assert_int_equal(journal_export(&s->config, out, &told, &e), -EXDEV);
+    (void)fclose(out);
+    assert_ptr_equal(strstr(e.text, line), e.text);
+    s->config.stage.namespace_name = (char *)(uintptr_t)own;
+    start(s, 1, NULL);
+}
+
 /* A machine's snapshot comes back: the store has the same name and epoch, and less than it said. */
 static void test_snapshot(void **state) {
     struct stand *s = *state;
@@ -209,13 +233,10 @@ static void test_settling_fails(void **state) {
 int main(void) {
     log_set_level(LOG_LEVEL_ERROR);
     const struct CMUnitTest tests[] = {
-        TEST(test_restored_from_a_backup),
-        TEST(test_another_store),
-        TEST(test_snapshot),
-        TEST(test_snapshot_while_away),
-        TEST(test_snapshot_after_short_lives),
-        TEST(test_what_is_gone_is_told),
-        TEST(test_many_settled_streams),
+        TEST(test_restored_from_a_backup),  TEST(test_another_store),
+        TEST(test_folder_of_another_stage), TEST(test_snapshot),
+        TEST(test_snapshot_while_away),     TEST(test_snapshot_after_short_lives),
+        TEST(test_what_is_gone_is_told),    TEST(test_many_settled_streams),
         TEST(test_settling_fails),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

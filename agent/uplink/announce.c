@@ -93,10 +93,22 @@ static bool has_less(const struct uplink *u, const Pilotgate__Welcome *w) {
     return false;
 }
 
-/* Makes kept records wait again; 1 when there were some. The gaps are found anew as they are read, since what
- * was before them may be wanted, too. */
+/* Some of what the Hello announced is gone since: kept records gave way to an append, or their grace ended.
+ */
+static bool gave_way(const struct uplink *u) {
+    for (size_t i = 0; i < u->n_announced; i++) {
+        const struct spool_stream *st = &u->announced[i];
+        uint64_t held;
+        if (spool_next_held(u->spool, st->boot, st->first_seq, &held) < 0 || held > st->first_seq)
+            return true;
+    }
+    return false;
+}
+
+/* Makes kept records wait again; 1 when there were some, or there were when they were announced. The gaps are
+ * found anew as they are read, since what was before them may be wanted, too. */
 static int resettle(struct uplink *u, const char *id, uint64_t epoch, bool other) {
-    bool some = spool_kept_bytes(u->spool) > 0;
+    bool some = spool_kept_bytes(u->spool) > 0 || gave_way(u);
     int r = other ? spool_set_store(u->spool, id, epoch) : spool_unsettle(u->spool);
     if (r < 0)
         return r;

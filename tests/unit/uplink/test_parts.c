@@ -256,7 +256,7 @@ static void test_failed_writes_are_declared(void **state) {
     assert_int_equal(back.cause, PILOTGATE__LOSS__CAUSE__CAUSE_SPOOL_FAILED);
 }
 
-/* ---- window */
+/* ---- announce */
 
 static Pilotgate__Welcome welcome(uint32_t records, uint32_t bytes) {
     Pilotgate__Welcome w = PILOTGATE__WELCOME__INIT;
@@ -264,6 +264,35 @@ static Pilotgate__Welcome welcome(uint32_t records, uint32_t bytes) {
     w.credit_bytes = bytes;
     return w;
 }
+
+/* Kept records that go between a Hello and the Welcome of another store are missing because of that store. */
+static void test_kept_go_before_a_welcome(void **state) {
+    struct shelf *s = *state;
+    struct uplink u = {.spool = s->spool, .keeper = &s->k};
+    struct session_streams said;
+    Pilotgate__Welcome wel = welcome(1500, 4 << 20);
+    char data[1000] = "";
+    uint64_t seq = 0;
+    assert_int_equal(spool_set_store(s->spool, "one", 1), 1);
+    while (seq < 50)
+        assert_int_equal(spool_append(s->spool, data, sizeof data, &seq), 0);
+    assert_int_equal(spool_trim(s->spool, boot, 50), 0);
+    uplink_announce(&u, &said);
+    assert_int_equal(said.items[0].first_seq, 1);
+    assert_int_equal(spool_expire(s->spool, INT64_MAX), 0);
+    assert_int_equal(spool_kept_bytes(s->spool), 0);
+    wel.store_id = (char *)(uintptr_t) "two";
+    wel.restore_epoch = 1;
+    assert_int_equal(uplink_settle(&u, &wel), UPLINK_RENEW);
+    uplink_announce(&u, &said);
+    assert_true(said.items[0].first_seq > 1);
+    assert_string_equal(said.store_id, "one");
+    assert_int_equal(uplink_settle(&u, &wel), UPLINK_WELCOME);
+    uplink_announce(&u, &said);
+    assert_string_equal(said.store_id, "two");
+}
+
+/* ---- window */
 
 static void test_window_credit(void **state) {
     (void)state;
@@ -499,6 +528,7 @@ int main(void) {
         cmocka_unit_test(test_intake_refuses_what_the_wire_cannot_carry),
         cmocka_unit_test_setup_teardown(test_passes_give_way_first, shelf_open, shelf_close),
         cmocka_unit_test_setup_teardown(test_failed_writes_are_declared, shelf_open, shelf_close),
+        cmocka_unit_test_setup_teardown(test_kept_go_before_a_welcome, shelf_open, shelf_close),
         cmocka_unit_test(test_window_credit),
         cmocka_unit_test(test_window_of_a_copy),
         cmocka_unit_test(test_window_bytes_and_batches),

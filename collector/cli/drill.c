@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <sodium.h>
 #include <stdarg.h>
 #include <string.h>
 
@@ -107,7 +108,9 @@ static int begin(struct drill *d, struct err *e) {
         return r;
     if (!store_live(d->store))
         return err_set(e, -ENOTCONN, "no `pilotgate serve` runs on this store: agents cannot be reached");
-    (void)snprintf(d->id, sizeof d->id, "%s-%lld", d->kind, (long long)(now / WHEN_MS));
+    /* drills of two stages may begin in one millisecond, and the newest document of a name is the drill */
+    (void)snprintf(d->id, sizeof d->id, "%s-%lld-%08x", d->kind, (long long)(now / WHEN_MS),
+                   (unsigned)randombytes_random());
     d->doc = json_pack("{s:s, s:s, s:I, s:I, s:[]}", "stage", d->cli->stage, "kind", d->kind, "begin_ns",
                        (json_int_t)now, "repeat", (json_int_t)d->repeat, "iterations");
     if (!d->doc)

@@ -1,6 +1,5 @@
 """One round: a world, actions drawn at random, then everything is mended, ends in order, and is compared."""
 import collections
-import json
 import random
 import re
 import shutil
@@ -437,7 +436,7 @@ class Round:
         streams = compare.read_dump(dump)
         found = compare.Comparison(lives, streams, self.expected())
         wrong = found.wrong + compare.compare_rollups(dump, streams)
-        changes = json.loads(self.world.ask("changes", "-o", "json"))
+        changes = witnessed.judged(self.world)
         spans = 0
         for writer in self.world.writers:
             if writer.stage in found.doubted:  # what is told there is of two, and the doubt says so

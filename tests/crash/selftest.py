@@ -1,7 +1,6 @@
 """Whether the comparison can fail: every kind of wrong is planted, in a copy of a finished round's store, of its truth
 or of what the judge told, and must be found for what it is."""
 import contextlib
-import json
 import shutil
 import sqlite3
 
@@ -23,7 +22,7 @@ class Copy:
         for path in r.world.collector.disk.folder.glob("pilot.db*"):
             if not path.name.endswith("-lock"):
                 shutil.copy(path, folder / path.name)
-        self.changes = json.loads(r.world.ask("changes", "-o", "json"))
+        self.changes = witnessed.judged(r.world)
 
     def sql(self, text, *values):
         with contextlib.closing(sqlite3.connect(self.db)) as db:

@@ -2,10 +2,15 @@
 -o json`). What a Loss record says was compared with the truth before."""
 import datetime
 import itertools
+import json
+import time
+
+from world import wait_until
 
 SECOND = 1_000_000_000
 NEAR = SECOND // 4  # between truth and judge: clocks are bounded by less ...
 WIDE = 5 * SECOND  # ... but around a process that was stopped: there the judge tells a loss as that much longer, never as shorter
+LONGEST_WINDOW = 60  # seconds
 EDGE = SECOND // 10  # a silence so near to the rubric's coverage_gap may be told or not
 
 
@@ -28,6 +33,14 @@ def time_of(text):
     whole, _, part = text.rstrip("Z").partition(".")
     seconds = datetime.datetime.fromisoformat(whole).replace(tzinfo=datetime.timezone.utc).timestamp()
     return int(seconds) * SECOND + int(part.ljust(9, "0")[:9] or 0)
+
+
+def judged(world):
+    """What the judge says of the changes once all their windows are over: of what is younger it says less."""
+    changes = json.loads(world.ask("changes", "-o", "json"))
+    over = max((time_of(c["window_to"]) for c in changes), default=0)
+    wait_until(lambda: time.time_ns() > over, LONGEST_WINDOW, "the windows of the changes end")
+    return json.loads(world.ask("changes", "-o", "json"))
 
 
 def told_spans(changes, stage):

@@ -170,6 +170,12 @@ class Round:
         self.kill(program)
         program.away_until = time.monotonic() + self.rng.choice([1.7, 2.5, 4])
 
+    def leave_writer(self):
+        """Long enough for a span that nobody can take for an accident."""
+        program = self.world.writers[0]
+        self.kill(program)
+        program.away_until = time.monotonic() + 2.5
+
     def end_writer(self):
         self.writer().signal(signal.SIGTERM)
 
@@ -235,6 +241,7 @@ class Round:
         if self.backup and not self.cloned:
             self.kill(self.world.collector)
             self.world.collector.forget()
+            self.world.collector.disk.free()
             shutil.copy(self.backup, self.world.collector.db)
             self.causes.add(compare.GAP_RESTORED)
 
@@ -243,6 +250,7 @@ class Round:
             return
         self.kill(self.world.collector)
         self.world.collector.forget()
+        self.world.collector.disk.free()
         self.world.declare()
         self.backup = None  # of another store
         self.causes.add(compare.GAP_REPLACED)

@@ -8,7 +8,7 @@ import compare
 import witnessed
 
 GAP = 3 * witnessed.SECOND
-TOUR = ["kill_writer", "fill_spool", "fill_spool", "leave", "leave", "kill_collector", "end_writer"]
+TOUR = ["kill_writer", "fill_spool", "fill_spool", "leave_writer", "leave_writer", "kill_collector", "end_writer"]
 
 
 class Copy:

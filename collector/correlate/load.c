@@ -15,7 +15,8 @@
 
 /* Clocks that are not known, or that stepped, may be off by this much before what they tell is missed. */
 #define LOAD_MARGIN_NS (60 * WHEN_S)
-#define LOAD_MARGIN_MAX_NS (86400 * WHEN_S) /* whose clock is worse is not looked for */
+#define LOAD_MARGIN_MAX_NS (86400 * WHEN_S) /* whose clock is worse is looked for by itself */
+#define LOAD_FAR_MAX 256                    /* of more different clocks everything is read */
 /* Coverage comes each second, and a record of what ended in a window may come a little after it. */
 #define LOAD_SLACK_NS (5 * WHEN_S)
 /* Clocks drift by so little in this time that the first answer of a stream serves what it told first. */
@@ -294,43 +295,86 @@ static int load_told(struct store *s, struct evidence *ev, const char *stage,
 
 /* ---- windows */
 
-/* By how much an agent's time may differ from the collector's, for all agents of the stage. */
-static int64_t margin_of(const struct evidence *ev, const char *cluster, const char *ns,
-                         const struct rubric_rules *rules) {
-    int64_t margin = 0;
+/* By how much agents' times may differ from the collector's: all of a stage's, but for those that are far
+ * off; those are looked for where their clocks put a window. */
+struct margins {
+    int64_t near;
+    int64_t far[LOAD_FAR_MAX]; /* offsets, each standing for those up to the largest margin around it */
+    size_t n_far;
+    bool all; /* there are too many of them */
+};
+
+static void add_far(struct margins *m, int64_t offset) {
+    for (size_t i = 0; i < m->n_far; i++)
+        if (llabs(m->far[i] / 2 - offset / 2) <= LOAD_MARGIN_MAX_NS / 2)
+            return;
+    if (m->n_far == LOAD_FAR_MAX)
+        m->all = true;
+    else
+        m->far[m->n_far++] = offset;
+}
+
+static void take_clock(struct margins *m, const struct ev_clock *k) {
+    int64_t half = llabs(k->offset_ns) / 2 + k->error_ns / 2;
+    if (half > LOAD_MARGIN_MAX_NS / 2)
+        add_far(m, k->offset_ns);
+    else if (2 * half > m->near)
+        m->near = 2 * half;
+}
+
+static void find_margins(const struct evidence *ev, const char *cluster, const char *ns,
+                         const struct rubric_rules *rules, struct margins *m) {
+    *m = (struct margins){.near = 0};
     for (size_t i = 0; i < ev->n_streams; i++) {
         const struct ev_stream *s = &ev->streams[i];
         if (!in_stage(s, cluster, ns))
             continue;
-        if (s->n_clock == 0 || s->n_steps)
-            margin = LOAD_MARGIN_NS > margin ? LOAD_MARGIN_NS : margin;
-        for (size_t k = 0; k < s->n_clock; k++) {
-            int64_t off = llabs(s->clock[k].offset_ns) / 2 + s->clock[k].error_ns / 2;
-            if (off > LOAD_MARGIN_MAX_NS / 2)
-                return LOAD_MARGIN_MAX_NS;
-            margin = 2 * off > margin ? 2 * off : margin;
-        }
+        if ((s->n_clock == 0 || s->n_steps) && m->near < LOAD_MARGIN_NS)
+            m->near = LOAD_MARGIN_NS;
+        for (size_t k = 0; k < s->n_clock; k++)
+            take_clock(m, &s->clock[k]);
     }
-    return margin + rules->coverage_gap_ns + LOAD_SLACK_NS;
+    m->near += rules->coverage_gap_ns + LOAD_SLACK_NS;
+}
+
+/* What an agent's time would be at t on the collector's clock; nothing here overflows. */
+static int64_t far_time(int64_t t, int64_t offset) {
+    int64_t most = WIRE_NS_MAX / 2;
+    return t - (offset > most ? most : offset < -most ? -most : offset);
+}
+
+static size_t window_spans(const struct facts *f, const struct margins *m, struct span *out) {
+    size_t n = 0;
+    int64_t wide = m->near + 2 * LOAD_MARGIN_MAX_NS;
+    if (m->all) {
+        out[0] = (struct span){INT64_MIN / 2, INT64_MAX / 2};
+        return f->n_changes ? 1 : 0;
+    }
+    for (size_t i = 0; i < f->n_changes; i++) {
+        const struct fact_change *c = &f->changes[i];
+        out[n++] = (struct span){c->begin_lo - m->near, c->window_to + m->near};
+        for (size_t k = 0; k < m->n_far; k++)
+            out[n++] = (struct span){far_time(c->begin_lo, m->far[k]) - wide,
+                                     far_time(c->window_to, m->far[k]) + wide};
+    }
+    return join_spans(out, n);
 }
 
 static int load_windows(struct store *s, struct evidence *ev, const struct facts *f,
                         const struct rubric_rules *rules, struct err *e) {
     char cluster[FACTS_STAGE_MAX];
     const char *ns;
-    struct span *spans = calloc(f->n_changes + 1, sizeof *spans);
+    struct margins m;
+    if (!split_stage(f->stage, cluster, &ns))
+        return 0;
+    find_margins(ev, cluster, ns, rules, &m);
+    struct span *spans = calloc(f->n_changes * (1 + m.n_far) + 1, sizeof *spans);
     if (!spans)
         return err_oom(e);
-    int r = 0;
-    if (split_stage(f->stage, cluster, &ns)) {
-        int64_t margin = margin_of(ev, cluster, ns, rules);
-        for (size_t i = 0; i < f->n_changes; i++)
-            spans[i] = (struct span){f->changes[i].begin_lo - margin, f->changes[i].window_to + margin};
-        struct store_query q = {.cluster = cluster,
-                                .namespace_name = ns,
-                                .families = 1u << WIRE_FAMILY_CALLS | 1u << WIRE_FAMILY_COVERAGE};
-        r = load_spans(s, ev, q, spans, join_spans(spans, f->n_changes), e);
-    }
+    struct store_query q = {.cluster = cluster,
+                            .namespace_name = ns,
+                            .families = 1u << WIRE_FAMILY_CALLS | 1u << WIRE_FAMILY_COVERAGE};
+    int r = load_spans(s, ev, q, spans, window_spans(f, &m, spans), e);
     free(spans);
     return r;
 }

@@ -153,6 +153,65 @@ static void test_what_a_clock_ahead_committed_is_judged(void **state) {
     json_decref(doc);
 }
 
+/* An agent beside the stored one whose clock is days behind, and which died in the second change with a call
+ * open. */
+static void add_far_agent(struct stored *s, int64_t behind_ns) {
+    static const uint8_t boot[WIRE_BOOT_BYTES] = {0xfa};
+    const struct store_stream_key key = {"c1", "shop", "n2", boot};
+    struct err e = {""};
+    uint64_t hwm;
+    int64_t start = -6000000;
+    Pilotgate__Coverage__Probe kept = PILOTGATE__COVERAGE__PROBE__INIT;
+    Pilotgate__Coverage__Probe *probes[] = {&kept};
+    Pilotgate__Timing timing = PILOTGATE__TIMING__INIT;
+    Pilotgate__Record rec = PILOTGATE__RECORD__INIT;
+    struct stored far = {.store = s->store, .begin_ns = s->begin_ns - behind_ns};
+    assert_int_equal(store_stream(s->store, &key, &far.stream, &hwm, &(bool){false}, &e), 0);
+    timing.kind = PILOTGATE__TIMING__KIND__KIND_CLOCK_OFFSET;
+    timing.value_ns = behind_ns;
+    timing.error_ns = 1000000;
+    rec.body_case = PILOTGATE__RECORD__BODY_TIMING;
+    rec.timing = &timing;
+    stored_put(&far, &rec, 90);
+    kept.name = (char *)"kept";
+    kept.started = 7;
+    kept.resolved = 6;
+    kept.first_open = 7;
+    kept.n_open_number_delta = kept.n_open_start_us = 1;
+    kept.open_number_delta = (uint64_t[]){0};
+    kept.open_start_us = &start;
+    stored_coverage(&far, 90, 102, probes, 1);
+}
+
+static int64_t unresolved_in_last_change(const char *dir) {
+    run_cli(&r, dir, "changes -o json");
+    json_t *doc = NULL;
+    struct err e = {""};
+    assert_int_equal(js_parse(r.out, strlen(r.out), JS_TEXT_MAX, &doc, &e), 0);
+    const json_t *last = json_array_get(doc, json_array_size(doc) - 1);
+    int64_t n = js_int(last, "measured.unresolved", -1);
+    json_decref(doc);
+    return n;
+}
+
+static void test_open_calls_of_a_far_clock_count(void **state) {
+    static const int64_t behind[] = {0, 3 * 86400 * WHEN_S, -400 * 86400 * WHEN_S, 1700000000 * WHEN_S};
+    for (size_t i = 0; i < sizeof behind / sizeof *behind; i++) {
+        char dir[64];
+        struct stored s;
+        make_dir(dir);
+        stored_open(&s, dir);
+        add_far_agent(&s, behind[i]);
+        stored_close(&s);
+        int64_t n = unresolved_in_last_change(dir);
+        if (n != 1)
+            fail_msg("behind by %lld s: %lld unresolved: %s", (long long)(behind[i] / WHEN_S), (long long)n,
+                     r.out);
+        remove_dir(dir);
+    }
+    (void)state;
+}
+
 static void test_status(void **state) {
     const char *dir = *state;
     stored_pilot(dir); /* agents that do not tell their load, and echo calls nobody of a custom server */
@@ -208,6 +267,7 @@ int main(void) {
         CASE(test_plan_says_what_to_raise),
         CASE(test_wrong_words),
         CASE(test_what_a_clock_ahead_committed_is_judged),
+        CASE(test_open_calls_of_a_far_clock_count),
         CASE(test_status),
         CASE(test_status_of_a_good_load),
         CASE(test_status_without_agents),

@@ -82,6 +82,7 @@ int ingest_flush(struct ingest *i, struct err *e) {
         return r;
     CRASH_POINT("ingest-committed");
     i->tx_open = false;
+    i->newest_committed = i->newest_stream;
     i->commit_ns = when_mono_ns();
     if (n)
         take_counts(i, when_mono_ns() - i->tx_since_ns);
@@ -165,6 +166,7 @@ int ingest_endure(struct ingest *i, int r, const struct err *e) {
     if (i->tx_open)
         i->now.store_full += i->tx_batches;
     i->tx_open = false;
+    i->newest_stream = i->newest_committed;
     CRASH_POINT("ingest-rolled-back");
     refuse_open(i, words_of(r));
     if (!may_pass(r))

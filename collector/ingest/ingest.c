@@ -168,6 +168,7 @@ int ingest_new(const struct ingest_options *o, struct store *s, struct ingest **
         r = intake_new(s, &i->intake, e);
     if (r == 0)
         r = store_streams(s, newest_id, &i->newest_stream, e);
+    i->newest_committed = i->newest_stream;
     if (r == 0)
         r = open_sockets(i, o, &key, e);
     explicit_bzero(&key, sizeof key);

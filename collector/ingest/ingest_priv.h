@@ -130,7 +130,8 @@ struct ingest {
     struct allow *allow;
     struct sessions sessions;
     struct quotas quotas;
-    int64_t newest_stream; /* the largest id there is */
+    int64_t newest_stream;    /* the largest id there is */
+    int64_t newest_committed; /* and that is on disk: ids above it are given again when a transaction fails */
     bool tx_open;
     int64_t tx_since_ns; /* monotonic */
     int64_t commit_ns;   /* monotonic, end of the last transaction */

@@ -159,6 +159,8 @@ static const struct conf_key keys[] = {
      .doc = "Read Helm's release Secrets; needs list and watch on secrets in the namespace. No value of a "
             "Secret "
             "leaves the agent."},
+    {"kube.gitops", CONF_BOOL, AT(kube.gitops), .fallback = "true",
+     .doc = "Read the objects of Flux and Argo CD in the namespace, where the cluster serves them."},
     {"kube.stage_scoped", CONF_BOOL, AT(kube.stage_scoped), .fallback = "true",
      .doc = "Witness the stage's releases, workloads and configuration; false: only the pods of this node."},
     {"kube.own_release", CONF_STRING, AT(kube.own_release), .fallback = "pilotgate",

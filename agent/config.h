@@ -79,6 +79,7 @@ struct config {
         char *token_file;
         char *ca_file;
         bool secrets;      /* ask for Helm's release Secrets */
+        bool gitops;       /* ask for the objects of Flux and Argo CD */
         bool stage_scoped; /* false: node-scoped work only */
         char *own_release; /* Helm release of pilotgate itself, left out of every comparison */
         char *lease;       /* name of the Lease that elects the one that does stage-scoped work */

@@ -17,6 +17,7 @@ struct check {
     const struct config *config;
     struct kube_http http;
     struct buf body;
+    struct kube_served served; /* only what it answered */
     check_say *say;
     void *ctx;
     int failures;
@@ -47,7 +48,17 @@ static bool try_server(struct check *k) {
     return status == 200 || status == 403;
 }
 
-/* True when it can be read; the answer is in k->body then. */
+/* One answer, into k->body. */
+static int ask(struct check *k, const struct kube_kind *kind, long *ret_status, struct err *e) {
+    char *path = kube_kind_path(kind, k->config->stage.namespace_name, k->config->stage.node,
+                                kind->poll ? "" : "limit=1");
+    int r = path ? kube_http_get(&k->http, path, 5, &k->body, ret_status, e) : err_oom(e);
+    free(path);
+    return r;
+}
+
+/* True when it can be read; the answer is in k->body then. Nothing is said of an optional kind that is not
+ * there. */
 static bool try_kind(struct check *k, const struct kube_kind *kind) {
     char what[512];
     char advice[KUBE_REASON_MAX];
@@ -56,9 +67,11 @@ static bool try_kind(struct check *k, const struct kube_kind *kind) {
     const char *ns = k->config->stage.namespace_name;
     (void)snprintf(what, sizeof what, "%s %s in namespace %.253s", kind->poll ? "get" : "list", kind->source,
                    ns);
-    char *path = kube_kind_path(kind, ns, k->config->stage.node, kind->poll ? "" : "limit=1");
-    int r = path ? kube_http_get(&k->http, path, 5, &k->body, &status, &e) : err_oom(&e);
-    free(path);
+    int r = ask(k, kind, &status, &e);
+    if (r == 0 && status == 404 && kind->optional) {
+        kind = kind[1].older ? kube_served_choose(&k->served, kind + 1) : NULL;
+        return kind && try_kind(k, kind);
+    }
     if (r < 0) {
         say(k, false, what, e.text);
         return false;
@@ -103,6 +116,26 @@ static void try_services(struct check *k) {
     free(services);
 }
 
+static bool is_asked_for(const struct config *c, const struct kube_kind *kind) {
+    return (kind->node_scoped || c->kube.stage_scoped) && (!kind->needs_secrets || c->kube.secrets) &&
+           (!kind->gitops || c->kube.gitops) && !kind->older;
+}
+
+static void try_kinds(struct check *k) {
+    struct err e;
+    long status = 0;
+    if (!k->config->kube.stage_scoped || kube_http_get(&k->http, "/apis", 5, &k->body, &status, &e) < 0 ||
+        status != 200 || kube_served_read(buf_str(&k->body), k->body.len, &k->served.list, &e) < 0)
+        k->served.list = NULL; /* not told: each kind is tried */
+    for (const struct kube_kind *kind = kube_kinds; kind->source; kind++) {
+        const struct kube_kind *there = kind->optional ? kube_served_choose(&k->served, kind) : kind;
+        if (is_asked_for(k->config, kind) && there)
+            (void)try_kind(k, there);
+    }
+    free(k->served.list);
+    k->served.list = NULL;
+}
+
 int kube_check(const struct config *c, check_say *fn, void *ctx) {
     struct check k = {.config = c, .body = BUF_INIT(ANSWER_MAX), .say = fn, .ctx = ctx};
     struct err e;
@@ -117,9 +150,7 @@ int kube_check(const struct config *c, check_say *fn, void *ctx) {
         return k.failures;
     }
     if (try_server(&k)) {
-        for (const struct kube_kind *kind = kube_kinds; kind->source; kind++)
-            if ((kind->node_scoped || c->kube.stage_scoped) && (!kind->needs_secrets || c->kube.secrets))
-                (void)try_kind(&k, kind);
+        try_kinds(&k);
         try_services(&k);
     }
     buf_free(&k.body);

@@ -1,4 +1,9 @@
-/* kinds: the table of everything that is watched. See kube_priv.h. */
+/* kinds: the table of everything that is watched. See kube_priv.h.
+ *
+ * Cost: one watch each, all but the pods' stage-scoped. 9 that every API server has, 8 for what else a
+ * release or an architecture names, and where Flux or Argo CD are 7 and 1 more. At rest a watch is one
+ * request in 5 to 10 minutes and a bookmark a minute. A kind that is not served costs nothing but its share
+ * of one GET of /apis in 10 minutes. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,6 +12,32 @@
 
 #define CORE "/api/v1"
 #define APPS "/apis/apps/v1"
+
+/* What a release or an architecture may name and a cluster need not serve, in versions from the newest on. */
+#define OPTIONAL(resources, name, group_name, version, ...)                                                 \
+    {                                                                                                       \
+        .source = resources, .kind = name, .object = name, .resource = resources "." group_name,            \
+        .plural = resources, .group = "/apis/" group_name "/" version, .optional = true, .page = KUBE_PAGE, \
+        .see = kube_object_see, .gone = kube_object_gone, __VA_ARGS__                                       \
+    }
+#define NEWEST(resources, name, group_name, version) \
+    OPTIONAL(resources, name, group_name, version, .older = false)
+#define OLDER(resources, name, group_name, version) \
+    OPTIONAL(resources, name, group_name, version, .older = true)
+/* Custom resources of GitOps: records name them KIND.GROUP, coverage RESOURCE.GROUP. */
+#define GITOPS(resources, name, group_name, version, ...)                                                    \
+    {                                                                                                        \
+        .source = resources "." group_name, .kind = name, .object = name "." group_name,                     \
+        .resource = resources "." group_name, .plural = resources, .group = "/apis/" group_name "/" version, \
+        .optional = true, .gitops = true, .page = 32, .see = kube_gitops_see, .gone = kube_gitops_gone,      \
+        __VA_ARGS__                                                                                          \
+    }
+#define FLUX_HELM(version, ...) \
+    GITOPS("helmreleases", "HelmRelease", "helm.toolkit.fluxcd.io", version, __VA_ARGS__)
+#define FLUX_KUSTOMIZE(version, ...) \
+    GITOPS("kustomizations", "Kustomization", "kustomize.toolkit.fluxcd.io", version, __VA_ARGS__)
+#define FLUX_SOURCE(resources, name, version, ...) \
+    GITOPS(resources, name, "source.toolkit.fluxcd.io", version, __VA_ARGS__)
 
 /* Pages are small where single objects may be large (a release is up to 1 MiB). */
 /* clang-format off */
@@ -35,6 +66,34 @@ const struct kube_kind kube_kinds[] = {
     {.source = "secrets", .kind = "Secret", .object = "Secret", .resource = "secrets", .plural = "secrets",
      .group = CORE, .selector = "type!=helm.sh/release.v1", .needs_secrets = true, .page = 32,
      .see = kube_object_see, .gone = kube_object_gone},
+    NEWEST("ingresses", "Ingress", "networking.k8s.io", "v1"), /* from 1.19 */
+    NEWEST("networkpolicies", "NetworkPolicy", "networking.k8s.io", "v1"),
+    NEWEST("horizontalpodautoscalers", "HorizontalPodAutoscaler", "autoscaling", "v2"), /* from 1.23 */
+    OLDER("horizontalpodautoscalers", "HorizontalPodAutoscaler", "autoscaling", "v1"),
+    NEWEST("poddisruptionbudgets", "PodDisruptionBudget", "policy", "v1"), /* from 1.21 */
+    OLDER("poddisruptionbudgets", "PodDisruptionBudget", "policy", "v1beta1"),
+    NEWEST("cronjobs", "CronJob", "batch", "v1"), /* from 1.21 */
+    OLDER("cronjobs", "CronJob", "batch", "v1beta1"),
+    NEWEST("roles", "Role", "rbac.authorization.k8s.io", "v1"),
+    NEWEST("rolebindings", "RoleBinding", "rbac.authorization.k8s.io", "v1"),
+    {.source = "serviceaccounts", .kind = "ServiceAccount", .object = "ServiceAccount", .resource = "serviceaccounts",
+     .plural = "serviceaccounts", .group = CORE, .page = KUBE_PAGE, .see = kube_object_see, .gone = kube_object_gone},
+    {.source = "persistentvolumeclaims", .kind = "PersistentVolumeClaim", .object = "PersistentVolumeClaim",
+     .resource = "persistentvolumeclaims", .plural = "persistentvolumeclaims", .group = CORE, .page = KUBE_PAGE,
+     .see = kube_object_see, .gone = kube_object_gone},
+    FLUX_HELM("v2", .older = false), FLUX_HELM("v2beta2", .older = true), FLUX_HELM("v2beta1", .older = true),
+    FLUX_KUSTOMIZE("v1", .older = false), FLUX_KUSTOMIZE("v1beta2", .older = true),
+    FLUX_SOURCE("gitrepositories", "GitRepository", "v1", .older = false),
+    FLUX_SOURCE("gitrepositories", "GitRepository", "v1beta2", .older = true),
+    FLUX_SOURCE("helmrepositories", "HelmRepository", "v1", .older = false),
+    FLUX_SOURCE("helmrepositories", "HelmRepository", "v1beta2", .older = true),
+    FLUX_SOURCE("ocirepositories", "OCIRepository", "v1", .older = false),
+    FLUX_SOURCE("ocirepositories", "OCIRepository", "v1beta2", .older = true),
+    FLUX_SOURCE("helmcharts", "HelmChart", "v1", .older = false),
+    FLUX_SOURCE("helmcharts", "HelmChart", "v1beta2", .older = true),
+    FLUX_SOURCE("buckets", "Bucket", "v1", .older = false),
+    FLUX_SOURCE("buckets", "Bucket", "v1beta2", .older = true),
+    GITOPS("applications", "Application", "argoproj.io", "v1alpha1", .older = false),
     {.source = NULL},
 };
 /* clang-format on */
@@ -75,5 +134,8 @@ void kube_kind_advice(const struct kube_kind *kind, const char *ns, char out[KUB
     else
         (void)snprintf(out, KUBE_REASON_MAX,
                        "RBAC: allow list, watch on %s in namespace %.253s for this service account%s",
-                       kind->resource, ns, kind->needs_secrets ? ", or set kube.secrets: false" : "");
+                       kind->resource, ns,
+                       kind->needs_secrets ? ", or set kube.secrets: false"
+                       : kind->gitops      ? ", or set kube.gitops: false"
+                                           : "");
 }

@@ -13,12 +13,14 @@
 #include "base/when.h"
 #include "kube/kube_priv.h"
 
-#define SOURCES_MAX (16 + CONFIG_SERVICES_MAX)
+#define SOURCES_MAX (48 + CONFIG_SERVICES_MAX)
 
 struct kube {
     struct kube_http http;
     struct kube_scope scope;
     struct kube_fleet fleet;
+    struct kube_served served;
+    struct kube_apps apps;
     bool stage_scoped;
     CURLM *multi;
     struct kube_source sources[SOURCES_MAX];
@@ -49,13 +51,14 @@ static void cover(struct kube *k) {
     Pilotgate__Record r = PILOTGATE__RECORD__INIT;
     int64_t now = when_wall_ns();
     for (size_t i = 0; i < k->n; i++) {
+        if (k->sources[i].absent)
+            continue;
         pilotgate__coverage__source__init(&sources[i]);
         kube_source_cover(&k->sources[i], now, &sources[i]);
-        list[i] = &sources[i];
+        list[c.n_sources++] = &sources[i];
     }
     c.base_mono_ns = (uint64_t)when_mono_ns();
     c.sources = list;
-    c.n_sources = k->n;
     c.stage_scoped = k->stage_scoped;
     c.rss_bytes = resident_bytes();
     c.expected_agents = kube_fleet_expected(&k->fleet);
@@ -81,8 +84,10 @@ static void finish_transfers(struct kube *k) {
     while ((m = curl_multi_info_read(k->multi, &left))) {
         struct kube_source *s = NULL;
         CURLcode code = m->data.result;
-        if (m->msg == CURLMSG_DONE &&
-            curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, (char **)&s) == CURLE_OK)
+        if (m->msg == CURLMSG_DONE && m->easy_handle == k->served.easy)
+            kube_served_done(&k->served, code, when_mono_ns());
+        else if (m->msg == CURLMSG_DONE &&
+                 curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, (char **)&s) == CURLE_OK)
             kube_source_done(s, code);
     }
 }
@@ -98,7 +103,8 @@ static int64_t turn(struct kube *k) {
         int64_t due = kube_source_run(&k->sources[i], now);
         wait = due < wait ? due : wait;
     }
-    return wait;
+    int64_t due = kube_served_run(&k->served, now);
+    return due < wait ? due : wait;
 }
 
 static void *work(void *ctx) {
@@ -114,7 +120,7 @@ static void *work(void *ctx) {
 
 static void add_sources(struct kube *k, const struct config *c) {
     for (const struct kube_kind *kind = kube_kinds; kind->source && k->n < SOURCES_MAX; kind++) {
-        if (!kind->node_scoped && !k->stage_scoped)
+        if ((!kind->node_scoped && !k->stage_scoped) || kind->older || (kind->gitops && !c->kube.gitops))
             continue;
         struct kube_source *s = &k->sources[k->n++];
         kube_source_init(s, kind, &k->scope, &k->http, k->multi, c->stage.node);
@@ -155,6 +161,7 @@ static int open_all(struct kube *k, const struct config *c, struct err *e) {
     if (!k->multi)
         return err_oom(e);
     (void)curl_multi_setopt(k->multi, CURLMOPT_MAXCONNECTS, (long)SOURCES_MAX);
+    kube_served_init(&k->served, &k->http, k->multi);
     add_sources(k, c);
     add_services(k, c);
     r = pthread_create(&k->thread, NULL, work, k);
@@ -177,7 +184,9 @@ int kube_start(const struct config *c, const struct norm_key *key, const struct 
                                    .key = key,
                                    .emit = emit,
                                    .replicas = replicas,
-                                   .fleet = &k->fleet};
+                                   .fleet = &k->fleet,
+                                   .served = &k->served,
+                                   .apps = &k->apps};
     kube_fleet_init(&k->fleet, getenv("POD_NAME"));
     k->stage_scoped = c->kube.stage_scoped;
     r = open_all(k, c, e);
@@ -200,6 +209,7 @@ void kube_stop(struct kube **kp) {
     }
     for (size_t i = 0; i < k->n; i++)
         kube_source_free(&k->sources[i]);
+    kube_served_free(&k->served);
     if (k->multi)
         (void)curl_multi_cleanup(k->multi);
     kube_http_close(&k->http);

@@ -7,8 +7,9 @@
  *   view.c      what is known of the collection (known.c): first list, deltas, relists
  *                  |
  *                  v
- *   pods.c workloads.c objects.c releases.c (release.c decodes)   one handler a kind -> tell.c -> emit
- *   replicas.c   the addresses of a Service -> the callback of kube_start
+ *   pods.c workloads.c objects.c releases.c (release.c decodes) gitops.c   one handler a kind -> tell.c ->
+ * emit served.c     which API groups there are, for the kinds that need not be replicas.c   the addresses of
+ * a Service -> the callback of kube_start
  *
  * Everything runs in the source's one thread, or in the caller's for check.c.
  */
@@ -26,6 +27,7 @@
 #define KUBE_UID_MAX 64      /* with NUL */
 #define KUBE_RV_MAX 128      /* an opaque resourceVersion, with NUL */
 #define KUBE_REASON_MAX 384  /* a reason in a record or in coverage, with NUL */
+#define KUBE_OWNER_MAX 560   /* "flux:Kustomization/NAMESPACE/NAME", with NUL */
 #define KUBE_KNOWN_MAX 20000 /* objects remembered of one collection */
 #define KUBE_CONTAINERS_MAX 64
 #define KUBE_TOKEN_MAX (16u << 10)
@@ -140,6 +142,8 @@ struct kube_scope {
     const struct emit *emit;
     const struct replicas_to *replicas; /* NULL: nobody asks */
     struct kube_fleet *fleet;           /* NULL: nobody asks */
+    struct kube_served *served;         /* NULL: optional kinds are simply tried */
+    struct kube_apps *apps;             /* NULL: no Argo CD */
 };
 
 /* One look at one object: how and when it reached us. */
@@ -158,6 +162,7 @@ struct kube_meta {
     const char *release;  /* Helm release of the annotation, "" */
     int64_t created_wall; /* 0: none */
     bool own;
+    char managed_by[KUBE_OWNER_MAX]; /* as Object.managed_by: who owns it as code */
 };
 
 struct kube_kind;
@@ -175,9 +180,12 @@ struct kube_kind {
     const char *group;    /* first steps of the path: "/api/v1", "/apis/apps/v1" */
     const char *selector; /* fieldSelector, "%s" is the node; NULL: none */
     bool node_scoped;
-    bool poll;            /* one object, read every 10 s, instead of list and watch */
-    bool needs_secrets;   /* only when kube.secrets */
-    int page;             /* items of a list page */
+    bool poll;          /* one object, read every 10 s, instead of list and watch */
+    bool needs_secrets; /* only when kube.secrets */
+    bool optional;      /* silently absent where the API server does not serve it */
+    bool older;  /* the kind of the row before, in an older version: asked for when that is not served */
+    bool gitops; /* only when kube.gitops */
+    int page;    /* items of a list page */
     const char *replicas; /* of replicas.c: "SERVICE[:PORT]"; nothing of this kind becomes a record */
     kube_see_fn *see;
     kube_gone_fn *gone;
@@ -237,9 +245,45 @@ void kube_tell_unreadable(const struct kube_scope *sc, const char *kind, const c
 
 /* ---------------------------------------------------------------- handlers */
 
-/* pods.c, workloads.c, objects.c, releases.c; each keeps what it said already in x->extra. */
-kube_see_fn kube_pod_see, kube_workload_see, kube_object_see, kube_namespace_see, kube_release_see;
-kube_gone_fn kube_pod_gone, kube_workload_gone, kube_object_gone, kube_release_gone;
+/* pods.c, workloads.c, objects.c, releases.c, gitops.c; each keeps what it said already in x->extra. */
+kube_see_fn kube_pod_see, kube_workload_see, kube_object_see, kube_namespace_see, kube_release_see,
+    kube_gitops_see;
+kube_gone_fn kube_pod_gone, kube_workload_gone, kube_object_gone, kube_release_gone, kube_gitops_gone;
+
+/* ---------------------------------------------------------------- words.c: what people and programs write
+ * (pure) */
+
+#define KUBE_WORDS_MAX 257 /* with NUL */
+/* Free text of a controller, a description of Helm's ..., bounded, so that it may be told: a text that
+ * gives a secret-looking name a value, or holds a URL with a password, becomes its keyed hash; of others,
+ * words that look like tokens become "***". What a secret looks like no other word does, stays: see words.c.
+ */
+void kube_words_reduce(const struct norm_key *key, const char *text, char out[KUBE_WORDS_MAX]);
+/* True when these n bytes look like a token. */
+bool kube_words_random(const char *word, size_t n);
+
+/* ---------------------------------------------------------------- values.c: what a user gave a chart (pure)
+ */
+
+/* Values with every text as keyed hash; a new reference, NULL: out of memory. */
+json_t *kube_values_form(const struct norm_key *key, const json_t *values);
+/* The same as {JSON Pointer: value} of all leaves, at most about max bytes; ret_cut: some were left out. */
+json_t *kube_values_list(const struct norm_key *key, const json_t *values, size_t max, bool *ret_cut);
+
+/* ---------------------------------------------------------------- owner.c: who owns an object as code (pure)
+ */
+
+#define KUBE_APPS_MAX 256
+struct kube_apps { /* the Applications of Argo CD that were seen in the namespace */
+    char names[KUBE_APPS_MAX][KUBE_NAME_MAX];
+    size_t n;
+};
+/* a may be NULL. */
+void kube_apps_add(struct kube_apps *a, const char *name);
+void kube_apps_remove(struct kube_apps *a, const char *name);
+
+/* Object.managed_by by labels and annotations; "" for nobody. */
+void kube_owner_read(const struct kube_apps *apps, const json_t *object, char out[KUBE_OWNER_MAX]);
 
 /* ---------------------------------------------------------------- fleet.c: how many agents there should be
  */
@@ -300,10 +344,40 @@ int kube_release_decode(const struct norm_key *key, const char *data, size_t len
                         struct err *e) MUST_CHECK;
 void kube_release_free(struct kube_release *r);
 
+/* ---------------------------------------------------------------- served.c: what the API server serves */
+
+struct kube_served {
+    struct kube_http *http;
+    CURLM *multi;
+    CURL *easy; /* NULL: nothing under way */
+    struct buf body;
+    int64_t due_mono;   /* not asked before */
+    bool wanted;        /* some source waits for an answer, or for a newer one */
+    bool known;         /* there is an answer ... */
+    int64_t known_mono; /* ... of this moment */
+    char *list;         /* of it: lines "/apis/GROUP/VERSION"; NULL: it is not told to us */
+};
+
+void kube_served_init(struct kube_served *s, struct kube_http *h, CURLM *multi);
+void kube_served_free(struct kube_served *s);
+/* False: there is no answer yet. Asking makes kube_served_run ask when there is none or it is old. */
+bool kube_served_known(struct kube_served *s, int64_t now_mono);
+/* The newest version of an optional kind that is served, from this row on; NULL: none is. */
+const struct kube_kind *kube_served_choose(const struct kube_served *s, const struct kube_kind *from);
+/* Begins the transfer if one is due; ns until something is due. Its end is told by kube_served_done, which is
+ * to be called for the transfer `easy`. */
+int64_t kube_served_run(struct kube_served *s, int64_t now_mono);
+void kube_served_done(struct kube_served *s, CURLcode code, int64_t now_mono);
+/* Lines of an APIGroupList, malloc'ed. -EBADMSG, -ENOMEM. Pure. */
+int kube_served_read(const char *text, size_t len, char **ret, struct err *e) MUST_CHECK;
+
 /* ---------------------------------------------------------------- source.c: one collection, over HTTP */
 
 struct kube_source {
     const struct kube_kind *kind;
+    const struct kube_kind *newest;  /* of an optional kind: its first row */
+    const struct kube_kind *refused; /* the row whose version turned out not to have it; NULL: none */
+    bool absent;                     /* an optional kind that is not served, or not known to be */
     struct kube_http *http;
     CURLM *multi;
     const char *node;
@@ -346,7 +420,7 @@ void kube_source_disable(struct kube_source *s, const char *reason);
 int64_t kube_source_run(struct kube_source *s, int64_t now_mono);
 /* The transfer ended. */
 void kube_source_done(struct kube_source *s, CURLcode code);
-/* One entry of coverage; strings are borrowed until the next call. */
+/* One entry of coverage; strings are borrowed until the next call. Not to be called while it is absent. */
 void kube_source_cover(struct kube_source *s, int64_t now_wall, Pilotgate__Coverage__Source *ret);
 /* "/api/v1/namespaces/NS/pods?limit=1", malloc'ed; query without '?', may be "". */
 char *kube_kind_path(const struct kube_kind *kind, const char *ns, const char *node, const char *query);

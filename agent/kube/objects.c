@@ -1,5 +1,5 @@
-/* objects: kinds whose normal form is all that matters (Services, ConfigMaps, Secrets), and the Namespace.
- * See kube_priv.h. */
+/* objects: kinds whose normal form is all that matters (Services, ConfigMaps, Secrets, Ingresses ...), and
+ * the Namespace. See kube_priv.h. */
 #include <string.h>
 
 #include "base/js.h"

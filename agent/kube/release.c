@@ -6,10 +6,15 @@
  * Normal form:
  *   {"name","revision","status","description","first_deployed","last_deployed","deleted","apply_method",
  *    "chart":{"name","version","appVersion","has_readme","has_schema","has_notes"},
- *    "manifest_digest","config_digest","config_keys":[...],"hooks":N,
- *    "objects":[{"kind","name","namespace","digest"}]}
- * Values, the manifest and the chart's templates never leave: only keyed hashes of them do. A document of
- * the manifest that is no YAML is listed with "unparsed": true and the hash of its text.
+ *    "manifest_digest","config_digest","config_keys":[...],
+ *    "values":{JSON Pointer: value},"values_cut":bool,
+ *    "hooks":N,"hook_list":[{"name","kind","events":[...],"weight","phase","started","completed"}],
+ *    "objects":[{"kind","name","namespace","digest"}],"objects_cut":bool}
+ * The manifest and the chart's templates never leave: only keyed hashes of them do, and of the values what
+ * values.c lets out: each text as keyed hash, so that two revisions compare by JSON Pointer. A document of
+ * the manifest that is no YAML is listed with "unparsed": true and the hash of its text. The whole fits into
+ * a record: of what is too much, values are left out first, then objects (manifest_digest still stands for
+ * all).
  */
 #include <errno.h>
 #include <sodium.h>
@@ -22,9 +27,12 @@
 #include "base/js.h"
 #include "base/when.h"
 #include "kube/kube_priv.h"
+#include "wire/wire.h"
 
 #define DOCUMENTS_MAX 4096
 #define TEXT_SHOWN_MAX 512
+#define VALUES_MAX (24u << 10) /* bytes of "values" */
+#define HOOKS_MAX 128
 
 /* ---- from the Secret's bytes to JSON */
 
@@ -227,13 +235,58 @@ static int set_text(json_t *to, const char *key, const char *text) {
     return json_object_set_new(to, key, json_string(shown));
 }
 
-static int set_info(const struct kube_release *r, const json_t *release, json_t *to) {
-    static const char *const keys[] = {"description", "first_deployed", "last_deployed", "deleted"};
-    int bad =
-        set_text(to, "name", r->name) | set_text(to, "status", r->status) |
-        set_text(to, "apply_method", js_str(release, "apply_method", "")) |
-        json_object_set_new(to, "revision", json_integer(r->revision)) |
-        json_object_set_new(to, "hooks", json_integer((json_int_t)json_array_size(js_at(release, "hooks"))));
+/* What the hooks did last (Helm: pkg/release, Hook and HookExecution). */
+static json_t *hook_form(const json_t *hook) {
+    json_t *events = js_at(hook, "events");
+    json_t *form = json_object();
+    int bad = !form || set_text(form, "name", js_str(hook, "name", "")) |
+                           set_text(form, "kind", js_str(hook, "kind", "")) |
+                           set_text(form, "phase", js_str(hook, "last_run.phase", "")) |
+                           set_text(form, "started", js_str(hook, "last_run.started_at", "")) |
+                           set_text(form, "completed", js_str(hook, "last_run.completed_at", "")) |
+                           json_object_set_new(form, "weight", json_integer(js_int(hook, "weight", 0))) |
+                           json_object_set_new(form, "events", json_array());
+    for (size_t i = 0; !bad && i < json_array_size(events) && i < HOOKS_MAX; i++) {
+        const char *event = json_string_value(json_array_get(events, i));
+        bad = event && strlen(event) < 64 &&
+              json_array_append_new(json_object_get(form, "events"), json_string(event)) < 0;
+    }
+    if (bad)
+        json_decref(form);
+    return bad ? NULL : form;
+}
+
+static int set_hooks(const json_t *release, json_t *to) {
+    const json_t *hooks = js_at(release, "hooks");
+    json_t *list = json_array();
+    int bad = json_object_set_new(to, "hooks", json_integer((json_int_t)json_array_size(hooks))) |
+              json_object_set_new(to, "hook_list", list);
+    for (size_t i = 0; !bad && i < json_array_size(hooks) && i < HOOKS_MAX; i++)
+        bad = json_array_append_new(list, hook_form(json_array_get(hooks, i))) < 0;
+    return bad;
+}
+
+static int set_values(const struct norm_key *key, const json_t *config, json_t *to) {
+    bool cut = false;
+    json_t *values = kube_values_list(key, config, VALUES_MAX, &cut);
+    return json_object_set_new(to, "values", values) |
+           json_object_set_new(to, "values_cut", json_boolean(cut));
+}
+
+/* A text of Helm's that may repeat what it met. */
+static int set_words(const struct norm_key *key, json_t *to, const char *name, const char *text) {
+    char words[KUBE_WORDS_MAX];
+    kube_words_reduce(key, text, words);
+    return json_object_set_new(to, name, json_string(words));
+}
+
+static int set_info(const struct norm_key *key, const struct kube_release *r, const json_t *release,
+                    json_t *to) {
+    static const char *const keys[] = {"first_deployed", "last_deployed", "deleted"};
+    int bad = set_text(to, "name", r->name) | set_text(to, "status", r->status) |
+              set_text(to, "apply_method", js_str(release, "apply_method", "")) |
+              json_object_set_new(to, "revision", json_integer(r->revision)) | set_hooks(release, to) |
+              set_words(key, to, "description", js_str(release, "info.description", ""));
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
         char path[64];
         (void)snprintf(path, sizeof path, "info.%s", keys[i]);
@@ -249,7 +302,8 @@ static int set_contents(const struct norm_key *key, const json_t *release, json_
     const json_t *config = js_at(release, "config");
     json_t *objects = json_array();
     if (!objects || config_digest(key, config, config_hex) < 0 ||
-        json_object_set(to, "objects", objects) < 0) {
+        json_object_set(to, "objects", objects) < 0 ||
+        json_object_set_new(to, "objects_cut", json_false()) < 0) {
         json_decref(objects);
         return err_oom(e);
     }
@@ -260,8 +314,31 @@ static int set_contents(const struct norm_key *key, const json_t *release, json_
         return r;
     int bad = json_object_set_new(to, "chart", chart_form(release)) |
               set_text(to, "manifest_digest", manifest_hex) | set_text(to, "config_digest", config_hex) |
-              json_object_set_new(to, "config_keys", config_keys(config));
+              json_object_set_new(to, "config_keys", config_keys(config)) | set_values(key, config, to);
     return bad ? err_oom(e) : 0;
+}
+
+static size_t size_of(const json_t *form) {
+    return json_dumpb(form, NULL, 0, JSON_COMPACT | JSON_SORT_KEYS);
+}
+
+/* A form that is cut in the middle would tell nothing. */
+static int fit(json_t *form) {
+    json_t *objects = json_object_get(form, "objects");
+    size_t n = json_array_size(objects);
+    int bad = 0;
+    if (size_of(form) > WIRE_NORMAL_MAX)
+        bad = json_object_set_new(form, "values", json_object()) |
+              json_object_set_new(form, "values_cut", json_true());
+    if (!bad && size_of(form) - size_of(objects) > WIRE_NORMAL_MAX / 2) /* hostile */
+        bad = json_object_set_new(form, "hook_list", json_array()) |
+              json_object_set_new(form, "config_keys", json_array());
+    while (!bad && n > 0 && size_of(form) > WIRE_NORMAL_MAX) {
+        for (n -= n / 8 + 1; json_array_size(objects) > n;)
+            (void)json_array_remove(objects, json_array_size(objects) - 1);
+        bad = json_object_set_new(form, "objects_cut", json_true());
+    }
+    return bad;
 }
 
 static int read_head(const json_t *release, struct kube_release *r, struct err *e) {
@@ -288,9 +365,12 @@ int kube_release_decode(const struct norm_key *key, const char *data, size_t len
     r = read_head(release, &out, e);
     if (r == 0) {
         out.normal = json_object();
-        r = !out.normal || set_info(&out, release, out.normal) ? err_oom(e)
-                                                               : set_contents(key, release, out.normal, e);
+        r = !out.normal || set_info(key, &out, release, out.normal)
+                ? err_oom(e)
+                : set_contents(key, release, out.normal, e);
     }
+    if (r == 0 && fit(out.normal))
+        r = err_oom(e);
     json_decref(release);
     if (r < 0)
         kube_release_free(&out);

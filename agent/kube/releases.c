@@ -1,10 +1,11 @@
 /* releases: what Helm's release Secrets tell: the objects "HelmRelease" and the phases of a revision.
  *
  *   Secret's creationTimestamp      RELEASE_CREATED: pending-* was written first
- *   status changes on the watch     DEPLOYED, FAILED, SUPERSEDED, UNINSTALLED, at the latest now
- *   status found in the first list  at the latest at label modifiedAt (the last update of the Secret);
- * without the label not before info.last_deployed, which is the START Secret deleted UNINSTALLED, when its
- * last status was "uninstalling"
+ *   status changes on the watch     PENDING (reason: "pending-upgrade", "uninstalling" ...), DEPLOYED,
+ * FAILED, SUPERSEDED, UNINSTALLED, at the latest now. A PENDING that nothing follows never ended: Helm was
+ * killed, and refuses the next operation status found in the first list  at the latest at label modifiedAt
+ * (the last update of the Secret); without the label not before info.last_deployed, which is the START Secret
+ * deleted UNINSTALLED, when its last status was "uninstalling"
  */
 #include <errno.h>
 #include <stdio.h>
@@ -30,6 +31,10 @@ static Pilotgate__Phase__Kind phase_of(const char *status) {
         {"failed", PILOTGATE__PHASE__KIND__KIND_RELEASE_FAILED},
         {"superseded", PILOTGATE__PHASE__KIND__KIND_RELEASE_SUPERSEDED},
         {"uninstalled", PILOTGATE__PHASE__KIND__KIND_RELEASE_UNINSTALLED},
+        {"uninstalling", PILOTGATE__PHASE__KIND__KIND_RELEASE_PENDING},
+        {"pending-install", PILOTGATE__PHASE__KIND__KIND_RELEASE_PENDING},
+        {"pending-upgrade", PILOTGATE__PHASE__KIND__KIND_RELEASE_PENDING},
+        {"pending-rollback", PILOTGATE__PHASE__KIND__KIND_RELEASE_PENDING},
     };
     for (size_t i = 0; i < sizeof phases / sizeof *phases; i++)
         if (strcmp(status, phases[i].status) == 0)
@@ -78,14 +83,16 @@ static struct kube_time status_since(const struct kube_sight *s, const json_t *s
 static void tell_phases(const struct kube_scope *sc, const struct kube_sight *s, const struct kube_meta *m,
                         const json_t *secret, const struct kube_release *r, struct said_release *said) {
     Pilotgate__Phase__Kind phase = phase_of(r->status);
-    bool failed = phase == PILOTGATE__PHASE__KIND__KIND_RELEASE_FAILED;
-    char why[KUBE_REASON_MAX];
+    char why[KUBE_REASON_MAX] = "";
+    if (phase == PILOTGATE__PHASE__KIND__KIND_RELEASE_FAILED)
+        (void)first_line(js_str(r->normal, "description", ""), why, sizeof why);
+    else if (phase == PILOTGATE__PHASE__KIND__KIND_RELEASE_PENDING)
+        (void)snprintf(why, sizeof why, "%s", r->status);
     if (!*said->status)
         tell(sc, m, PILOTGATE__PHASE__KIND__KIND_RELEASE_CREATED,
              kube_time_api(js_str(secret, "metadata.creationTimestamp", ""), s), "");
     if (phase != PILOTGATE__PHASE__KIND__KIND_UNSPECIFIED && strcmp(said->status, r->status) != 0)
-        tell(sc, m, phase, status_since(s, secret, r),
-             failed ? first_line(js_str(r->normal, "description", ""), why, sizeof why) : "");
+        tell(sc, m, phase, status_since(s, secret, r), why);
     (void)snprintf(said->status, sizeof said->status, "%s", r->status);
     (void)snprintf(said->release, sizeof said->release, "%s", r->name);
 }

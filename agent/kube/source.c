@@ -18,10 +18,15 @@
 #define LATENCY WHEN_S        /* what is allowed for the way of an event to us */
 #define DENIED_FOR (5 * WHEN_S)
 #define HELD_LONG (60 * WHEN_S)
+#define ASK_WHETHER_SERVED (250 * WHEN_MS) /* while the answer is on its way */
+#define ASK_AGAIN (30 * WHEN_S)  /* what is not served: /apis is looked at, which costs no request */
+#define TRY_AGAIN (600 * WHEN_S) /* its group is there, but it is not in it: that costs one */
 
 void kube_source_init(struct kube_source *s, const struct kube_kind *kind, const struct kube_scope *sc,
                       struct kube_http *h, CURLM *multi, const char *node) {
     *s = (struct kube_source){.kind = kind, .http = h, .multi = multi, .node = node, .page = kind->page};
+    s->newest = kind;
+    s->absent = kind->optional;
     s->view.scope = sc;
     s->view.kind = kind;
     s->body.max = KUBE_LINE_MAX;
@@ -266,10 +271,54 @@ static void start(struct kube_source *s) {
     go_on(s, KUBE_FAILED, 0);
 }
 
+/* ---- kinds that need not be served */
+
+/* It is not there, so what was known of it is gone. */
+static void be_absent(struct kube_source *s, int64_t now) {
+    struct kube_sight sight = {
+        .recv_wall = when_wall_ns(), .previous_wall = s->previous_wall, .listed = true};
+    if (s->view.known.n) {
+        kube_view_begin(&s->view);
+        kube_view_end(&s->view, &sight);
+    }
+    s->absent = true;
+    s->told[0] = 0;
+    kube_watch_answered(&s->watch);
+    s->watch.due_mono = now + (s->refused ? TRY_AGAIN : ASK_AGAIN);
+    s->refused = NULL;
+}
+
+/* Chooses the version to list an optional kind in. False: there is none, or it is not known yet; due is set.
+ */
+static bool choose_version(struct kube_source *s, int64_t now) {
+    bool lists = s->watch.state == KUBE_LIST || s->watch.state == KUBE_PAUSE_LIST;
+    struct kube_served *served = s->view.scope->served;
+    if (!s->newest->optional || !lists || s->more || !served)
+        return true;
+    if (!kube_served_known(served, now)) {
+        s->watch.due_mono = now + ASK_WHETHER_SERVED;
+        return false;
+    }
+    const struct kube_kind *from = s->refused ? s->refused + 1 : s->newest;
+    const struct kube_kind *k = from == s->newest || from->older ? kube_served_choose(served, from) : NULL;
+    if (!k) {
+        be_absent(s, now);
+        return false;
+    }
+    s->kind = s->view.kind = k;
+    return true;
+}
+
+/* The version is served, and does not have this kind. */
+static enum kube_event take_unserved(struct kube_source *s) {
+    s->refused = s->kind;
+    return KUBE_FAILED;
+}
+
 int64_t kube_source_run(struct kube_source *s, int64_t now) {
     if (s->disabled || s->easy)
         return INT64_MAX;
-    if (s->watch.due_mono > now)
+    if (s->watch.due_mono > now || !choose_version(s, now))
         return s->watch.due_mono - now;
     go_on(s, KUBE_DUE, 0);
     start(s);
@@ -298,6 +347,8 @@ static int take_items(struct kube_source *s, const json_t *items, struct err *e)
 }
 
 static void complete(struct kube_source *s) {
+    s->absent = false;
+    s->refused = NULL;
     struct kube_sight sight = {.recv_wall = s->byte_wall, .previous_wall = s->previous_wall, .listed = true};
     kube_view_end(&s->view, &sight);
     if (s->kind->replicas && s->view.known.n == 0)
@@ -387,6 +438,9 @@ static enum kube_event take_absence(struct kube_source *s) {
 }
 
 static enum kube_event take_status(struct kube_source *s, long status, curl_off_t retry_after) {
+    if (status == 404 && s->newest->optional && !is_watching(s))
+        return take_unserved(s);
+    s->absent = false;
     explain_status(s, status);
     if (status == 401)
         kube_http_forget_token(s->http);

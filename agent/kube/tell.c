@@ -119,6 +119,7 @@ int kube_tell_object(const struct kube_scope *sc, const char *kind, const char *
     o.origin = s->listed ? PILOTGATE__ORIGIN__ORIGIN_LIST : PILOTGATE__ORIGIN__ORIGIN_WATCH;
     o.own = m->own;
     o.release = (char *)m->release;
+    o.managed_by = (char *)m->managed_by;
     o.created_wall_ns = m->created_wall;
     int r = remember(x, m, name, hex);
     if (r == 0)

@@ -38,6 +38,7 @@ int kube_meta_read(const struct kube_scope *sc, const json_t *object, struct kub
         m.created_wall = 0;
     m.own = *sc->own_release && (strcmp(m.release, sc->own_release) == 0 ||
                                  strcmp(js_str(object, PATH_INSTANCE, ""), sc->own_release) == 0);
+    kube_owner_read(sc->apps, object, m.managed_by);
     *ret = m;
     return 0;
 }

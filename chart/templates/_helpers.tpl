@@ -98,7 +98,7 @@ securityContext: {{- include "pilotgate.podSecurity" .root | nindent 2 }}
     "server_key_file" (printf "%s/server.pub" $keys) "hash_key_file" (printf "%s/pilot.hash" $keys))
   "stage" (dict "cluster" (required "agent.cluster is empty: give this cluster's name" .Values.agent.cluster)
     "namespace" .Release.Namespace)
-  "kube" (dict "enabled" true "secrets" .Values.agent.rbac.secrets "own_release" .Release.Name)
+  "kube" (dict "enabled" true "secrets" .Values.agent.rbac.secrets "gitops" .Values.agent.rbac.gitops "own_release" .Release.Name)
   "spool" (dict "dir" "/var/spool/pilotgate/agent" "quota" .Values.agent.spool.quota "grace" .Values.agent.spool.grace)
   "metrics" (dict "listen" (printf "0.0.0.0:%d" (int .Values.agent.metrics.port))) -}}
 {{- if not .Values.agent.metrics.enabled }}{{ $_ := unset $known "metrics" }}{{ end -}}

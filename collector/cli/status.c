@@ -7,6 +7,7 @@
 
 #include "base/js.h"
 #include "base/when.h"
+#include "cli/gitops.h"
 #include "cli/show.h"
 #include "cli/told.h"
 #include "gates/gates.h"
@@ -14,7 +15,7 @@
 #include "gates/holes.h"
 
 struct standing {
-    json_t *pilot, *agents, *verdicts, *stops, *holes; /* owned */
+    json_t *pilot, *agents, *verdicts, *stops, *holes, *gitops; /* owned */
 };
 
 /* ---- gathering */
@@ -46,7 +47,7 @@ static int stops_of_stage(struct store *s, const struct corr *corr, const struct
     json_t *holes = holes_of_stage(f);
     r = holes ? json_array_extend(st->holes, holes) : -1;
     json_decref(holes);
-    return r < 0 ? err_oom(e) : 0;
+    return r < 0 ? err_oom(e) : cli_gitops_notes(corr, f, st->gitops, e);
 }
 
 static bool has_passed(const json_t *verdicts, const char *gate, const char *stage) {
@@ -97,7 +98,8 @@ static int find_stops(const struct cli *c, struct store *s, struct standing *st,
 static int gather(const struct cli *c, struct store *s, struct standing *st, struct err *e) {
     st->stops = json_array();
     st->holes = json_array();
-    int r = st->stops && st->holes ? cli_pilot(s, &st->pilot, e) : err_oom(e);
+    st->gitops = json_array();
+    int r = st->stops && st->holes && st->gitops ? cli_pilot(s, &st->pilot, e) : err_oom(e);
     if (r == 0 && !st->pilot)
         r = err_set(e, -ENOENT,
                     "no pilot is declared: `pilotgate pilot init --file pilot.yaml` declares one");
@@ -184,6 +186,16 @@ static void show_holes(const struct cli *c, const json_t *holes) {
         (void)printf("  and %zu more: `pilotgate status -o json` has them all\n", shown - HOLES_SHOWN);
 }
 
+static void show_gitops(const json_t *notes) {
+    size_t i;
+    json_t *n;
+    if (json_array_size(notes))
+        (void)printf("\nGitOps, see `pilotgate gitops`:\n");
+    json_array_foreach((json_t *)notes, i, n) {
+        (void)printf("  %s: %s %s\n", js_str(n, "stage", ""), js_str(n, "owner", ""), js_str(n, "what", ""));
+    }
+}
+
 static int show(const struct cli *c, const struct standing *st, struct err *e) {
     if (strcmp(c->format, "json") != 0) {
         (void)printf("pilot %s, %s to %s\n\n", js_str(st->pilot, "name", ""), js_str(st->pilot, "begin", ""),
@@ -191,12 +203,13 @@ static int show(const struct cli *c, const struct standing *st, struct err *e) {
         show_stages(c, json_object_get(st->agents, "stages"));
         show_gates(c, st);
         show_holes(c, st->holes);
+        show_gitops(st->gitops);
         return 0;
     }
-    json_t *doc =
-        json_pack("{s:O, s:O, s:O, s:O, s:O, s:O}", "pilot", st->pilot, "stages",
-                  json_object_get(st->agents, "stages"), "missing", json_object_get(st->agents, "missing"),
-                  "gates", json_object_get(st->verdicts, "gates"), "never", st->stops, "holes", st->holes);
+    json_t *doc = json_pack(
+        "{s:O, s:O, s:O, s:O, s:O, s:O, s:O}", "pilot", st->pilot, "stages",
+        json_object_get(st->agents, "stages"), "missing", json_object_get(st->agents, "missing"), "gates",
+        json_object_get(st->verdicts, "gates"), "never", st->stops, "holes", st->holes, "gitops", st->gitops);
     if (!doc)
         return err_oom(e);
     cli_json(stdout, doc);
@@ -223,6 +236,7 @@ int cli_status(const struct cli *c) {
     json_decref(st.verdicts);
     json_decref(st.stops);
     json_decref(st.holes);
+    json_decref(st.gitops);
     return status;
 }
 

@@ -15,6 +15,7 @@
 #include "base/when.h"
 #include "caught.h"
 #include "kube/kube_priv.h"
+#include "wire/wire.h"
 
 #define PHASE(x) PILOTGATE__PHASE__KIND__KIND_RELEASE_##x
 #define OP(x) PILOTGATE__OBJECT__OP__OP_##x
@@ -91,12 +92,14 @@ static const char manifest[] = "---\n# Source: web/templates/config.yaml\napiVer
 static json_t *release(int revision, const char *status, const char *description) {
     json_t *r = json_pack(
         "{s:s, s:s, s:i, s:{s:s, s:s, s:s, s:s, s:s}, s:{s:{s:s, s:s, s:s}, s:[{s:s}], s:[{s:s}], s:s},"
-        " s:{s:{s:s}, s:i}, s:s, s:[{}, {}]}",
+        " s:{s:{s:s}, s:i}, s:s, s:[{s:s, s:s, s:[s], s:s, s:{s:s, s:s}}, {}]}",
         "name", "web", "namespace", "mcp", "version", revision, "info", "first_deployed",
         "2026-11-23T04:00:01.5Z", "last_deployed", "2026-11-23T04:00:01.5Z", "deleted", "", "status", status,
         "description", description, "chart", "metadata", "name", "web", "version", "1.2.3", "appVersion", "9",
         "files", "name", "README.md", "templates", "name", "templates/NOTES.txt", "schema", "", "config",
-        "db", "password", "hunter2", "replicas", 2, "manifest", manifest, "hooks");
+        "db", "password", "hunter2", "replicas", 2, "manifest", manifest, "hooks", "name", "migrate", "kind",
+        "Job", "events", "pre-upgrade", "manifest", "password: hunter2", "last_run", "phase", "Succeeded",
+        "started_at", "2026-11-23T04:00:02Z");
     assert_non_null(r);
     return r;
 }
@@ -168,6 +171,12 @@ static void test_normal_form(void **state) {
     assert_string_equal(js_str(r.normal, "manifest_digest", ""),
                         norm_hash(&key, manifest, strlen(manifest), hex));
     assert_int_equal(json_array_size(js_at(r.normal, "config_keys")), 2);
+    const json_t *values = js_at(r.normal, "values");
+    assert_int_equal(json_integer_value(json_object_get(values, "/replicas")), 2);
+    assert_memory_equal(json_string_value(json_object_get(values, "/db/password")), "keyed:", 6);
+    assert_string_equal(js_str(r.normal, "hook_list.0.name", ""), "migrate");
+    assert_string_equal(js_str(r.normal, "hook_list.0.events.0", ""), "pre-upgrade");
+    assert_string_equal(js_str(r.normal, "hook_list.0.phase", ""), "Succeeded");
     const json_t *objects = js_at(r.normal, "objects");
     assert_int_equal(json_array_size(objects), 3);
     assert_string_equal(js_str(objects, "0.kind", ""), "ConfigMap");
@@ -199,6 +208,30 @@ static void test_manifest_objects_are_normalised(void **state) {
     json_decref(normal);
     json_decref(same);
     kube_release_free(&r);
+}
+
+/* More objects than a record holds: what is told is whole JSON, and says that it is not all. */
+static void test_a_large_release_fits_into_a_record(void **state) {
+    (void)state;
+    struct kube_release r;
+    struct buf text = BUF_INIT(8u << 20);
+    for (int i = 0; i < 1500; i++)
+        assert_int_equal(buf_addf(&text, "---\nkind: ConfigMap\nmetadata: {name: c%d}\n", i), 0);
+    json_t *doc = release(1, "deployed", "x");
+    (void)json_object_set_new(doc, "manifest", json_string(buf_str(&text)));
+    char *json = json_dumps(doc, 0);
+    char *data = packed(json, strlen(json));
+    assert_int_equal(kube_release_decode(&key, data, strlen(data), &r, NULL), 0);
+    char *canonical = js_canonical(r.normal);
+    assert_true(strlen(canonical) <= WIRE_NORMAL_MAX && strlen(canonical) > WIRE_NORMAL_MAX / 2);
+    assert_true(js_bool(r.normal, "objects_cut", false));
+    assert_string_equal(js_str(r.normal, "objects.0.name", ""), "c0");
+    kube_release_free(&r);
+    free(canonical);
+    free(data);
+    free(json);
+    json_decref(doc);
+    buf_free(&text);
 }
 
 static void test_uncompressed_release_is_read(void **state) {
@@ -282,6 +315,8 @@ static void test_phases_of_an_upgrade(void **state) {
     watched("4", 1, "superseded");
     watched("5", 2, "failed");
     assert_int_equal(caught_phases(&caught, PHASE(CREATED)), 2);
+    assert_int_equal(caught_phases(&caught, PHASE(PENDING)), 2);
+    assert_string_equal(caught_phase(&caught, PHASE(PENDING), 1)->reason, "pending-upgrade");
     const Pilotgate__Phase *p = caught_phase(&caught, PHASE(CREATED), 0);
     assert_string_equal(p->subject, "Release/web.v1");
     assert_string_equal(p->owner, "web");
@@ -348,6 +383,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_normal_form),
         TEST(test_manifest_objects_are_normalised),
+        TEST(test_a_large_release_fits_into_a_record),
         TEST(test_uncompressed_release_is_read),
         TEST(test_damaged_releases_are_refused),
         TEST(test_cut_gzip_is_refused),

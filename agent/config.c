@@ -166,7 +166,9 @@ static const struct conf_key keys[] = {
     {"kube.own_release", CONF_STRING, AT(kube.own_release), .fallback = "pilotgate",
      .doc = "Helm release of pilotgate itself, which is left out of every comparison."},
     {"kube.lease", CONF_STRING, AT(kube.lease), .fallback = "",
-     .doc = "Keep it empty: this version elects nobody, and every agent does the stage-scoped work."},
+     .doc = "Name of the Lease, in the stage, whose holder does the stage-scoped work for all agents; empty: "
+            "every "
+            "agent does it. Where the Lease may not be read or written, every agent does it, too."},
     {"spool.dir", CONF_PATH, AT(spool.dir), .fallback = "/var/lib/pilotgate/spool",
      .doc = "Folder for records that the collector does not have yet."},
     {"spool.quota", CONF_BYTES, AT(spool.quota), .fallback = "256MiB", .min = 16 << 20, .max = 1ll << 40,

@@ -31,8 +31,9 @@ struct agent {
     struct journal *journal;
     struct emit emit; /* for the sources: to the journal, with a word to the user where it is due */
     struct kube *kube;
-    struct replicas_to replicas; /* from kube to mcp */
-    struct mcp *mcp;             /* under mcp_lock: the journal's thread calls on_load, kube's on_replicas */
+    struct kube_handover handover; /* from journal to kube */
+    struct replicas_to replicas;   /* from kube to mcp */
+    struct mcp *mcp; /* under mcp_lock: the journal's thread calls on_load, kube's on_replicas */
     pthread_mutex_t mcp_lock;
     const char *argument; /* of the subcommand; borrowed from argv */
     struct metrics *metrics;
@@ -66,6 +67,20 @@ static void on_replicas(void *ctx, const struct replicas *r) {
     (void)pthread_mutex_unlock(&a->mcp_lock);
 }
 
+static int64_t on_settled(void *ctx) {
+    const struct agent *a = ctx;
+    return journal_settled_mono(a->journal);
+}
+
+static bool on_clock(void *ctx, int64_t *ret_offset_ns, uint64_t *ret_bound_ns) {
+    const struct agent *a = ctx;
+    struct journal_stats st;
+    journal_stats(a->journal, &st);
+    *ret_offset_ns = st.clock.offset_ns;
+    *ret_bound_ns = st.clock.bound_ns;
+    return st.clock.known;
+}
+
 /* Sources do not log; what they may not read they tell in a record, when it is so and for each kind. Here one
  * reason is said once, also when it keeps several kinds from being read. */
 static void say_unreadable(const Pilotgate__Object *o) {
@@ -97,8 +112,9 @@ static int start(struct agent *a, struct err *e) {
     if (r == 0)
         r = mcp_start(c, &a->key, a->boot, &a->emit, &a->mcp, e);
     a->replicas = (struct replicas_to){on_replicas, a};
+    a->handover = (struct kube_handover){on_settled, on_clock, a, a->boot};
     if (r == 0 && c->kube.enabled) /* after mcp, which must hear of the first replicas */
-        r = kube_start(c, &a->key, &a->emit, &a->replicas, &a->kube, e);
+        r = kube_start(c, &a->key, &a->emit, &a->replicas, &a->handover, &a->kube, e);
     if (r == 0)
         journal_set_hooks(a->journal, &(struct journal_hooks){.load = on_load, .ctx = a});
     if (r == 0 && *c->metrics.listen)

@@ -8,7 +8,8 @@
 
 #include "base/conf.h"
 #include "base/js.h"
-#include "kube/kube_priv.h"
+#include "base/when.h"
+#include "kube/lease.h"
 
 #define CA_MAX (1u << 20)
 #define ANSWER_MAX (4u << 20)
@@ -136,6 +137,31 @@ static void try_kinds(struct check *k) {
     k->served.list = NULL;
 }
 
+/* Reading it, making it, changing it; nothing is changed. A conflict, or that there is none yet, shows that
+ * it is allowed. */
+static void try_lease(struct check *k) {
+    static const char *const acts[] = {"get", "create", "update"};
+    const char *ns = k->config->stage.namespace_name;
+    const char *name = k->config->kube.lease;
+    struct kube_scope scope = {.namespace_name = ns, .own_release = ""};
+    struct kube_lease *l = malloc(sizeof *l);
+    char what[512];
+    char advice[KUBE_REASON_MAX];
+    struct err e;
+    if (!l)
+        return;
+    kube_lease_init(l, name, "pilotgate-agent check", WHEN_S, &scope, &k->http, NULL);
+    for (int act = ELECTION_READ; act <= ELECTION_UPDATE; act++) {
+        long status = 0;
+        (void)snprintf(what, sizeof what, "%s Lease %.200s in namespace %.200s", acts[act], name, ns);
+        int r = kube_lease_try(l, (enum election_act)act, &status, &e);
+        kube_lease_advice(ns, name, advice);
+        say(k, r == 0 && status != 403 && status != 401 && status < 500, what, r < 0 ? e.text : advice);
+    }
+    kube_lease_free(l);
+    free(l);
+}
+
 int kube_check(const struct config *c, check_say *fn, void *ctx) {
     struct check k = {.config = c, .body = BUF_INIT(ANSWER_MAX), .say = fn, .ctx = ctx};
     struct err e;
@@ -151,6 +177,8 @@ int kube_check(const struct config *c, check_say *fn, void *ctx) {
     }
     if (try_server(&k)) {
         try_kinds(&k);
+        if (c->kube.stage_scoped && c->kube.lease && *c->kube.lease)
+            try_lease(&k);
         try_services(&k);
     }
     buf_free(&k.body);

@@ -60,6 +60,10 @@ void kube_fleet_gone(struct kube_fleet *f, const char *uid) {
         *d = f->sets[--f->n];
 }
 
+void kube_fleet_forget(struct kube_fleet *f) {
+    f->n = 0;
+}
+
 uint32_t kube_fleet_expected(const struct kube_fleet *f) {
     const struct kube_daemons *d = *f->owner ? find((struct kube_fleet *)f, f->owner) : NULL;
     return d ? d->desired : 0;

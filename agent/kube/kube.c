@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sodium.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,7 +12,7 @@
 #include <unistd.h>
 
 #include "base/when.h"
-#include "kube/kube_priv.h"
+#include "kube/lease.h"
 
 #define SOURCES_MAX (48 + CONFIG_SERVICES_MAX)
 
@@ -21,10 +22,18 @@ struct kube {
     struct kube_fleet fleet;
     struct kube_served served;
     struct kube_apps apps;
-    bool stage_scoped;
+    const struct config *config;
+    bool elects; /* the Lease says who does the stage-scoped work */
+    bool works;  /* this agent does it */
     CURLM *multi;
-    struct kube_source sources[SOURCES_MAX];
-    size_t n;
+    struct kube_source sources[SOURCES_MAX]; /* node-scoped ones, then those of the stage while it works */
+    size_t n, n_node;
+    struct kube_lease lease;
+    int64_t second;                       /* of the election */
+    const struct kube_handover *handover; /* NULL: nobody settles */
+    uint8_t boot[WIRE_BOOT_BYTES];
+    struct kube_positions taken; /* of all sources at once, ... */
+    int64_t taken_mono;          /* ... then; 0: none. They count once the collector has all until then */
     struct kube_service services[CONFIG_SERVICES_MAX];
     pthread_t thread;
     bool running; /* the thread was started */
@@ -59,7 +68,7 @@ static void cover(struct kube *k) {
     }
     c.base_mono_ns = (uint64_t)when_mono_ns();
     c.sources = list;
-    c.stage_scoped = k->stage_scoped;
+    c.stage_scoped = k->works;
     c.rss_bytes = resident_bytes();
     c.expected_agents = kube_fleet_expected(&k->fleet);
     r.body_case = PILOTGATE__RECORD__BODY_COVERAGE;
@@ -84,12 +93,97 @@ static void finish_transfers(struct kube *k) {
     while ((m = curl_multi_info_read(k->multi, &left))) {
         struct kube_source *s = NULL;
         CURLcode code = m->data.result;
-        if (m->msg == CURLMSG_DONE && m->easy_handle == k->served.easy)
+        if (m->msg != CURLMSG_DONE)
+            continue;
+        if (m->easy_handle == k->served.easy)
             kube_served_done(&k->served, code, when_mono_ns());
-        else if (m->msg == CURLMSG_DONE &&
-                 curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, (char **)&s) == CURLE_OK)
+        else if (m->easy_handle == k->lease.easy)
+            kube_lease_done(&k->lease, code);
+        else if (curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, (char **)&s) == CURLE_OK)
             kube_source_done(s, code);
     }
+}
+
+/* ---- the stage's sources come and go with the work */
+
+static bool own_clock(const struct kube *k, int64_t *ret_offset, uint64_t *ret_bound) {
+    *ret_offset = 0;
+    *ret_bound = 0;
+    return k->handover && k->handover->clock(k->handover->ctx, ret_offset, ret_bound);
+}
+
+static void add_kind(struct kube *k, const struct kube_kind *kind) {
+    if (k->n == SOURCES_MAX || kind->older || (kind->gitops && !k->config->kube.gitops))
+        return;
+    struct kube_source *s = &k->sources[k->n++];
+    kube_source_init(s, kind, &k->scope, &k->http, k->multi, k->config->stage.node);
+    if (kind->needs_secrets && !k->config->kube.secrets)
+        kube_source_disable(s, strcmp(kind->object, "HelmRelease") == 0
+                                   ? "kube.secrets is false: Helm releases are not read"
+                                   : "kube.secrets is false: Secrets are not read");
+}
+
+static void stage_begin(struct kube *k) {
+    k->works = true;
+    for (const struct kube_kind *kind = kube_kinds; kind->source; kind++)
+        if (!kind->node_scoped)
+            add_kind(k, kind);
+}
+
+static void stage_end(struct kube *k) {
+    k->works = false;
+    while (k->n > k->n_node)
+        kube_source_free(&k->sources[--k->n]);
+    kube_fleet_forget(&k->fleet);
+    k->apps.n = 0;
+    k->taken_mono = 0;
+    k->lease.ours.n = 0; /* who has it now has positions of its own */
+}
+
+/* ---- positions */
+
+static void take_positions(struct kube *k, int64_t now) {
+    int64_t offset;
+    uint64_t bound;
+    bool known = own_clock(k, &offset, &bound);
+    k->taken.n = 0;
+    for (size_t i = k->n_node; i < k->n && k->taken.n < POSITIONS_MAX; i++) {
+        struct kube_position *p = &k->taken.items[k->taken.n];
+        if (!kube_source_position(&k->sources[i], p))
+            continue;
+        memcpy(p->boot, k->boot, sizeof p->boot);
+        p->clock_known = known;
+        p->offset_ns = offset;
+        p->bound_ns = bound;
+        k->taken.n++;
+    }
+    k->taken_mono = now;
+}
+
+/* What was emitted before the positions were taken lies before them: once the collector has it, they count.
+ */
+static void settle(struct kube *k, int64_t now) {
+    if (!k->works || !k->handover)
+        return;
+    if (k->taken_mono && k->handover->settled(k->handover->ctx) >= k->taken_mono) {
+        kube_positions_merge(&k->lease.ours, &k->taken);
+        k->taken_mono = 0;
+    }
+    if (!k->taken_mono)
+        take_positions(k, now);
+}
+
+/* Returns the ns until the Lease wants something. */
+static int64_t elect(struct kube *k, int64_t now) {
+    if (!k->elects)
+        return INT64_MAX;
+    bool works = kube_election_works(&k->lease.election);
+    if (works && !k->works)
+        stage_begin(k);
+    else if (!works && k->works)
+        stage_end(k);
+    settle(k, now);
+    return kube_lease_run(&k->lease, now);
 }
 
 /* Takes what arrived, starts what is due; returns the ns until something is due again. */
@@ -98,7 +192,9 @@ static int64_t turn(struct kube *k) {
     (void)curl_multi_perform(k->multi, &running);
     finish_transfers(k);
     int64_t now = when_mono_ns();
-    int64_t wait = cover_when_due(k, now);
+    int64_t wait = elect(k, now);
+    int64_t covered = cover_when_due(k, now);
+    wait = covered < wait ? covered : wait;
     for (size_t i = 0; i < k->n; i++) {
         int64_t due = kube_source_run(&k->sources[i], now);
         wait = due < wait ? due : wait;
@@ -118,17 +214,10 @@ static void *work(void *ctx) {
     return NULL;
 }
 
-static void add_sources(struct kube *k, const struct config *c) {
-    for (const struct kube_kind *kind = kube_kinds; kind->source && k->n < SOURCES_MAX; kind++) {
-        if ((!kind->node_scoped && !k->stage_scoped) || kind->older || (kind->gitops && !c->kube.gitops))
-            continue;
-        struct kube_source *s = &k->sources[k->n++];
-        kube_source_init(s, kind, &k->scope, &k->http, k->multi, c->stage.node);
-        if (kind->needs_secrets && !c->kube.secrets)
-            kube_source_disable(s, strcmp(kind->object, "HelmRelease") == 0
-                                       ? "kube.secrets is false: Helm releases are not read"
-                                       : "kube.secrets is false: Secrets are not read");
-    }
+static void add_node(struct kube *k) {
+    for (const struct kube_kind *kind = kube_kinds; kind->source; kind++)
+        if (kind->node_scoped)
+            add_kind(k, kind);
 }
 
 static void add_services(struct kube *k, const struct config *c) {
@@ -138,13 +227,24 @@ static void add_services(struct kube *k, const struct config *c) {
                          c->stage.node);
 }
 
+/* Without an election the stage's work begins now, where it is wanted at all. */
+static void begin_work(struct kube *k) {
+    const struct config *c = k->config;
+    char hex[2 * WIRE_BOOT_BYTES + 1];
+    char identity[KUBE_NAME_MAX];
+    if (k->handover)
+        memcpy(k->boot, k->handover->boot, sizeof k->boot);
+    else
+        randombytes_buf(k->boot, sizeof k->boot);
+    (void)sodium_bin2hex(hex, sizeof hex, k->boot, sizeof k->boot);
+    (void)snprintf(identity, sizeof identity, "%.200s_%.16s", c->stage.node, hex);
+    k->elects = c->kube.stage_scoped && c->kube.lease && *c->kube.lease;
+    kube_lease_init(&k->lease, c->kube.lease, identity, k->second, &k->scope, &k->http, k->multi);
+    if (c->kube.stage_scoped && !k->elects)
+        stage_begin(k);
+}
+
 static int check_config(const struct config *c, struct err *e) {
-    if (c->kube.lease && *c->kube.lease)
-        return err_set(
-            e, -ENOTSUP,
-            "kube.lease \"%s\": this version elects nobody; leave kube.lease empty, and every agent "
-            "with kube.stage_scoped does the stage's work",
-            c->kube.lease);
     if (!c->stage.namespace_name || !*c->stage.namespace_name)
         return err_set(e, -EINVAL, "stage.namespace is not set: name the namespace to witness");
     if (!c->stage.node || !*c->stage.node)
@@ -160,10 +260,12 @@ static int open_all(struct kube *k, const struct config *c, struct err *e) {
     k->multi = curl_multi_init();
     if (!k->multi)
         return err_oom(e);
-    (void)curl_multi_setopt(k->multi, CURLMOPT_MAXCONNECTS, (long)SOURCES_MAX);
+    (void)curl_multi_setopt(k->multi, CURLMOPT_MAXCONNECTS, (long)SOURCES_MAX + 1);
     kube_served_init(&k->served, &k->http, k->multi);
-    add_sources(k, c);
+    add_node(k);
     add_services(k, c);
+    k->n_node = k->n;
+    begin_work(k);
     r = pthread_create(&k->thread, NULL, work, k);
     if (r != 0)
         return err_set(e, -r, "cannot start the kube thread: %s", strerror(r));
@@ -172,7 +274,14 @@ static int open_all(struct kube *k, const struct config *c, struct err *e) {
 }
 
 int kube_start(const struct config *c, const struct norm_key *key, const struct emit *emit,
-               const struct replicas_to *replicas, struct kube **ret, struct err *e) {
+               const struct replicas_to *replicas, const struct kube_handover *handover, struct kube **ret,
+               struct err *e) {
+    return kube_start_timed(c, key, emit, replicas, handover, WHEN_S, ret, e);
+}
+
+int kube_start_timed(const struct config *c, const struct norm_key *key, const struct emit *emit,
+                     const struct replicas_to *replicas, const struct kube_handover *handover, int64_t second,
+                     struct kube **ret, struct err *e) {
     int r = check_config(c, e);
     if (r < 0)
         return r;
@@ -188,7 +297,9 @@ int kube_start(const struct config *c, const struct norm_key *key, const struct 
                                    .served = &k->served,
                                    .apps = &k->apps};
     kube_fleet_init(&k->fleet, getenv("POD_NAME"));
-    k->stage_scoped = c->kube.stage_scoped;
+    k->config = c;
+    k->handover = handover;
+    k->second = second;
     r = open_all(k, c, e);
     if (r < 0)
         kube_stop(&k);
@@ -207,6 +318,9 @@ void kube_stop(struct kube **kp) {
         (void)curl_multi_wakeup(k->multi);
         (void)pthread_join(k->thread, NULL);
     }
+    if (k->elects)
+        kube_lease_release(&k->lease);
+    kube_lease_free(&k->lease);
     for (size_t i = 0; i < k->n; i++)
         kube_source_free(&k->sources[i]);
     kube_served_free(&k->served);

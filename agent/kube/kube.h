@@ -1,10 +1,10 @@
 /* kube: the Kubernetes source. One thread lists and watches the stage over libcurl with the pod's service
  * account and emits phase, object and coverage records.
  *
- * Node-scoped (every agent): pods of its node. Stage-scoped (the holder of the Lease; in this version
- * "kube.lease" may be empty, and then every agent with kube.stage_scoped does it and the collector
- * takes (uid, resourceVersion) once): the Namespace (polled), Helm release Secrets, Deployments,
- * StatefulSets, DaemonSets, Services, ConfigMaps, Secrets' digests when allowed.
+ * Node-scoped (every agent): pods of its node. Stage-scoped (the holder of the Lease `kube.lease`; where that
+ * is empty, or the Lease cannot be had, every agent with kube.stage_scoped, and the collector takes each
+ * (uid, resourceVersion) once): the Namespace (polled), Helm release Secrets, Deployments, StatefulSets,
+ * DaemonSets, Services, ConfigMaps, Secrets' digests when allowed.
  *
  * How many agents there should be is what the DaemonSet of this agent's own pod wants; the pod is found by
  * the variable POD_NAME, else the host's name. Not known (no DaemonSet, other namespace, not stage-scoped):
@@ -33,12 +33,26 @@
 
 struct kube; /* opaque; one thread of its own between start and stop */
 
-/* Starts the thread. config, key, emit and replicas must outlive it. replicas (NULL: nobody asks) is called
- * from the thread, with each change of a Service's addresses, and with the reason when they cannot be read.
- */
+/* What a holder of the Lease must know of the way to the collector, so that its successor can go on where the
+ * collector has everything. The functions are called from the kube thread. */
+struct kube_handover {
+    /* Everything that was emitted before this moment (when_mono_ns) is committed at the collector; 0:
+     * unknown. */
+    int64_t (*settled)(void *ctx);
+    /* What the collector's clock answered: its time is ours plus offset, give or take bound; false: nothing.
+     */
+    bool (*clock)(void *ctx, int64_t *ret_offset_ns, uint64_t *ret_bound_ns);
+    void *ctx;
+    const uint8_t *boot; /* WIRE_BOOT_BYTES; of this lifetime */
+};
+
+/* Starts the thread. config, key, emit, replicas and handover must outlive it. replicas (NULL: nobody asks)
+ * is called from the thread, with each change of a Service's addresses, and with the reason when they cannot
+ * be read. handover (NULL: nobody settles): a successor lists then. */
 int kube_start(const struct config *c, const struct norm_key *key, const struct emit *emit,
-               const struct replicas_to *replicas, struct kube **ret, struct err *e) MUST_CHECK;
-/* Asks the thread to end, waits for it, frees. NULL-safe. */
+               const struct replicas_to *replicas, const struct kube_handover *handover, struct kube **ret,
+               struct err *e) MUST_CHECK;
+/* Asks the thread to end, waits for it, gives the Lease up (at most a second), frees. NULL-safe. */
 void kube_stop(struct kube **k);
 
 /* For `pilotgate-agent check`: tries each thing the source needs and calls `say` once a line:

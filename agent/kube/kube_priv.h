@@ -1,6 +1,7 @@
 /* kube_priv: what the files of the Kubernetes source share. Nothing outside agent/kube includes this.
  *
  *   kube.c      thread: starts transfers that are due, coverage each second
+ *   lease.h     whether this agent does the stage-scoped work: election.c, handover.c, lease.c
  *   source.c    one collection: HTTP transfers  ->  watch.c decides what comes next (pure table)
  *                  | lines (frames.c), list items
  *                  v
@@ -243,6 +244,11 @@ void kube_tell_deleted(const struct kube_scope *sc, const char *kind, const stru
 void kube_tell_unreadable(const struct kube_scope *sc, const char *kind, const char *name,
                           const char *reason);
 
+/* Nobody watched these sources ("deployments, services") from then until to_wall, and the API server's
+ * history does not tell of it. from_boot: whose clock from_wall is; NULL: ours. */
+void kube_tell_unwatched(const struct kube_scope *sc, const char *sources, int64_t from_wall,
+                         const uint8_t *from_boot, int64_t to_wall);
+
 /* ---------------------------------------------------------------- handlers */
 
 /* pods.c, workloads.c, objects.c, releases.c, gitops.c; each keeps what it said already in x->extra. */
@@ -305,6 +311,8 @@ void kube_fleet_init(struct kube_fleet *f, const char *pod);
 void kube_fleet_pod(struct kube_fleet *f, const struct kube_meta *m, const json_t *pod);
 void kube_fleet_daemons(struct kube_fleet *f, const struct kube_meta *m, const json_t *set);
 void kube_fleet_gone(struct kube_fleet *f, const char *uid);
+/* DaemonSets are no longer watched. */
+void kube_fleet_forget(struct kube_fleet *f);
 /* 0: not known. */
 uint32_t kube_fleet_expected(const struct kube_fleet *f);
 
@@ -373,6 +381,17 @@ int kube_served_read(const char *text, size_t len, char **ret, struct err *e) MU
 
 /* ---------------------------------------------------------------- source.c: one collection, over HTTP */
 
+/* Up to where the collector had everything of a source: from there another agent watches on. */
+struct kube_position {
+    char source[KUBE_NAME_MAX + 32];
+    char rv[KUBE_RV_MAX];
+    int64_t wall;                  /* it was surely current then, by the clock of the agent with ... */
+    uint8_t boot[WIRE_BOOT_BYTES]; /* ... this boot */
+    bool clock_known;              /* the collector's clock answered that agent ... */
+    int64_t offset_ns;             /* ... this, give or take ... */
+    uint64_t bound_ns;
+};
+
 struct kube_source {
     const struct kube_kind *kind;
     const struct kube_kind *newest;  /* of an optional kind: its first row */
@@ -381,7 +400,13 @@ struct kube_source {
     struct kube_http *http;
     CURLM *multi;
     const char *node;
-    bool disabled; /* by configuration; reason says so */
+    bool disabled;                  /* by configuration; reason says so */
+    const struct kube_scope *scope; /* while it resumes, the view has a muted one */
+    struct kube_scope muted;
+    bool resuming;  /* the list at the position `from` is due or under way */
+    bool unresumed; /* it could not be had: what happened since `from` was not watched */
+    struct kube_position from;
+    int64_t since_wall; /* its moment, on our clock */
     char error[CURL_ERROR_SIZE];
 
     struct kube_watch watch;
@@ -413,6 +438,17 @@ struct kube_source {
 void kube_source_init(struct kube_source *s, const struct kube_kind *kind, const struct kube_scope *sc,
                       struct kube_http *h, CURLM *multi, const char *node);
 void kube_source_free(struct kube_source *s);
+/* Before the first run: goes on where another agent's work ended. It lists the state as of the position and
+ * tells nothing of it, since that was told; then it watches from there, and each event finds what its teller
+ * would have known. since_wall: the position's moment on our clock, at the earliest. Where the API server no
+ * longer has that state, the source lists as usual, and what nobody watched is declared. */
+void kube_source_resume(struct kube_source *s, const struct kube_position *p, int64_t since_wall);
+/* The list at the position is complete, with this resourceVersion: false when it is another list. */
+bool kube_source_resumed(struct kube_source *s, const char *rv);
+/* It cannot be had: lists as usual, and declares what nobody watched. */
+void kube_source_give_up_resuming(struct kube_source *s);
+/* Up to where this source has told everything; false: there is no such position, or none to watch from. */
+bool kube_source_position(const struct kube_source *s, struct kube_position *ret);
 /* Says once that the configuration keeps this source from being read. */
 void kube_source_disable(struct kube_source *s, const char *reason);
 /* Begins the transfer that is due, if any; returns the ns until something is due, INT64_MAX for a transfer

@@ -155,3 +155,20 @@ void kube_tell_unreadable(const struct kube_scope *sc, const char *kind, const c
     o.origin = PILOTGATE__ORIGIN__ORIGIN_LIST;
     emit_object(sc, &o);
 }
+
+void kube_tell_unwatched(const struct kube_scope *sc, const char *sources, int64_t from_wall,
+                         const uint8_t *from_boot, int64_t to_wall) {
+    Pilotgate__Loss loss = PILOTGATE__LOSS__INIT;
+    Pilotgate__Record r = PILOTGATE__RECORD__INIT;
+    loss.cause = PILOTGATE__LOSS__CAUSE__CAUSE_UNWATCHED;
+    loss.from_wall_ns = from_wall;
+    loss.to_wall_ns = to_wall;
+    loss.families = (char *)sources;
+    if (from_boot) {
+        loss.from_boot.data = (uint8_t *)(uintptr_t)from_boot;
+        loss.from_boot.len = WIRE_BOOT_BYTES;
+    }
+    r.body_case = PILOTGATE__RECORD__BODY_LOSS;
+    r.loss = &loss;
+    emit_record(sc->emit, &r);
+}

@@ -35,6 +35,11 @@ struct journal {
     atomic_bool stopping;
     _Atomic int64_t stop_by; /* monotonic; set before stopping */
     int64_t next_tick, next_expiry;
+    struct {
+        int64_t mono; /* what was emitted before it has a seq of at most ...; 0: no mark is set */
+        uint64_t seq;
+    } mark;
+    _Atomic int64_t settled_mono;
     /* what the log was told last, so that each change is one line */
     bool told_up;
     int told_keeper, told_spool, told_trim, told_sync, told_expire;
@@ -64,6 +69,10 @@ const struct emit *journal_emit(struct journal *j) {
 
 void journal_stats(struct journal *j, struct journal_stats *ret) {
     stats_read(&j->stats, ret);
+}
+
+int64_t journal_settled_mono(const struct journal *j) {
+    return atomic_load(&j->settled_mono);
 }
 
 /* ---- log */
@@ -125,6 +134,21 @@ static bool drain(struct journal *j) {
     }
     intake_release(&j->intake, n, bytes, &j->keeper.lost);
     return n == DRAIN_MAX;
+}
+
+/* One mark at a time: set when the pipe was found empty after `before`, reached when the collector has
+ * acknowledged so far. */
+static void settle(struct journal *j, int64_t before, bool emptied) {
+    const struct window *w = &j->uplink.window;
+    if (j->mark.mono && j->uplink.state == UPLINK_STREAMING && w->n > 0 &&
+        w->lanes[w->n - 1].acked >= j->mark.seq) {
+        atomic_store(&j->settled_mono, j->mark.mono);
+        j->mark.mono = 0;
+    }
+    if (j->mark.mono == 0 && emptied) {
+        j->mark.mono = before;
+        j->mark.seq = spool_next_seq(j->spool) - 1;
+    }
 }
 
 static void keep_timing(struct journal *j, Pilotgate__Timing *t) {
@@ -222,10 +246,12 @@ static void *run(void *arg) {
     struct journal *j = arg;
     while (!atomic_load(&j->stopping)) {
         wait_for_work(j);
-        (void)drain(j);
+        int64_t before = when_mono_ns();
+        bool emptied = !drain(j);
         int64_t now = when_mono_ns();
         tick(j, now);
         uplink_step(&j->uplink, now);
+        settle(j, before, emptied);
         tell(j);
     }
     say_bye(j, when_mono_ns());

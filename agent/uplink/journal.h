@@ -60,6 +60,10 @@ struct journal_stats {
 };
 void journal_stats(struct journal *j, struct journal_stats *ret);
 
+/* Everything whose emit returned before this moment (when_mono_ns) is committed at the collector, or counted
+ * as lost; 0: not known yet. Any thread. */
+int64_t journal_settled_mono(const struct journal *j);
+
 /* Appends the last coverage record (bye), tries for at most grace_ns to deliver what is left, sends Bye,
  * ends the thread, frees. What is not delivered stays in the spool. NULL-safe. */
 void journal_stop(struct journal **j, int64_t grace_ns);

@@ -90,6 +90,12 @@ securityContext: {{- include "pilotgate.podSecurity" .root | nindent 2 }}
 {{- end -}}
 {{- end }}
 
+{{/* Name of the Lease whose holder does the stage's work; empty: every agent does it. */}}
+{{- define "pilotgate.lease" -}}
+{{- $kube := .Values.agent.config.kube | default dict -}}
+{{- if hasKey $kube "lease" }}{{ $kube.lease }}{{ else }}{{ include "pilotgate.fullname" . }}-agent{{ end -}}
+{{- end }}
+
 {{/* The agent's configuration file: what the chart knows, and agent.config. */}}
 {{- define "pilotgate.agentConfig" -}}
 {{- $keys := "/etc/pilotgate/keys" -}}
@@ -98,12 +104,14 @@ securityContext: {{- include "pilotgate.podSecurity" .root | nindent 2 }}
     "server_key_file" (printf "%s/server.pub" $keys) "hash_key_file" (printf "%s/pilot.hash" $keys))
   "stage" (dict "cluster" (required "agent.cluster is empty: give this cluster's name" .Values.agent.cluster)
     "namespace" .Release.Namespace)
-  "kube" (dict "enabled" true "secrets" .Values.agent.rbac.secrets "gitops" .Values.agent.rbac.gitops "own_release" .Release.Name)
+  "kube" (dict "enabled" true "secrets" .Values.agent.rbac.secrets "gitops" .Values.agent.rbac.gitops
+    "own_release" .Release.Name "lease" (include "pilotgate.lease" .))
   "spool" (dict "dir" "/var/spool/pilotgate/agent" "quota" .Values.agent.spool.quota "grace" .Values.agent.spool.grace)
   "metrics" (dict "listen" (printf "0.0.0.0:%d" (int .Values.agent.metrics.port))) -}}
 {{- if not .Values.agent.metrics.enabled }}{{ $_ := unset $known "metrics" }}{{ end -}}
 {{- $given := deepCopy .Values.agent.config -}}
 {{- $_ := unset $given.collector "endpoint" -}}
+{{- if $given.kube }}{{ $_ := unset $given.kube "lease" }}{{ end -}}
 {{- range $list := list "targets" "probes" "documents" -}}
 {{- if not (index $given $list) }}{{ $_ := unset $given $list }}{{ end -}}
 {{- end -}}

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/when.h"
 
@@ -49,14 +50,29 @@ static void take_calls(struct cover_stream *st, const Pilotgate__Record *rec) {
     }
 }
 
-static void take_sources(struct cover *c, const Pilotgate__Coverage *cov) {
-    for (size_t k = 0; k < cov->n_sources; k++) {
-        const Pilotgate__Coverage__Source *src = cov->sources[k];
-        if (src->ok)
-            (void)json_object_del(c->unreadable, src->name);
-        else
-            (void)json_object_set_new(c->unreadable, src->name, json_string(src->reason));
-    }
+/* Every agent's kube thread watches the pods of its node. */
+static bool is_kube(const Pilotgate__Coverage *cov) {
+    for (size_t k = 0; k < cov->n_sources; k++)
+        if (strcmp(cov->sources[k]->name, "pods") == 0)
+            return true;
+    return false;
+}
+
+static int take_sources(struct cover_stream *st, const Pilotgate__Record *rec) {
+    const Pilotgate__Coverage *cov = rec->coverage;
+    json_t **all = is_kube(cov) ? &st->kube : &st->products;
+    if (cov->n_sources == 0)
+        return 0;
+    if (all == &st->kube && st->kube_since_ns == 0)
+        st->kube_since_ns = rec->wall_ns;
+    if (all == &st->kube && cov->stage_scoped)
+        st->stage_wall_ns = rec->wall_ns;
+    json_decref(*all);
+    *all = json_object();
+    for (size_t k = 0; *all && k < cov->n_sources; k++)
+        if (!cov->sources[k]->ok)
+            (void)json_object_set_new(*all, cov->sources[k]->name, json_string(cov->sources[k]->reason));
+    return *all ? 0 : -ENOMEM;
 }
 
 static int take(void *ctx, const struct store_record *row, uint64_t commit) {
@@ -78,9 +94,34 @@ static int take(void *ctx, const struct store_record *row, uint64_t commit) {
         r->cover->newest_ns = rec->wall_ns;
     if (rec->coverage->n_probes)
         take_calls(st, rec);
-    take_sources(r->cover, rec->coverage);
+    code = take_sources(st, rec);
     wire_record_free(&rec);
-    return 0;
+    return code < 0 ? err_oom(r->e) : 0;
+}
+
+static bool lives(const struct cover *c, const struct cover_stream *st) {
+    return !st->bye && c->newest_ns - st->wall_ns <= COVER_STALE_S * WHEN_S;
+}
+
+/* What the living agents cannot read; and whether one of them does the work of the whole stage. */
+static void sum_up(struct cover *c) {
+    int64_t since = INT64_MAX, held = 0;
+    for (size_t k = 0; k < c->n; k++) {
+        struct cover_stream *st = &c->streams[k];
+        held = st->stage_wall_ns > held ? st->stage_wall_ns : held;
+        if (!lives(c, st))
+            continue;
+        if (st->kube_since_ns && st->kube_since_ns < since)
+            since = st->kube_since_ns;
+        (void)json_object_update(c->unreadable, st->kube);
+        (void)json_object_update(c->unreadable, st->products);
+    }
+    held = held > since ? held : since;
+    if (c->newest_ns - COVER_UNHELD_S * WHEN_S > held)
+        (void)json_object_set_new(
+            c->unreadable, "stage",
+            json_string("no agent watches releases, workloads and configuration: look at "
+                        "kube.stage_scoped and at the Lease kube.lease"));
 }
 
 int cover_read(struct store *s, const char *cluster, const char *ns, int64_t from_ns, struct cover *ret,
@@ -96,11 +137,17 @@ int cover_read(struct store *s, const char *cluster, const char *ns, int64_t fro
     if (code < 0)
         cover_free(&c);
     else
+        sum_up(&c);
+    if (code == 0)
         *ret = c;
     return code;
 }
 
 void cover_free(struct cover *c) {
+    for (size_t k = 0; k < c->n; k++) {
+        json_decref(c->streams[k].kube);
+        json_decref(c->streams[k].products);
+    }
     free(c->streams);
     json_decref(c->unreadable);
     *c = (struct cover){0};
@@ -112,7 +159,7 @@ size_t cover_open(const struct cover *c, uint64_t *ret_open, int64_t *ret_oldest
     size_t telling = 0;
     for (size_t k = 0; k < c->n; k++) {
         const struct cover_stream *st = &c->streams[k];
-        if (st->bye || st->calls_wall_ns == 0 || c->newest_ns - st->wall_ns > COVER_STALE_S * WHEN_S)
+        if (!lives(c, st) || st->calls_wall_ns == 0)
             continue;
         telling++;
         open += st->open;

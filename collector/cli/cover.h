@@ -4,7 +4,8 @@
 #include "store/store.h"
 
 #define COVER_STREAMS_MAX 4096
-#define COVER_STALE_S 15 /* a stream that is this far behind the newest is over */
+#define COVER_STALE_S 15  /* a stream that is this far behind the newest is over */
+#define COVER_UNHELD_S 60 /* an agent takes the stage's work over within half of it */
 
 struct cover_stream {
     int64_t id;
@@ -13,13 +14,17 @@ struct cover_stream {
     uint64_t open;         /* calls open then */
     int64_t oldest_ns;     /* start of the oldest of them; 0: none */
     bool bye;
+    int64_t kube_since_ns;   /* oldest one of Kubernetes' sources; 0: none */
+    int64_t stage_wall_ns;   /* newest one that tells of the stage's, not of this node's alone; 0: none */
+    json_t *kube, *products; /* owned: {source: reason} of the newest ones */
 };
 
 struct cover {
     struct cover_stream *streams; /* owned */
     size_t n;
     int64_t newest_ns;
-    json_t *unreadable; /* owned: {source: reason} of the newest records */
+    json_t
+        *unreadable; /* owned: {source: reason} over the streams that live; "stage": no agent does its work */
 };
 
 /* Coverage since from_ns. The caller frees with cover_free. */

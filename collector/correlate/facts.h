@@ -88,11 +88,12 @@ struct fact_span { /* nobody watched */
 
 /* Records of this stage that nobody can read, and when what they told of may have been. */
 enum fact_missing_kind {
-    FACT_MISSING_LOST,     /* the agent said that it lost them */
-    FACT_MISSING_AGENT,    /* the agent no longer held them when it was asked */
-    FACT_MISSING_RESTORED, /* the store was restored from an older copy, and the agent no longer held them */
-    FACT_MISSING_REPLACED, /* another store has them */
-    FACT_MISSING_DELETED,  /* retention deleted them */
+    FACT_MISSING_LOST,      /* the agent said that it lost them */
+    FACT_MISSING_AGENT,     /* the agent no longer held them when it was asked */
+    FACT_MISSING_RESTORED,  /* the store was restored from an older copy, and the agent no longer held them */
+    FACT_MISSING_REPLACED,  /* another store has them */
+    FACT_MISSING_DELETED,   /* retention deleted them */
+    FACT_MISSING_UNWATCHED, /* nobody watched the Kubernetes API: they were never made */
 };
 struct fact_missing {
     enum fact_missing_kind kind;
@@ -101,6 +102,7 @@ struct fact_missing {
     int64_t lo, hi;      /* hi INT64_MAX: nobody knows until when */
     int64_t at;          /* DELETED: when */
     bool blind;          /* signs of a change may be among them */
+    const char *sources; /* UNWATCHED: which, "deployments, services"; borrowed */
     struct fact_ref ref; /* of the record that tells of a loss */
 };
 

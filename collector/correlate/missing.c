@@ -1,5 +1,5 @@
-/* missing: records of a stage that nobody can read (lost by an agent, never to come, deleted), placed in
- * time.
+/* missing: records of a stage that nobody can read (lost by an agent, never to come, deleted, never made
+ * because nobody watched), placed in time.
  *
  * Of a gap only its place in the stream is known: what was in it was told after the last record before it and
  * before the first one after it. Both are looked for among the records that were loaded; where one lies
@@ -163,6 +163,52 @@ static bool holds_signs(const char *families) {
     }
 }
 
+/* ---- what nobody watched */
+
+/* Events are aggregated and dropped by the cluster itself, and addresses of replicas are no records. */
+static bool is_harmless(const char *source, size_t len) {
+    static const char endpoints[] = "endpoints/";
+    return (len == 6 && strncmp(source, "events", len) == 0) ||
+           (len >= sizeof endpoints - 1 && strncmp(source, endpoints, sizeof endpoints - 1) == 0);
+}
+
+/* What is not said counts as the worst. */
+static bool may_hide_signs(const char *sources) {
+    for (const char *at = sources; at;) {
+        if (!is_harmless(at, strcspn(at, ",")))
+            return true;
+        at = strstr(at, ", ");
+        at = at ? at + 2 : NULL;
+    }
+    return false;
+}
+
+/* When it began, on the clock of the agent that watched last. One whose stream is not here: at any time. */
+static int64_t unwatched_from(const struct facts *f, size_t teller, const Pilotgate__Loss *l) {
+    const struct evidence *ev = f->ev;
+    size_t stream = teller;
+    int64_t lo;
+    int64_t unused;
+    if (l->from_boot.len == WIRE_BOOT_BYTES)
+        for (stream = 0; stream < ev->n_streams; stream++)
+            if (corr_in_stage(f, stream) &&
+                memcmp(ev->streams[stream].boot, l->from_boot.data, WIRE_BOOT_BYTES) == 0)
+                break;
+    if (stream == ev->n_streams)
+        return 0;
+    corr_interval(ev, stream, l->from_wall_ns, 0, &lo, &unused);
+    return lo;
+}
+
+static void set_unwatched(struct fact_missing *m, const struct facts *f, const Pilotgate__Loss *l) {
+    m->kind = FACT_MISSING_UNWATCHED;
+    m->sources = l->families;
+    m->blind = may_hide_signs(l->families);
+    m->lo = unwatched_from(f, m->stream, l);
+    if (m->hi < m->lo) /* two clocks of which one is not known */
+        m->hi = m->lo;
+}
+
 static int add_losses(struct facts *f) {
     for (size_t i = 0; i < f->ev->records.n; i++) {
         const struct ev_record *r = &f->ev->records.items[i];
@@ -176,6 +222,8 @@ static int add_losses(struct facts *f) {
         int64_t unused;
         corr_interval(f->ev, r->stream, r->r->loss->from_wall_ns, 0, &m.lo, &unused);
         corr_interval(f->ev, r->stream, r->r->loss->to_wall_ns, 0, &unused, &m.hi);
+        if (r->r->loss->cause == PILOTGATE__LOSS__CAUSE__CAUSE_UNWATCHED)
+            set_unwatched(&m, f, r->r->loss);
         if (add(f, m) < 0)
             return -ENOMEM;
     }
@@ -192,9 +240,11 @@ static int by_time(const void *a, const void *b) {
     return x->hi < y->hi ? -1 : x->hi > y->hi;
 }
 
+/* Where nobody watched, no call is missing: only signs may be. */
 const struct fact_missing *facts_missing(const struct facts *f, int64_t from, int64_t to, bool blind) {
     for (size_t i = 0; i < f->n_missing && f->missing[i].lo <= to; i++)
-        if (f->missing[i].hi >= from && (f->missing[i].blind || !blind))
+        if (f->missing[i].hi >= from &&
+            (f->missing[i].blind || (!blind && f->missing[i].kind != FACT_MISSING_UNWATCHED)))
             return &f->missing[i];
     return NULL;
 }

@@ -30,6 +30,12 @@ void gate_missing_text(const struct facts *f, const struct fact_missing *m, char
             "records of this window were deleted on %s (%llu of node %.253s): keep them longer with "
             "--keep-calls",
             when_format(m->at, 0, at), (unsigned long long)m->records, node);
+    else if (m->kind == FACT_MISSING_UNWATCHED)
+        (void)snprintf(
+            out, GATE_MISSING_MAX,
+            "nobody watched %.250s for a while, and the Kubernetes API no longer told what happened "
+            "meanwhile: keep the agents running",
+            *m->sources ? m->sources : "the stage");
     else
         (void)snprintf(out, GATE_MISSING_MAX, "%llu records of node %.253s %s",
                        (unsigned long long)m->records, node, why_of(m->kind));
@@ -39,7 +45,7 @@ static const char *name_of(enum fact_missing_kind k) {
     static const char *const names[] = {
         [FACT_MISSING_LOST] = "lost by the agent",  [FACT_MISSING_AGENT] = "no longer held by the agent",
         [FACT_MISSING_RESTORED] = "store restored", [FACT_MISSING_REPLACED] = "store replaced",
-        [FACT_MISSING_DELETED] = "deleted",
+        [FACT_MISSING_DELETED] = "deleted",         [FACT_MISSING_UNWATCHED] = "nobody watched",
     };
     return names[k];
 }
@@ -54,6 +60,8 @@ json_t *gate_missing_json(const struct facts *f, int64_t from, int64_t to, bool 
                               name_of(m->kind), "records", (json_int_t)m->records);
         if (!o)
             continue;
+        if (m->kind == FACT_MISSING_UNWATCHED)
+            (void)json_object_set_new(o, "sources", json_string(m->sources));
         gate_set_time(o, "from", m->lo > 0 ? m->lo : 0);
         if (m->hi < WIRE_NS_MAX)
             gate_set_time(o, "to", m->hi);

@@ -145,6 +145,92 @@ static void losses_hide_a_change_only_where_objects_were_lost(void **state) {
     expect(loss_of_anything, "config-safety", "INCONCLUSIVE", "3 records of node n1 were lost by its agent");
 }
 
+/* ---- what nobody watched */
+
+static Pilotgate__Loss *unwatched(struct scenario *s, size_t agent, double from, double to,
+                                  const char *sources) {
+    scenario_loss(s, agent, from, to, 0);
+    Pilotgate__Loss *l = s->c.ev.records.items[s->c.ev.records.n - 1].r->loss;
+    l->cause = PILOTGATE__LOSS__CAUSE__CAUSE_UNWATCHED;
+    l->families = strdup(sources);
+    return l;
+}
+
+static void of_boot(Pilotgate__Loss *l, const uint8_t *boot) {
+    l->from_boot.len = WIRE_BOOT_BYTES;
+    l->from_boot.data = malloc(WIRE_BOOT_BYTES);
+    memcpy(l->from_boot.data, boot, WIRE_BOOT_BYTES);
+}
+
+static void unwatched_in_upgrade(struct scenario *s) {
+    unwatched(s, 1, 98, 101, "deployments, configmaps");
+}
+static void unwatched_before_all(struct scenario *s) {
+    unwatched(s, 1, 40, 50, "configmaps");
+}
+static void unwatched_before_drill(struct scenario *s) {
+    unwatched(s, 1, 40, 50, "configmaps");
+    drilled(s, 199, 206);
+}
+static void unwatched_in_rollback(struct scenario *s) {
+    unwatched(s, 1, 190, 198, "services, releases");
+}
+static void unwatched_events(struct scenario *s) {
+    unwatched(s, 1, 98, 101, "events, endpoints/gateway:8080");
+}
+static void unwatched_unnamed(struct scenario *s) {
+    unwatched(s, 1, 40, 50, "");
+}
+/* Another agent's clock, which is an hour ahead: at 3640 by it, it was 40. */
+static void unwatched_since_another(struct scenario *s) {
+    size_t a = scenario_agent(s, "n3");
+    scenario_clock(s, a, 3602, -3600, 0.001);
+    of_boot(unwatched(s, 1, 3640, 50, "configmaps"), s->c.ev.streams[a].boot);
+}
+static void unwatched_since_nobody_knows(struct scenario *s) {
+    static const uint8_t boot[WIRE_BOOT_BYTES] = {0xfe};
+    of_boot(unwatched(s, 1, 290, 295, "configmaps"), boot);
+}
+
+static void what_nobody_watched_may_hide_a_change(void **state) {
+    (void)state;
+    expect(unwatched_in_upgrade, "config-safety", "INCONCLUSIVE",
+           "change shop.v2: nobody watched deployments, configmaps for a while");
+    expect(unwatched_before_all, "config-safety", "INCONCLUSIVE", "nobody watched configmaps for a while");
+    expect(unwatched_before_all, "config-safety", "INCONCLUSIVE", "a later `pilotgate drill` that passes");
+    expect(unwatched_before_drill, "config-safety", "PASS", "");
+    expect(unwatched_in_rollback, "rollback", "INCONCLUSIVE", "nobody watched services, releases");
+    expect(unwatched_unnamed, "config-safety", "INCONCLUSIVE", "nobody watched the stage for a while");
+    expect(unwatched_events, "config-safety", "PASS", "");
+}
+
+static void span_of(pilot_extra *extra, int64_t *ret_lo, int64_t *ret_hi, bool *ret_blind) {
+    struct scenario s;
+    pilot_play(&s, &none);
+    extra(&s);
+    json_decref(scenario_judge(&s, 290));
+    const struct facts *f = &s.c.stages[0];
+    assert_int_equal(f->n_missing, 1);
+    assert_int_equal(f->missing[0].kind, FACT_MISSING_UNWATCHED);
+    *ret_lo = f->missing[0].lo - SCENARIO_T0 * WHEN_S;
+    *ret_hi = f->missing[0].hi - SCENARIO_T0 * WHEN_S;
+    *ret_blind = f->missing[0].blind;
+    scenario_end(&s);
+}
+
+static void it_began_on_the_clock_of_who_watched_last(void **state) {
+    (void)state;
+    int64_t lo;
+    int64_t hi;
+    bool blind;
+    span_of(unwatched_since_another, &lo, &hi, &blind);
+    assert_true(lo > 39 * WHEN_S && lo <= 40 * WHEN_S && hi >= 50 * WHEN_S && hi < 51 * WHEN_S && blind);
+    span_of(unwatched_since_nobody_knows, &lo, &hi, &blind);
+    assert_true(lo == -SCENARIO_T0 * WHEN_S && hi >= 295 * WHEN_S && blind);
+    span_of(unwatched_events, &lo, &hi, &blind);
+    assert_false(blind);
+}
+
 /* ---- deletions */
 
 static void deleted_inside(struct scenario *s) {
@@ -194,6 +280,10 @@ static void people_are_told_what_and_what_to_do(void **state) {
     has_hole(whole, &none, "", "");
     has_hole(before_all, &none, "5 records of node n3 never arrived", "keep its spool on a volume");
     has_hole(before_all, &none, "(they tell of 2027-01-15T07:59:2", "");
+    has_hole(unwatched_before_all, &none, "nobody watched configmaps for a while, and the Kubernetes API",
+             "keep the agents running");
+    has_hole(unwatched_events, &none, "nobody watched events, endpoints/gateway:8080", "");
+    has_hole(unwatched_before_all, &none, "meanwhile (2027-01-15T08:00:3", "");
     has_hole(loss_of_calls, &none, "3 records of node n1 were lost by its agent", "give its spool more room");
     has_hole(deleted_outside, &none, "8 blocks of completed calls were deleted by retention",
              "nothing: no verdict");
@@ -267,6 +357,8 @@ int main(void) {
         cmocka_unit_test(gaps_elsewhere_may_hide_a_change_until_a_drill_passes),
         cmocka_unit_test(gaps_do_not_unsay_what_was_seen),
         cmocka_unit_test(losses_hide_a_change_only_where_objects_were_lost),
+        cmocka_unit_test(what_nobody_watched_may_hide_a_change),
+        cmocka_unit_test(it_began_on_the_clock_of_who_watched_last),
         cmocka_unit_test(deletions_count_where_a_verdict_needed_them),
         cmocka_unit_test(people_are_told_what_and_what_to_do),
         cmocka_unit_test(doubts_leave_nothing_decided),

@@ -71,7 +71,7 @@ static void begin(const struct fake_step *steps, size_t n, bool tls) {
 
 static void run(void) {
     struct err e;
-    assert_int_equal(kube_start(&config, &key, &caught.emit, &told.to, &kube, &e), 0);
+    assert_int_equal(kube_start(&config, &key, &caught.emit, &told.to, NULL, &kube, &e), 0);
 }
 
 #define BEGIN(steps) begin(steps, sizeof(steps) / sizeof *(steps), true)
@@ -325,7 +325,7 @@ static void test_plain_http_carries_no_token(void **state) {
 
 static void refused(const char *words) {
     struct err e;
-    assert_true(kube_start(&config, &key, &caught.emit, NULL, &kube, &e) < 0);
+    assert_true(kube_start(&config, &key, &caught.emit, NULL, NULL, &kube, &e) < 0);
     assert_non_null(strstr(e.text, words));
     assert_null(kube);
 }
@@ -334,9 +334,6 @@ static void test_start_refuses_what_it_cannot_do(void **state) {
     (void)state;
     static const struct fake_step steps[] = {{.expect = "", .status = 500, .body = ""}};
     BEGIN(steps);
-    config.kube.lease = (char *)"pilotgate";
-    refused("kube.lease");
-    config.kube.lease = (char *)"";
     config.stage.node = NULL;
     refused("stage.node");
     config.stage.node = (char *)"n1";

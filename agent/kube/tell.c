@@ -114,6 +114,7 @@ int kube_tell_object(const struct kube_scope *sc, const char *kind, const char *
     o.digest = hex;
     o.truncated = cut(text);
     o.normal = text;
+    o.norm = NORM_VERSION;
     o.t_wall_ns = s->recv_wall;
     o.previous_wall_ns = s->first ? 0 : s->previous_wall;
     o.origin = s->listed ? PILOTGATE__ORIGIN__ORIGIN_LIST : PILOTGATE__ORIGIN__ORIGIN_WATCH;

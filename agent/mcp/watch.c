@@ -48,6 +48,7 @@ void mcp_watch_read(struct mcp_watch *w, const struct mcp_watch_read *r, const s
            : same ? PILOTGATE__OBJECT__OP__OP_CONFIRMED
                   : PILOTGATE__OBJECT__OP__OP_MODIFIED;
     o.digest = (char *)r->digest;
+    o.norm = NORM_VERSION;
     o.t_wall_ns = r->now_wall;
     o.previous_wall_ns = same ? r->start_wall : w->read_wall;
     char *shorter = same ? NULL : cut(r->normal);

@@ -135,6 +135,7 @@ static int count_in_flight(struct corr_work *w, const struct corr_call *k) {
 static int count_completed(struct corr_work *w, const struct corr_call *k) {
     struct fact_change *c = w->c;
     c->calls_in_window++;
+    c->completed_after += !*k->path && k->start - k->error > c->last_hi;
     const struct fact_tool *added = find_tool(c->added, c->n_added, k->tool, k->target);
     if (added && c->has_switch && !*k->path && k->end - k->error > c->switch_hi)
         w->proven[added - c->added] = true;

@@ -153,11 +153,18 @@ static int repeats_version(const struct found *group, const struct found *item) 
     return 0;
 }
 
+/* The version that is the newest one already, told by an agent that knows a newer normal form. */
+static int in_newer_form(const struct found *newest, const struct found *item) {
+    return item->o->norm > newest->o->norm && item->o->op != PILOTGATE__OBJECT__OP__OP_DELETED &&
+           strcmp(item->o->uid, newest->o->uid) == 0 &&
+           strcmp(item->o->resource_version, newest->o->resource_version) == 0;
+}
+
 /* The newest state in a group of records of one object, ascending in time. */
 static const struct found *newest_state(const struct found *group, const struct found *end) {
     const struct found *newest = group;
     for (const struct found *g = group + 1; g < end; g++)
-        if (!repeats_version(group, g))
+        if (!repeats_version(group, g) || in_newer_form(newest, g))
             newest = g;
     return newest;
 }

@@ -37,6 +37,7 @@ struct fact_revision {
     int64_t created_lo, created_hi;
     int64_t deployed_lo, deployed_hi; /* 0: never seen deployed */
     const json_t *normal;             /* owned by the facts */
+    unsigned norm;                    /* normal form of the digests of its objects */
     struct fact_ref ref;
 };
 
@@ -183,8 +184,9 @@ struct fact_change {
     const char *added_uncalled; /* the first added tool that no call proved */
 
     /* exposure, filled by facts_exposure; what is in flight across each switch stands in `switches` */
-    bool served_before;          /* a call through the gateway completed before it began */
-    uint64_t calls_in_window;    /* gateway calls that meet the window */
+    bool served_before;       /* a call through the gateway completed before it began */
+    uint64_t calls_in_window; /* gateway calls that meet the window */
+    uint64_t completed_after; /* of them, through the target's URL, begun after its last sign and completed */
     struct fact_lost_call *lost; /* owned; every one that meets the window and did not plainly complete */
     size_t n_lost, cap_lost;
     uint64_t dropped, interrupted, unresolved, unattributed, excluded, unknown_outcomes;
@@ -267,13 +269,19 @@ typedef int facts_object_fn(void *ctx, const Pilotgate__Object *o, struct fact_r
 int facts_snapshot(const struct facts *f, int64_t t, facts_object_fn *fn, void *ctx,
                    struct err *e) MUST_CHECK;
 
+/* Do two records tell one state of an object? UNKNOWN: in normal forms that do not compare. Deleted is a
+ * state. */
+enum fact_same { FACT_SAME, FACT_DIFFERS, FACT_SAME_UNKNOWN };
+enum fact_same facts_same(const Pilotgate__Object *a, const Pilotgate__Object *b);
+
 /* What one node read of the product at a time: a tool catalogue, or a document of its configuration. */
 struct fact_product {
     const char *kind, *name, *node;
-    const char *path;   /* "": through the target's URL; "Pod/NAME": from that replica */
-    const char *digest; /* of the last reading that succeeded; NULL: none did */
-    bool unreadable;    /* the newest reading failed */
-    int64_t read_hi;    /* when the last reading that a record tells of succeeded; 0: never */
+    const char *path;           /* "": through the target's URL; "Pod/NAME": from that replica */
+    const char *digest;         /* of the last reading that succeeded; NULL: none did */
+    const Pilotgate__Object *o; /* that reading, or NULL */
+    bool unreadable;            /* the newest reading failed */
+    int64_t read_hi;            /* when the last reading that a record tells of succeeded; 0: never */
     struct fact_ref ref;
 };
 typedef int facts_product_fn(void *ctx, const struct fact_product *p);

@@ -93,6 +93,7 @@ static void fill_revision(struct fact_revision *v, const Pilotgate__Object *o) {
     v->chart_version = js_str(v->normal, "chart.version", "");
     v->manifest_digest = js_str(v->normal, "manifest_digest", "");
     v->config_digest = js_str(v->normal, "config_digest", "");
+    v->norm = o->norm ? o->norm : 1;
     v->created_lo = o->created_wall_ns;
     v->created_hi = o->created_wall_ns + WHEN_S;
 }

@@ -73,6 +73,7 @@ static void take(struct fact_product *p, const struct reading *r) {
     if (p->unreadable)
         return;
     p->digest = r->o->digest;
+    p->o = r->o;
     p->read_hi = r->t;
     p->ref = r->ref;
 }

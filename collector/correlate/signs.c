@@ -133,6 +133,15 @@ static int told_before(struct replay *p, const Pilotgate__Object *o) {
     return 0;
 }
 
+/* The state as it is, told again by an agent of another version: what comes next is compared with its form.
+ */
+static void take_form(struct replay *p, const struct seen *s) {
+    struct state *st = state_of(p, s);
+    if (st && st->o && strcmp(st->o->uid, s->o->uid) == 0 &&
+        strcmp(st->o->resource_version, s->o->resource_version) == 0)
+        st->o = s->o;
+}
+
 /* The moment that orders a sign; an uninstall's lies shortly before it was seen. */
 static int64_t order_of(enum fact_sign_kind kind, int64_t lo, int64_t hi, int64_t lag) {
     if (kind == FACT_SIGN_UNINSTALL && hi - lo > lag)
@@ -266,19 +275,27 @@ static int replay_one(struct replay *p, const struct seen *s, const struct rubri
         p->f->catalogue_seen |= strcmp(o->kind, "ToolCatalogue") == 0;
         p->f->configuration_seen |= strcmp(o->kind, "ProductConfiguration") == 0;
     }
-    if (rubric_ignores(rubric, o->kind, o->name) || told_before(p, o))
+    if (rubric_ignores(rubric, o->kind, o->name))
         return 0;
+    if (told_before(p, o)) {
+        take_form(p, s);
+        return 0;
+    }
     struct state *st = state_of(p, s);
     if (!st)
         return err_oom(e);
-    const char *digest = o->op == PILOTGATE__OBJECT__OP__OP_DELETED ? "" : o->digest;
-    if (st->o && strcmp(st->o->op == PILOTGATE__OBJECT__OP__OP_DELETED ? "" : st->o->digest, digest) == 0) {
+    enum fact_same same = st->o ? facts_same(st->o, o) : FACT_DIFFERS;
+    if (same == FACT_SAME) {
         st->known_hi = s->hi;
+        if (strcmp(st->o->digest, o->digest) != 0) /* in another form */
+            st->o = o;
         return 0;
     }
     if (o->op == PILOTGATE__OBJECT__OP__OP_CONFIRMED && !st->o)
         return 0;
-    int rc = is_sign(p, s, st) ? add_sign(p->f, s, st, rubric->rules.watch_lag_ns, e) : 0;
+    /* what does not compare is a new baseline */
+    int rc =
+        same == FACT_DIFFERS && is_sign(p, s, st) ? add_sign(p->f, s, st, rubric->rules.watch_lag_ns, e) : 0;
     if (sign_kind(o) == FACT_SIGN_RELEASE)
         p->release = s;
     *st = (struct state){o, s->hi};

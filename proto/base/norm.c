@@ -54,6 +54,11 @@ static const struct drop metadata_drops[] = {
     {"/annotations/reconcile.fluxcd.io~1requestedAt", "time of `flux reconcile`"},
     {"/labels/pod-template-hash", "named after the template by the Deployment controller"},
     {"/labels/controller-revision-hash", "named after the revision by its controller"},
+    {"/labels/controller-uid", "uid of the Job that made the pod"},
+    {"/labels/batch.kubernetes.io~1controller-uid", "uid of the Job that made the pod"},
+    {"/annotations/autoscaling.alpha.kubernetes.io~1conditions", "status of an autoscaler in autoscaling/v1"},
+    {"/annotations/autoscaling.alpha.kubernetes.io~1current-metrics",
+     "status of an autoscaler in autoscaling/v1"},
 };
 
 /* Below the object, for one kind or (NULL) every kind. */
@@ -64,6 +69,8 @@ static const struct {
     {NULL, {"/status", "what was observed, not what was configured"}},
     {"Pod", {"/spec/nodeName", "chosen by the scheduler"}},
     {"ReplicaSet", {"/spec/selector/matchLabels/pod-template-hash", "named by the Deployment controller"}},
+    {"Job", {"/spec/selector/matchLabels/controller-uid", "the Job's own uid"}},
+    {"Job", {"/spec/selector/matchLabels/batch.kubernetes.io~1controller-uid", "the Job's own uid"}},
     {"Service", {"/spec/clusterIP", "given by the API server to each creation"}},
     {"Service", {"/spec/clusterIPs", "given by the API server to each creation"}},
     {"Service", {"/spec/healthCheckNodePort", "given by the API server to each creation"}},
@@ -416,6 +423,11 @@ json_t *norm_object(const struct norm_key *k, const json_t *object, const char *
         return NULL;
     }
     return copy;
+}
+
+void norm_again(json_t *normal) {
+    drop_metadata(normal);
+    drop_by_kind(normal, js_str(normal, "kind", ""));
 }
 
 json_t *norm_document(const struct norm_key *k, const json_t *document) {

@@ -7,12 +7,16 @@
  *    change without anybody's will (kubectl last-applied, deployment.kubernetes.io/revision,
  *    kubectl.kubernetes.io/restartedAt ...), each named with its reason in norm.c's table;
  *    spec.clusterIP(s), spec.nodeName, healthCheckNodePort, nodePort given by the server;
- *    label pod-template-hash.
+ *    label pod-template-hash; a Job's controller-uid; caBundle of webhooks and API services.
  *  - reduced: every value under data, stringData and binaryData of a Secret becomes "keyed:HEX"; so does
  *    every env value, annotation and flag whose name looks secret (PASSWORD, PASSPHRASE, TOKEN, SECRET, KEY,
  *    CREDENTIAL, AUTHORIZATION), and every text, as a file in a ConfigMap, that gives such a name a value or
  *    holds a URL with a password or a private key. Secrets never leave in any other form.
  *  - keys sorted, no spaces (js_canonical); lists keep their order.
+ *  - kept on purpose: fields that the API server fills in with defaults, and names with a generated suffix.
+ * Live objects have both before and after a change alike; only who compares a live object with a manifest or
+ * with another cluster's must read past them, and does so itself. What a site adds to its objects (sidecars,
+ *    replicas that an autoscaler sets) is kept, too: which of that may differ is the rubric's to say.
  *
  * Hashes: keyed BLAKE2b-256 (libsodium crypto_generichash), hex of 32 bytes. The key belongs to the
  * pilot, so that digests of different clusters compare and outsiders cannot guess values.
@@ -25,6 +29,12 @@
 #include <stdint.h>
 
 #include "base/err.h"
+
+/* Which normal form this is. Agents tell it with each object (0: form 1, before they told it). Whatever
+ * changes what is dropped or reduced takes a new number, so that an agent's upgrade is no change of every
+ * object: digests compare within one form only, texts of two forms after norm_again. 1  until agents told it
+ *   2  drops a Job's controller-uid, and the status that autoscaling/v1 keeps in annotations */
+#define NORM_VERSION 2
 
 #define NORM_KEY_BYTES 32
 #define NORM_HEX_MAX 65 /* 64 hex digits and NUL */
@@ -47,6 +57,9 @@ json_t *norm_object(const struct norm_key *k, const json_t *object, const char *
  * dropped; every value under a key that looks secret, at any depth, is reduced. A new reference; NULL:
  * out of memory or neither a JSON object nor an array. */
 json_t *norm_document(const struct norm_key *k, const json_t *document);
+
+/* Drops from an object's normal form, of this or an earlier version, what this version drops. In place. */
+void norm_again(json_t *normal);
 
 /* Canonical text of a normal form and its keyed hash; text is malloc'ed. */
 int norm_digest(const struct norm_key *k, const json_t *normal, char **ret_text, char *ret_hex) MUST_CHECK;

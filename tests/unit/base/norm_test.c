@@ -236,6 +236,13 @@ static void by_kind(void **state) {
          "null,"
          "\"name\":\"d\"},\"status\":{\"phase\":\"Pending\"}}]}}",
          "{\"kind\":\"StatefulSet\",\"spec\":{\"volumeClaimTemplates\":[{\"metadata\":{\"name\":\"d\"}}]}}"},
+        {"{\"kind\":\"Job\",\"metadata\":{\"labels\":{\"controller-uid\":\"u\",\"a\":\"b\"}},\"spec\":{"
+         "\"selector\":{\"matchLabels\":{\"batch.kubernetes.io/controller-uid\":\"u\"}},\"template\":{"
+         "\"metadata\":{\"labels\":{\"batch.kubernetes.io/controller-uid\":\"u\"}},\"spec\":1}}}",
+         "{\"kind\":\"Job\",\"metadata\":{\"labels\":{\"a\":\"b\"}},\"spec\":{\"template\":{\"spec\":1}}}"},
+        {"{\"kind\":\"HorizontalPodAutoscaler\",\"metadata\":{\"annotations\":{"
+         "\"autoscaling.alpha.kubernetes.io/conditions\":\"[]\",\"a\":\"b\"}}}",
+         "{\"kind\":\"HorizontalPodAutoscaler\",\"metadata\":{\"annotations\":{\"a\":\"b\"}}}"},
         {"{\"kind\":7,\"metadata\":[1],\"spec\":null}", "{\"kind\":\"\",\"metadata\":[1],\"spec\":null}"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -248,6 +255,24 @@ static void by_kind(void **state) {
     assert_null(norm_object(&key, list, "Pod"));
     assert_null(norm_object(&key, NULL, "Pod"));
     json_decref(list);
+}
+
+/* What an older version told becomes what this one tells; and its own form stays. */
+static void an_older_form_is_brought_up_to_date(void **state) {
+    (void)state;
+    json_t *old =
+        parse("{\"kind\":\"Job\",\"metadata\":{\"labels\":{\"controller-uid\":\"u\",\"a\":\"b\"}}}");
+    json_t *now = parse("{\"kind\":\"Job\",\"metadata\":{\"labels\":{\"a\":\"b\"}}}");
+    norm_again(old);
+    assert_true(json_equal(old, now));
+    norm_again(old);
+    assert_true(json_equal(old, now));
+    json_decref(old);
+    json_decref(now);
+    json_t *odd = parse("[1]");
+    norm_again(odd);
+    assert_int_equal(json_array_size(odd), 1);
+    json_decref(odd);
 }
 
 static void hash_depends_on_the_key(void **state) {
@@ -294,11 +319,17 @@ static void key_files(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(rollback_restores_the_digest), cmocka_unit_test(deployment_keeps_what_was_written),
-        cmocka_unit_test(secrets_are_reduced),          cmocka_unit_test(hostile_secrets_are_reduced),
-        cmocka_unit_test(a_secret_by_another_name),     cmocka_unit_test(hostile_texts_take_no_time),
-        cmocka_unit_test(configmaps_stay_readable),     cmocka_unit_test(by_kind),
-        cmocka_unit_test(hash_depends_on_the_key),      cmocka_unit_test(key_files),
+        cmocka_unit_test(rollback_restores_the_digest),
+        cmocka_unit_test(deployment_keeps_what_was_written),
+        cmocka_unit_test(secrets_are_reduced),
+        cmocka_unit_test(hostile_secrets_are_reduced),
+        cmocka_unit_test(a_secret_by_another_name),
+        cmocka_unit_test(hostile_texts_take_no_time),
+        cmocka_unit_test(configmaps_stay_readable),
+        cmocka_unit_test(by_kind),
+        cmocka_unit_test(hash_depends_on_the_key),
+        cmocka_unit_test(key_files),
+        cmocka_unit_test(an_older_form_is_brought_up_to_date),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

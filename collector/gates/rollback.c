@@ -19,27 +19,61 @@ bool rollback_same_content(const struct fact_revision *a, const struct fact_revi
            strcmp(a->manifest_digest, b->manifest_digest) == 0;
 }
 
+bool rollback_same_inputs(const struct fact_revision *a, const struct fact_revision *b) {
+    return strcmp(a->release, b->release) == 0 && *a->config_digest &&
+           strcmp(a->config_digest, b->config_digest) == 0 && *a->chart && strcmp(a->chart, b->chart) == 0 &&
+           strcmp(a->chart_version, b->chart_version) == 0;
+}
+
+/* The one before it of the same install: a reinstall counts from 1 again, and rolls nothing back. */
 static const struct fact_revision *previous(const struct facts *f, const struct fact_revision *v) {
     for (const struct fact_revision *p = v; p-- > f->revisions;)
         if (strcmp(p->release, v->release) == 0)
+            return p->revision < v->revision ? p : NULL;
+    return NULL;
+}
+
+static const struct fact_revision *named_target(const struct facts *f, const struct fact_revision *v,
+                                                long number) {
+    const struct fact_revision *p = previous(f, v);
+    while (p && p->revision != number)
+        p = previous(f, p);
+    return p;
+}
+
+/* What was never in service cannot be gone back to, unless somebody says so. */
+static bool was_active(const struct fact_revision *v) {
+    return v->deployed_hi || strcmp(v->status, "superseded") == 0 || strcmp(v->status, "deployed") == 0;
+}
+
+/* An older revision, not the predecessor, with the same content; the predecessor has another one. */
+static const struct fact_revision *same_target(const struct facts *f, const struct fact_revision *v,
+                                               bool same(const struct fact_revision *,
+                                                         const struct fact_revision *)) {
+    const struct fact_revision *prev = previous(f, v);
+    if (!prev || same(prev, v))
+        return NULL;
+    for (const struct fact_revision *p = previous(f, prev); p; p = previous(f, p))
+        if (was_active(p) && same(p, v))
             return p;
     return NULL;
 }
 
-/* The revision that this one says, or shows by its content, that it goes back to; NULL: none. */
-static const struct fact_revision *target_of(const struct facts *f, const struct fact_revision *v) {
+/* The revision that this one says, or shows by its content, that it goes back to; NULL: none. What was
+ * rendered from an older chart and values may differ by random material: whether it does no more is seen
+ * later. */
+static const struct fact_revision *target_of(const struct facts *f, const struct fact_revision *v,
+                                             bool *ret_by_inputs) {
     static const char words[] = "Rollback to ";
-    int named = strncmp(v->description, words, sizeof words - 1) == 0;
-    long number = named ? strtol(v->description + sizeof words - 1, NULL, 10) : 0;
-    const struct fact_revision *prev = previous(f, v);
-    for (const struct fact_revision *p = v; p-- > f->revisions;) {
-        if (strcmp(p->release, v->release) != 0)
-            continue;
-        if (named ? p->revision == number
-                  : p != prev && prev && rollback_same_content(p, v) && !rollback_same_content(prev, v))
-            return p;
-    }
-    return NULL;
+    *ret_by_inputs = false;
+    if (strncmp(v->description, words, sizeof words - 1) == 0)
+        return named_target(f, v, strtol(v->description + sizeof words - 1, NULL, 10));
+    const struct fact_revision *to = same_target(f, v, rollback_same_content);
+    if (to)
+        return to;
+    to = same_target(f, v, rollback_same_inputs);
+    *ret_by_inputs = to != NULL;
+    return to;
 }
 
 const struct fact_change *rollback_change_of(const struct facts *f, const struct fact_revision *v) {
@@ -60,13 +94,20 @@ static int64_t baseline_time(const struct rollback *r) {
     return 0;
 }
 
-/* When what the rollback left is read: at its window's end, or just before the next change when that comes
+/* Signs that follow the rollback while its workloads still start are its own: a catalogue that comes late. */
+static bool is_aftermath(const struct fact_change *c) {
+    return !c->revision && !c->uninstall && !c->drill;
+}
+
+/* When what the rollback left is read: once it settled, or just before the next change when that comes
  * earlier; 0 when the next change began before the rollback's last sign, and no such moment exists. */
 static int64_t after_time(const struct rollback *r) {
     const struct fact_change *last = r->f->changes + r->f->n_changes;
     const struct fact_change *next = r->change + 1;
-    if (next == last || next->begin_lo >= r->change->window_to)
-        return r->change->window_to;
+    while (r->settled > r->change->window_to && next < last && is_aftermath(next))
+        next++;
+    if (next == last || next->begin_lo >= r->settled)
+        return r->settled;
     return next->begin_lo >= r->change->last_hi ? next->begin_lo : 0;
 }
 
@@ -86,22 +127,43 @@ static bool states_unseen(json_t *o, const struct rollback *r, int64_t after_at)
     return true;
 }
 
-static json_t *judge_one(const struct rollback *r) {
+/* How it came about, in a word: what was said, or that its content shows it. */
+static const char *how(const struct rollback *r) {
+    if (strncmp(r->now->description, "Rollback to ", 12) == 0)
+        return "said by Helm";
+    return r->by_inputs ? "by its chart and values" : "by its rendered manifest";
+}
+
+static json_t *describe(const struct rollback *r) {
     json_t *o =
-        json_pack("{s:s, s:s, s:s, s:{}, s:i, s:i, s:s, s:s, s:s}", "id", r->change ? r->change->id : "",
+        json_pack("{s:s, s:s, s:s, s:{}, s:i, s:i, s:s, s:s, s:s, s:s}", "id", r->change ? r->change->id : "",
                   "verdict", "", "reason", "", "evidence", "revision", r->now->revision, "target",
                   r->to->revision, "manifest_baseline", r->to->manifest_digest, "manifest_after",
-                  r->now->manifest_digest, "description", r->now->description);
+                  r->now->manifest_digest, "description", r->now->description, "recognised", how(r));
     if (!o)
         return NULL;
     gate_cite(o, r->f, r->now->ref);
     gate_cite(o, r->f, r->to->ref);
+    (void)json_object_set_new(o, "status", json_string(r->now->status));
+    if (r->from)
+        (void)json_object_set_new(o, "from", json_integer(r->from->revision));
+    (void)json_object_set_new(o, "from_status", json_string(r->from ? r->from->status : ""));
     gate_set_time(o, "created", r->now->created_lo);
     if (r->now->deployed_hi) {
         gate_set_time(o, "deployed", r->now->deployed_hi);
         gate_set_seconds(o, "seconds", r->now->deployed_hi - r->now->created_lo);
     }
+    return o;
+}
+
+/* NULL: by its content it is none. */
+static json_t *judge_one(struct rollback *r) {
+    json_t *o = describe(r);
+    bool is_one = true;
+    if (!o)
+        return json_pack("{s:s, s:s}", "verdict", "INCONCLUSIVE", "reason", "out of memory");
     int64_t base_at = baseline_time(r);
+    r->settled = r->change ? rollback_settled(r) : 0;
     int64_t after_at = r->change ? after_time(r) : 0;
     if (!r->change || !r->now->live || !base_at)
         gate_decide(o, GATE_INCONCLUSIVE,
@@ -112,8 +174,11 @@ static json_t *judge_one(const struct rollback *r) {
         gate_decide(o, GATE_INCONCLUSIVE,
                     "another change began before the rollback had settled: roll back again");
     else if (!states_unseen(o, r, after_at))
-        rollback_compare(o, r, base_at, after_at);
-    return o;
+        is_one = rollback_restored(o, r, base_at, after_at);
+    if (is_one)
+        return o;
+    json_decref(o);
+    return NULL;
 }
 
 /* The stage's verdict is that of the newest rollback, unless one failed that nothing supersedes. */
@@ -146,7 +211,8 @@ json_t *gate_rollback(const struct corr *c, const struct facts *f) {
     o = gate_stage(f, GATE_PENDING, "%s", "");
     json_t *list = json_array();
     for (size_t i = 0; o && list && i < f->n_revisions; i++) {
-        const struct fact_revision *to = target_of(f, &f->revisions[i]);
+        bool by_inputs;
+        const struct fact_revision *to = target_of(f, &f->revisions[i], &by_inputs);
         if (!to)
             continue;
         struct rollback r = {.c = c,
@@ -154,12 +220,12 @@ json_t *gate_rollback(const struct corr *c, const struct facts *f) {
                              .from = previous(f, &f->revisions[i]),
                              .to = to,
                              .now = &f->revisions[i],
-                             .change = rollback_change_of(f, &f->revisions[i])};
-        json_t *one = judge_one(&r);
-        if (one)
-            gate_seal(one);
-        else /* one that is left out might be the one that fails */
-            one = json_pack("{s:s, s:s}", "verdict", "INCONCLUSIVE", "reason", "out of memory");
+                             .change = rollback_change_of(f, &f->revisions[i]),
+                             .by_inputs = by_inputs};
+        json_t *one = by_inputs && !rollback_renders_alike(&r) ? NULL : judge_one(&r);
+        if (!one)
+            continue;
+        gate_seal(one);
         (void)json_array_append_new(list, one);
     }
     if (o) {

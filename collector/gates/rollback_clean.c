@@ -19,10 +19,11 @@ static int goes_away(const struct rollback *r, const struct fact_phase *failed) 
 }
 
 static const struct fact_phase *crashed(const struct rollback *r) {
+    int64_t until = r->settled ? r->settled : r->change->window_to;
     for (size_t i = 0; i < r->f->n_phases; i++) {
         const struct fact_phase *p = &r->f->phases[i];
         if (p->kind == PILOTGATE__PHASE__KIND__KIND_CONTAINER_FAILED && p->lo >= r->now->created_lo &&
-            p->lo <= r->change->window_to && !goes_away(r, p))
+            p->lo <= until && !goes_away(r, p))
             return p;
     }
     return NULL;
@@ -47,23 +48,76 @@ static int exists_after(const struct rollback *r, const char *subject) {
     return facts_snapshot(r->f, r->change->window_to, match_subject, &w, NULL) < 0 || w.exists;
 }
 
-static int available_again(const struct rollback *r, const struct fact_phase *down) {
-    for (const struct fact_phase *p = down + 1; p < r->f->phases + r->f->n_phases; p++)
-        if (p->kind == PILOTGATE__PHASE__KIND__KIND_WORKLOAD_AVAILABLE && p->lo <= r->change->window_to &&
-            strcmp(p->p->subject, down->p->subject) == 0)
-            return 1;
-    return 0;
+static bool is_availability(const struct fact_phase *p, const char *subject, int kind) {
+    return p->kind == kind && strcmp(p->p->subject, subject) == 0;
 }
 
-/* A workload that is still there and whose last word inside the window was that it is not available. */
-static const struct fact_phase *unavailable(const struct rollback *r) {
+/* The first time after this that it was available; NULL: it never was. */
+static const struct fact_phase *available_again(const struct rollback *r, const struct fact_phase *down) {
+    for (const struct fact_phase *p = down + 1; p < r->f->phases + r->f->n_phases; p++)
+        if (is_availability(p, down->p->subject, PILOTGATE__PHASE__KIND__KIND_WORKLOAD_AVAILABLE))
+            return p;
+    return NULL;
+}
+
+/* It was available since the rollback began, before it went down: it does not start, it fails. */
+static bool went_down_again(const struct rollback *r, const struct fact_phase *down) {
+    for (const struct fact_phase *p = r->f->phases; p < down; p++)
+        if (p->lo >= r->now->created_lo &&
+            is_availability(p, down->p->subject, PILOTGATE__PHASE__KIND__KIND_WORKLOAD_AVAILABLE))
+            return true;
+    return false;
+}
+
+static int64_t deadline(const struct rollback *r) {
+    int64_t limit = r->now->created_hi + r->c->rubric.rules.rollback_limit_ns;
+    return limit > r->change->window_to ? limit : r->change->window_to;
+}
+
+/* A workload that is still there, whose last word inside the window was that it is not available, and that
+ * was not inside the limit either; NULL: none. again: when the last of the others was, 0: there is none. */
+static const struct fact_phase *unavailable(const struct rollback *r, int64_t *ret_again) {
+    const struct fact_phase *found = NULL;
+    *ret_again = 0;
     for (size_t i = 0; i < r->f->n_phases; i++) {
         const struct fact_phase *p = &r->f->phases[i];
-        if (p->kind == PILOTGATE__PHASE__KIND__KIND_WORKLOAD_UNAVAILABLE && p->lo <= r->change->window_to &&
-            !available_again(r, p) && exists_after(r, p->p->subject))
-            return p;
+        if (p->kind != PILOTGATE__PHASE__KIND__KIND_WORKLOAD_UNAVAILABLE || p->lo > r->change->window_to)
+            continue;
+        const struct fact_phase *up = available_again(r, p);
+        if (up && up->lo <= r->change->window_to)
+            continue;
+        if (!exists_after(r, p->p->subject))
+            continue;
+        found = p;
+        if (!up || up->lo > deadline(r) || went_down_again(r, p))
+            break;
+        *ret_again = up->hi > *ret_again ? up->hi : *ret_again;
+        found = NULL;
     }
-    return NULL;
+    return found;
+}
+
+int64_t rollback_settled(const struct rollback *r) {
+    int64_t again;
+    if (unavailable(r, &again))
+        return 0;
+    int64_t rest = r->change->window_to - r->change->last_hi;
+    return again && again + rest > r->change->window_to ? again + rest : r->change->window_to;
+}
+
+/* Workloads that are not available: they start yet, or they never will. */
+static void not_available(json_t *o, const struct rollback *r, const struct fact_phase *p) {
+    char limit[WHEN_TEXT_MAX];
+    (void)when_format_duration(r->c->rubric.rules.rollback_limit_ns, limit);
+    if (went_down_again(r, p))
+        gate_decide(o, GATE_FAIL, "%s is not available after the rollback: it was, and went down again",
+                    p->p->subject);
+    else if (r->c->at_ns < deadline(r))
+        gate_decide(o, GATE_PENDING, "not settled: %s is not available yet", p->p->subject);
+    else
+        gate_decide(o, GATE_FAIL, "%s is not available after the rollback: it was not within %s",
+                    p->p->subject, limit);
+    gate_cite(o, r->f, p->ref);
 }
 
 /* Nobody saw the end of it: its calls, or, without a watch, its release. */
@@ -84,6 +138,7 @@ static void some_missing(json_t *o, const struct rollback *r) {
 bool rollback_not_clean(json_t *o, const struct rollback *r) {
     int64_t limit = r->c->rubric.rules.rollback_limit_ns;
     char a[WHEN_TEXT_MAX];
+    int64_t again;
     const struct fact_phase *p;
     if (strcmp(r->now->status, "failed") == 0)
         gate_decide(o, GATE_FAIL, "Helm says that the rollback failed: %s", r->now->description);
@@ -92,7 +147,8 @@ bool rollback_not_clean(json_t *o, const struct rollback *r) {
     else if (!r->now->deployed_hi && (r->change->n_unwitnessed || strcmp(r->now->status, "superseded") == 0))
         gate_decide(o, GATE_INCONCLUSIVE, "nobody saw whether the rollback was deployed: roll back again");
     else if (!r->now->deployed_hi || r->now->deployed_lo - r->now->created_hi > limit)
-        gate_decide(o, GATE_FAIL, "not deployed within %s", when_format_duration(limit, a));
+        gate_decide(o, GATE_FAIL, "not deployed within %s%s%s", when_format_duration(limit, a),
+                    r->now->deployed_hi ? "" : ": it is still ", r->now->deployed_hi ? "" : r->now->status);
     else if (r->change->dropped + r->change->interrupted)
         gate_decide(o, GATE_FAIL, "%llu calls dropped and %llu interrupted by the rollback",
                     (unsigned long long)r->change->dropped, (unsigned long long)r->change->interrupted);
@@ -101,8 +157,11 @@ bool rollback_not_clean(json_t *o, const struct rollback *r) {
     else if (r->c->at_ns < r->change->window_to)
         gate_decide(o, GATE_PENDING, "not settled: the window closes at %s",
                     when_format(r->change->window_to, 0, a));
-    else if ((p = unavailable(r)) != NULL)
-        gate_decide(o, GATE_FAIL, "%s is not available after the rollback", p->p->subject);
+    else if ((p = unavailable(r, &again)) != NULL)
+        not_available(o, r, p);
+    else if (r->c->at_ns < r->settled)
+        gate_decide(o, GATE_PENDING, "not settled: its workloads started late, and it is read at %s",
+                    when_format(r->settled, 0, a));
     else if (r->change->ending_pod && !r->change->n_unwitnessed)
         gate_decide(o, GATE_PENDING, "not settled: %s was told to end and is not gone yet",
                     r->change->ending_pod);

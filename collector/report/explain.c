@@ -5,15 +5,13 @@
 #include "base/js.h"
 #include "report/report_priv.h"
 
-#define EXPLAIN_LIST_MAX 40 /* lines of one list; the rest is counted and left to -o json */
-
 static void heading(const struct report *r, const char *text) {
     (void)fprintf(r->to, r->colour ? "\n\033[1m%s\033[0m\n" : "\n%s\n", text);
 }
 
 static void rest_line(const struct report *r, size_t n) {
-    if (n > EXPLAIN_LIST_MAX)
-        (void)fprintf(r->to, "    ... and %zu more: -o json has them all\n", n - EXPLAIN_LIST_MAX);
+    if (n > REPORT_LIST_MAX)
+        (void)fprintf(r->to, "    ... and %zu more: -o json has them all\n", n - REPORT_LIST_MAX);
 }
 
 static void measured(const struct report *r, const json_t *m, const char *indent) {
@@ -38,37 +36,9 @@ static void strings(const struct report *r, const char *title, const json_t *lis
     if (n == 0)
         return;
     (void)fprintf(r->to, "  %s\n", title);
-    for (size_t i = 0; i < n && i < EXPLAIN_LIST_MAX; i++)
+    for (size_t i = 0; i < n && i < REPORT_LIST_MAX; i++)
         (void)fprintf(r->to, "    %s\n", json_string_value(json_array_get(list, i)));
     rest_line(r, n);
-}
-
-/* ---- Helm deployment */
-
-static void phases(const struct report *r, const json_t *stage) {
-    const json_t *list = json_object_get(stage, "phases");
-    if (!list)
-        return;
-    (void)fprintf(r->to, "  clock starts at %s", js_str(stage, "t0", ""));
-    if (*js_str(stage, "t0_set_by", ""))
-        (void)fprintf(r->to, ", set by %s", js_str(stage, "t0_set_by", ""));
-    (void)fputs("\n", r->to);
-    size_t i;
-    json_t *p;
-    json_array_foreach((json_t *)list, i, p) {
-        if (!js_bool(p, "seen", false)) {
-            (void)fprintf(r->to, "    %12s  %s\n", "not seen", js_str(p, "phase", ""));
-            continue;
-        }
-        const char *bound = js_str(p, "bound", "at");
-        (void)fprintf(r->to, "    %10.2f s  %s (%s, within %.3g s%s%s)\n",
-                      json_number_value(js_at(p, "since_t0_s")), js_str(p, "phase", ""), js_str(p, "at", ""),
-                      json_number_value(js_at(p, "precision_s")), strcmp(bound, "at") == 0 ? "" : ", ",
-                      strcmp(bound, "at") == 0 ? "" : bound);
-    }
-    size_t installs = json_array_size(json_object_get(stage, "installs"));
-    if (installs > 1)
-        (void)fprintf(r->to, "    the product was installed %zu times; the clock was not reset\n", installs);
 }
 
 /* ---- changes */
@@ -78,7 +48,7 @@ static void lost_calls(const struct report *r, const json_t *list) {
     if (n == 0)
         return;
     (void)fprintf(r->to, "  calls that meet the window and did not complete (%zu)\n", n);
-    for (size_t i = 0; i < n && i < EXPLAIN_LIST_MAX; i++) {
+    for (size_t i = 0; i < n && i < REPORT_LIST_MAX; i++) {
         const json_t *l = json_array_get(list, i);
         const char *path = js_str(l, "path", "");
         (void)fprintf(r->to, "    %-12s call %s  probe %s%s%s  start %s  after %.3f s  %s\n",
@@ -157,42 +127,6 @@ bool report_changes(const struct report *r, const json_t *changes, const char *i
     return found;
 }
 
-/* ---- rollback */
-
-static void comparison(const struct report *r, const char *title, const json_t *list) {
-    size_t i;
-    json_t *o;
-    if (!list)
-        return;
-    (void)fprintf(r->to, "    %s\n", title);
-    json_array_foreach((json_t *)list, i, o) {
-        (void)fprintf(r->to, "      %-8s %-44s %.12s  %.12s\n",
-                      js_bool(o, "equal", false) ? "equal" : "DIFFERS", js_str(o, "object", ""),
-                      js_str(o, "baseline", ""), js_str(o, "after", ""));
-    }
-}
-
-static void rollbacks(const struct report *r, const json_t *list) {
-    size_t i;
-    json_t *o;
-    json_array_foreach((json_t *)list, i, o) {
-        (void)fprintf(r->to, "  revision %lld back to %lld (%s), created %s, took %.1f s: ",
-                      (long long)js_int(o, "revision", 0), (long long)js_int(o, "target", 0),
-                      js_str(o, "description", ""), js_str(o, "created", ""),
-                      json_number_value(js_at(o, "seconds")));
-        report_verdict(r, js_str(o, "verdict", ""));
-        (void)fprintf(r->to, "\n    %s\n", js_str(o, "reason", ""));
-        if (json_object_get(o, "superseded"))
-            (void)fprintf(r->to, "    superseded by %s, attested by %s\n", js_str(o, "superseded.by", ""),
-                          js_str(o, "superseded.who", ""));
-        (void)fprintf(r->to, "    manifest %.12s  %.12s\n", js_str(o, "manifest_baseline", ""),
-                      js_str(o, "manifest_after", ""));
-        comparison(r, "live objects (baseline, after)", json_object_get(o, "objects"));
-        comparison(r, "product configuration and catalogues (baseline, after)",
-                   json_object_get(o, "product"));
-    }
-}
-
 /* ---- the gate */
 
 static void explain_stage(const struct report *r, const json_t *s) {
@@ -203,14 +137,14 @@ static void explain_stage(const struct report *r, const json_t *s) {
     report_wrapped(r, js_str(s, "reason", ""), 16);
     measured(r, json_object_get(s, "measured"), "    ");
     report_supersedes(r, s);
-    phases(r, s);
+    report_deployment(r, s);
     size_t i;
     json_t *c;
     json_array_foreach(json_object_get(s, "changes"), i, c) {
         (void)fputs("\n", r->to);
         change_full(r, c);
     }
-    rollbacks(r, json_object_get(s, "rollbacks"));
+    report_rollbacks(r, json_object_get(s, "rollbacks"));
     strings(r, "evidence", json_object_get(s, "evidence"));
 }
 

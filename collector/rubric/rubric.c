@@ -84,6 +84,8 @@ static int set_rules(struct rubric *r, const json_t *from, struct err *e) {
     const char *name;
     json_t *v;
     json_object_foreach((json_t *)from, name, v) {
+        if (strcmp(name, "tolerate") == 0)
+            continue;
         int rc = set_rule(&r->rules, name, v, e);
         if (rc < 0)
             return rc;
@@ -91,6 +93,18 @@ static int set_rules(struct rubric *r, const json_t *from, struct err *e) {
             return err_oom(e);
     }
     return 0;
+}
+
+/* A pilot's own entries come after the rubric's. */
+static int set_tolerate(struct rubric *r, const json_t *overrides, struct err *e) {
+    const json_t *more = json_object_get(overrides, "tolerate");
+    json_t *list = json_object_get(r->doc, "tolerate");
+    int rc = rubric_check_tolerate(list, e);
+    if (rc == 0)
+        rc = rubric_check_tolerate(more, e);
+    if (rc == 0 && more && json_array_extend(list, (json_t *)more) < 0)
+        return err_oom(e);
+    return rc;
 }
 
 static int read_gates(struct rubric *r, struct err *e) {
@@ -135,6 +149,8 @@ int rubric_load(const json_t *overrides, struct rubric *ret, struct err *e) {
     if (rc == 0 && overrides)
         rc = json_is_object(overrides) ? set_rules(&r, overrides, e)
                                        : err_set(e, -EINVAL, "rubric: must be a mapping of rules to values");
+    if (rc == 0)
+        rc = set_tolerate(&r, overrides, e);
     if (rc == 0)
         rc = read_gates(&r, e);
     if (rc == 0)

@@ -1,8 +1,8 @@
 /* rubric: the scorecard's gates and the thresholds they are judged by, as data.
  *
  * The default is category-8.yaml, compiled in. A pilot's `rubric:` mapping replaces single values of
- * `rules`; unknown names and values out of range are errors. The digest is BLAKE2b-256 over the canonical
- * JSON of what is in force. Not thread-safe to build; read-only afterwards.
+ * `rules`, and its `tolerate` adds to that list; unknown names and values out of range are errors. The digest
+ * is BLAKE2b-256 over the canonical JSON of what is in force. Not thread-safe to build; read-only afterwards.
  */
 #pragma once
 
@@ -42,3 +42,20 @@ void rubric_free(struct rubric *r);
 
 /* True when the rubric says that changes of this object do not count. */
 int rubric_ignores(const struct rubric *r, const char *kind, const char *name);
+
+/* Where two states of an object differ; for rubric_tolerates. */
+enum {                         /* traits */
+       RUBRIC_AUTOSCALED = 1,  /* an autoscaler targets the object */
+       RUBRIC_HOOK = 2,        /* annotated as a hook of Helm's */
+       RUBRIC_KEPT = 4,        /* annotated helm.sh/resource-policy: keep */
+       RUBRIC_REGENERATED = 8, /* rendered again from the same chart and values, with another result here */
+};
+struct rubric_place {
+    const char *kind, *name;
+    const char *pointer; /* JSON Pointer; NULL: the object is there in one state only */
+    unsigned traits;
+};
+
+/* The reason for which the rubric lets this differ; NULL: it does not. regenerated: random material, which is
+ * to be proven by function. */
+const char *rubric_tolerates(const struct rubric *r, const struct rubric_place *p, int *ret_regenerated);

@@ -100,6 +100,12 @@ void scenario_phase(struct scenario *s, size_t agent, double t, int kind, const 
     if (s->uid)
         r->phase->uid = dup(s->uid);
     r->phase->t_wall_ns = ns(t);
+    if (s->image)
+        r->phase->image = dup(s->image);
+    r->phase->count = s->count;
+    r->phase->duration_ns = (uint64_t)(s->seconds * 1e9);
+    r->phase->bytes = s->seconds > 0 ? 5u << 20 : 0;
+    r->phase->cached = s->image && s->seconds <= 0;
     r->phase->precision_ns = 1000000;
     r->phase->bound = PILOTGATE__TIME_BOUND__TIME_BOUND_AT;
     r->phase->origin = PILOTGATE__ORIGIN__ORIGIN_WATCH;
@@ -121,12 +127,14 @@ void scenario_object(struct scenario *s, size_t agent, int op, double t, double 
     Pilotgate__Record *r = record(PILOTGATE__RECORD__BODY_OBJECT);
     Pilotgate__Object *o = object(r, op, kind, name);
     (void)snprintf(version, sizeof version, "%llu", ++s->version);
-    o->resource_version = dup(version);
+    o->resource_version = dup(s->version_of ? s->version_of : version);
     o->digest = dup(content);
     char normal[64] = "{}";
     if (strcmp(kind, "Deployment") == 0)
         (void)snprintf(normal, sizeof normal, "{\"spec\":{\"replicas\":%u}}", s->replicas ? s->replicas : 1);
-    o->normal = dup(normal);
+    o->normal = dup(s->normal ? s->normal : normal);
+    o->norm = s->norm;
+    o->created_wall_ns = s->created > 0 ? ns(s->created) : 0;
     o->release = dup("shop");
     o->t_wall_ns = ns(t);
     o->previous_wall_ns = previous > 0 ? ns(previous) : 0;
@@ -158,14 +166,15 @@ void scenario_unreadable(struct scenario *s, size_t agent, double t, const char 
 void scenario_release(struct scenario *s, size_t agent, int op, double t_created, double t_seen, int revision,
                       const char *status, const char *description, const char *content) {
     char name[64];
-    char normal[512];
+    char normal[2048];
     char version[32];
     (void)snprintf(name, sizeof name, "shop.v%d", revision);
     (void)snprintf(
         normal, sizeof normal,
         "{\"name\":\"shop\",\"revision\":%d,\"status\":\"%s\",\"description\":\"%s\",\"manifest_digest\":"
-        "\"%s\",\"config_digest\":\"%s\",\"chart\":{\"name\":\"shop\",\"version\":\"1\"}}",
-        revision, status, description, content, content);
+        "\"%s\",\"config_digest\":\"%s\",\"chart\":{\"name\":\"shop\",\"version\":\"1\"}%s%s}",
+        revision, status, description, content, s->inputs ? s->inputs : content,
+        s->manifest ? ",\"objects\":" : "", s->manifest ? s->manifest : "");
     Pilotgate__Record *r = record(PILOTGATE__RECORD__BODY_OBJECT);
     Pilotgate__Object *o = object(r, op, "HelmRelease", name);
     (void)snprintf(version, sizeof version, "%llu", ++s->version);
@@ -173,6 +182,7 @@ void scenario_release(struct scenario *s, size_t agent, int op, double t_created
     (void)snprintf(name, sizeof name, "%s-%s-%d", content, status, revision);
     o->digest = dup(name);
     o->normal = dup(normal);
+    o->norm = s->norm;
     o->created_wall_ns = ns(t_created) / WHEN_S * WHEN_S;
     o->t_wall_ns = ns(t_seen);
     add(s, &s->c.ev.records, agent, r, t_seen);

@@ -21,6 +21,15 @@ struct scenario {
     unsigned executions;     /* of a call's full row */
     unsigned expected;       /* coverage: agents that the DaemonSet wants */
     bool told;               /* coverage: the tool server says how often it executed them */
+    const char *normal;      /* of an object; NULL: nothing of interest */
+    const char *manifest;    /* of a release: JSON list of what it names; NULL: not told */
+    const char *inputs;      /* of a release: digest of its values; NULL: content decides */
+    unsigned norm;           /* normal form of objects and releases; 0: the first */
+    const char *version_of;  /* resourceVersion of an object; NULL: a new one */
+    double created;          /* of an object; 0: not told */
+    unsigned count;          /* of phases */
+    const char *image;       /* of phases; NULL: none */
+    double seconds;          /* of phases: how long a pull took */
 };
 
 void scenario_begin(struct scenario *s, const char *rules_json);

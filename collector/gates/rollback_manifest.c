@@ -26,7 +26,8 @@ static bool add_named(json_t *named, const json_t *x, const char *ns) {
 
 json_t *rollback_named(const struct facts *f, const struct fact_revision *v) {
     const json_t *objects = js_at(v->normal, "objects");
-    json_t *named = json_is_array(objects) ? json_object() : NULL;
+    bool whole = json_is_array(objects) && !js_bool(v->normal, "objects_cut", false);
+    json_t *named = whole ? json_object() : NULL;
     size_t i;
     json_t *x;
     if (!named)

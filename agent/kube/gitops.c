@@ -56,6 +56,23 @@ static void copy_keyed(struct form *f, json_t *to, const char *name, const json_
         set(f, to, name, json_string(norm_hash(f->key, text, strlen(text), hex)));
 }
 
+/* Without user, password and query, which hold tokens. */
+static void set_url(struct form *f, json_t *source, const char *url) {
+    char shown[TEXT_MAX];
+    const char *host = strstr(url, "://");
+    if (!host)
+        host = url;
+    else
+        host += 3;
+    const char *at = memchr(host, '@', strcspn(host, "/?#"));
+    for (const char *p = at; p; p = memchr(p + 1, '@', strcspn(p + 1, "/?#")))
+        at = p;
+    (void)snprintf(shown, sizeof shown, "%.*s%.*s", (int)(host - url < 32 ? host - url : 0), url,
+                   (int)strcspn(at ? at + 1 : host, "?#"), at ? at + 1 : host);
+    if (*url)
+        set_text(f, source, "url", shown);
+}
+
 static void set_message(struct form *f, const char *text) {
     char words[KUBE_WORDS_MAX];
     kube_words_reduce(f->key, text, words);
@@ -134,8 +151,8 @@ static void set_flux_origin(struct form *f) {
     set_text(f, source, "kind", f->kind);
     copy_text(f, source, "name", f->object, "metadata.name");
     copy_text(f, source, "namespace", f->object, "metadata.namespace");
-    copy_given(f, source, "url", f->object, "spec.url");
-    copy_given(f, source, "url", f->object, "spec.endpoint"); /* of a Bucket */
+    set_url(f, source,
+            js_str(f->object, "spec.url", js_str(f->object, "spec.endpoint", ""))); /* of a Bucket */
     static const char *const refs[] = {"branch", "tag", "semver", "name", "commit", "digest"};
     for (size_t i = 0; i < sizeof refs / sizeof *refs; i++) {
         char path[32];
@@ -268,7 +285,7 @@ static void set_argo_source(struct form *f) {
     const char *chart = js_str(given, "chart", "");
     set_text(f, source, "kind", *chart ? "HelmRepository" : "GitRepository");
     set_text(f, source, "name", *chart ? chart : "");
-    copy_given(f, source, "url", given, "repoURL");
+    set_url(f, source, js_str(given, "repoURL", ""));
     copy_given(f, source, "path", given, "path");
     copy_given(f, source, "ref", given, "targetRevision");
     if (json_array_size(all) > 1)

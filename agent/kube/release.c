@@ -203,12 +203,17 @@ static json_t *chart_form(const json_t *release) {
         *js_str(chart, "schema", "") != 0, "has_notes", has_file(js_at(chart, "templates"), "NOTES.txt"));
 }
 
-static json_t *config_keys(const json_t *config) {
+/* Names that look like tokens as in values.c. */
+static json_t *config_keys(const struct norm_key *key, const json_t *config) {
     json_t *keys = json_array();
     const char *name;
     json_t *value;
+    char hex[NORM_HEX_MAX];
     json_object_foreach((json_t *)config, name, value) {
-        if (json_array_append_new(keys, json_string(name)) < 0) {
+        size_t n = strlen(name);
+        json_t *shown = kube_words_random(name, n) ? json_sprintf("keyed:%.16s", norm_hash(key, name, n, hex))
+                                                   : json_string(name);
+        if (json_array_append_new(keys, shown) < 0) {
             json_decref(keys);
             return NULL;
         }
@@ -314,7 +319,7 @@ static int set_contents(const struct norm_key *key, const json_t *release, json_
         return r;
     int bad = json_object_set_new(to, "chart", chart_form(release)) |
               set_text(to, "manifest_digest", manifest_hex) | set_text(to, "config_digest", config_hex) |
-              json_object_set_new(to, "config_keys", config_keys(config)) | set_values(key, config, to);
+              json_object_set_new(to, "config_keys", config_keys(key, config)) | set_values(key, config, to);
     return bad ? err_oom(e) : 0;
 }
 

@@ -232,6 +232,25 @@ static void test_application_that_drifted(void **state) {
     json_decref(f);
 }
 
+static void test_urls_without_credentials(void **state) {
+    (void)state;
+    static const char *const urls[][2] = {
+        {"https://u:p@w@git.example/x?token=1", "https://git.example/x"},
+        {"ssh://git@git.example/x", "ssh://git.example/x"},
+        {"git@git.example:x", "git.example:x"},
+        {"oci://r.example/x", "oci://r.example/x"},
+        {"https://git.example/@scope", "https://git.example/@scope"},
+        {"://", "://"},
+    };
+    for (size_t i = 0; i < sizeof urls / sizeof *urls; i++) {
+        json_t *object = json_pack("{s:{s:{s:s}}}", "spec", "source", "repoURL", urls[i][0]);
+        json_t *f = gitops_form(&key, object, "Application", "argoproj.io");
+        assert_string_equal(js_str(f, "source.url", ""), urls[i][1]);
+        json_decref(f);
+        json_decref(object);
+    }
+}
+
 static void test_application_of_several_sources(void **state) {
     (void)state;
     json_t *f = form(
@@ -369,6 +388,7 @@ int main(void) {
         TEST(test_helm_release_of_an_old_flux),
         TEST(test_kustomization_and_its_source),
         TEST(test_application_that_drifted),
+        TEST(test_urls_without_credentials),
         TEST(test_application_of_several_sources),
         TEST(test_spec_and_status_are_two_objects),
         TEST(test_a_sync_that_is_asked_for_is_no_change),

@@ -113,7 +113,10 @@ json_t *deployment_installs(const struct deployment *d) {
             continue;
         struct install in = install_of(d->f, &d->f->revisions[i]);
         find_end(d, &in);
-        (void)json_array_append_new(list, install_json(&in));
+        json_t *o = install_json(&in);
+        bool earlier = !deployment_has_revision(d, in.first);
+        (void)json_object_set_new(o, "earlier_namespace", json_boolean(earlier));
+        (void)json_array_append_new(list, o);
     }
     return list;
 }

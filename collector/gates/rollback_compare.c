@@ -79,6 +79,27 @@ static void add_alone(struct comparing *c, const struct rollback_item *x, enum r
     add(c, x->key, a, b, &d);
 }
 
+/* An agent of an older version watched fewer kinds, so that nothing is known of others at that time. */
+static bool is_watched(const struct rollback_state *s, const char *kind) {
+    const char *key;
+    json_t *v;
+    size_t n = strcspn(kind, ".");
+    json_object_foreach(s->live, key, v) {
+        if (strncmp(key, kind, n) == 0 && key[n] == '/')
+            return true;
+    }
+    return false;
+}
+
+static void add_new(struct comparing *c, const struct rollback_item *b) {
+    bool named = c->named && is_named(c, b->o->kind, b->o->name);
+    bool older = b->o->created_wall_ns > 0 && b->o->created_wall_ns <= c->base->at;
+    if (!is_watched(c->base, b->o->kind) && (named || older))
+        (void)json_array_append_new(c->k->unwatched, json_string(b->key));
+    else
+        add_alone(c, b, named ? ROLLBACK_CAME : ROLLBACK_LEFTOVER, NULL, b);
+}
+
 static void compare_one(struct comparing *c, const struct rollback_item *a) {
     const struct rollback_item *b = rollback_find(&c->after->objects, a->key);
     struct rollback_differ d;
@@ -92,20 +113,6 @@ static void compare_one(struct comparing *c, const struct rollback_item *a) {
     add(c, a->key, a, b, &d);
 }
 
-/* Kinds of which agents told any object of this stage: they watch them. */
-static bool is_watched(const struct facts *f, const char *kind) {
-    for (size_t i = 0; i < f->ev->records.n; i++) {
-        const Pilotgate__Record *r = f->ev->records.items[i].r;
-        size_t n = strlen(kind);
-        if (r->body_case == PILOTGATE__RECORD__BODY_OBJECT && strncmp(r->object->kind, kind, n) == 0 &&
-            (r->object->kind[n] == 0 || r->object->kind[n] == '.') &&
-            r->object->op != PILOTGATE__OBJECT__OP__OP_UNREADABLE &&
-            facts_has_stream(f, f->ev->records.items[i].stream))
-            return true;
-    }
-    return false;
-}
-
 /* What the restored manifest names and is not alive. Of a kind that nobody watches only the manifest speaks.
  */
 static void add_unseen(struct comparing *c, const char *key) {
@@ -115,7 +122,7 @@ static void add_unseen(struct comparing *c, const char *key) {
     (void)snprintf(kind, sizeof kind, "%.*s", (int)strcspn(key, "/"), key);
     struct rubric_place place = {.kind = kind, .name = key + strlen(kind) + 1};
     const char *why = rubric_tolerates(&c->base->r->c->rubric, &place, &unused);
-    if (!is_watched(c->base->r->f, kind)) {
+    if (!is_watched(c->after, kind)) {
         (void)json_array_append_new(c->k->unwatched, json_string(key));
         return;
     }
@@ -162,9 +169,7 @@ void rollback_compare_objects(json_t *o, const struct rollback_state *base,
     for (size_t i = 0; i < after->objects.n; i++) {
         const struct rollback_item *b = &after->objects.items[i];
         if (!rollback_find(&base->objects, b->key))
-            add_alone(&c, b,
-                      named && is_named(&c, b->o->kind, b->o->name) ? ROLLBACK_CAME : ROLLBACK_LEFTOVER, NULL,
-                      b);
+            add_new(&c, b);
     }
     if (named)
         compare_named(&c);

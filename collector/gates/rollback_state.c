@@ -20,14 +20,26 @@ struct judging {
 
 /* ---- was all of it read? */
 
-/* A kind of object that the agents may not read, so that equal snapshots of it mean nothing. */
-static const struct fact_unreadable *unread_kind(const struct facts *f) {
+static bool has_kind(const struct rollback_list *l, const char *kind) {
+    for (size_t i = 0; i < l->n; i++)
+        if (strcmp(l->items[i].o->kind, kind) == 0)
+            return true;
+    return false;
+}
+
+/* A kind of object that the agents may not read, or no longer, so that equal snapshots of it mean nothing.
+ * What they never read is not compared at all. */
+static const struct fact_unreadable *unread_kind(const struct judging *j) {
     static const char *const kinds[] = {"Deployment", "StatefulSet", "DaemonSet",
                                         "Service",    "ConfigMap",   "Secret"};
-    for (size_t i = 0; i < f->n_unreadable; i++)
+    for (size_t i = 0; i < j->r->f->n_unreadable; i++) {
+        const struct fact_unreadable *u = &j->r->f->unreadable[i];
         for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++)
-            if (strcmp(f->unreadable[i].kind, kinds[k]) == 0)
-                return &f->unreadable[i];
+            if (strcmp(u->kind, kinds[k]) == 0)
+                return u;
+        if (has_kind(&j->base.objects, u->kind))
+            return u;
+    }
     return NULL;
 }
 
@@ -42,7 +54,7 @@ static const char *first_new(const struct rollback_list *base, const struct roll
 /* Something that must be compared was not read. True when a reason was given. */
 static bool not_read(const struct judging *j) {
     const struct rollback *r = j->r;
-    const struct fact_unreadable *u = unread_kind(r->f);
+    const struct fact_unreadable *u = unread_kind(j);
     const char *new_source = NULL;
     if (!*r->to->manifest_digest || !*r->now->manifest_digest)
         gate_decide(j->o, GATE_INCONCLUSIVE, "the rendered manifest of revision %d is not known",

@@ -51,12 +51,12 @@ static void images(const struct report *r, const json_t *list) {
         double seconds = json_number_value(json_object_get(o, "seconds"));
         (void)fprintf(r->to, "    %s: ", js_str(o, "image", ""));
         if (js_int(o, "pulls", 0))
-            (void)fprintf(r->to, "pulled %lld times", (long long)js_int(o, "pulls", 0));
+            (void)fprintf(r->to, "%lld pulled", (long long)js_int(o, "pulls", 0));
         if (js_int(o, "cached", 0))
-            (void)fprintf(r->to, "%s%lld times on the node already", js_int(o, "pulls", 0) ? ", " : "",
+            (void)fprintf(r->to, "%s%lld on the node already", js_int(o, "pulls", 0) ? ", " : "",
                           (long long)js_int(o, "cached", 0));
         if (seconds > 0)
-            (void)fprintf(r->to, ", at most %.1f s (%s)", seconds, js_str(o, "slowest", ""));
+            (void)fprintf(r->to, ", the slowest in %.1f s (%s)", seconds, js_str(o, "slowest", ""));
         if (mib > 0)
             (void)fprintf(r->to, ", %.1f MiB", mib);
         (void)fputs("\n", r->to);
@@ -72,26 +72,37 @@ static void failures(const struct report *r, const json_t *list) {
         if (i >= REPORT_LIST_MAX)
             continue;
         int64_t objects = js_int(o, "objects", 1);
-        (void)fprintf(r->to, "    %lld times %s: %s (%s", (long long)js_int(o, "times", 0),
-                      js_str(o, "what", ""), js_str(o, "reason", ""), js_str(o, "subject", ""));
+        (void)fprintf(r->to, "    %lld x %s: %s (%s", (long long)js_int(o, "times", 0), js_str(o, "what", ""),
+                      js_str(o, "reason", ""), js_str(o, "subject", ""));
         if (objects > 1)
             (void)fprintf(r->to, " and %lld more", (long long)objects - 1);
         (void)fprintf(r->to, "), %s to %s\n", js_str(o, "first", ""), js_str(o, "last", ""));
     }
 }
 
+static void install(const struct report *r, const json_t *o) {
+    const char *ended = js_str(o, "ended", "");
+    const char *deployed = js_str(o, "deployed", "");
+    (void)fprintf(r->to, "    %s, chart %s %s, from %s%s%s, %lld revisions: %s%s%s%s\n",
+                  js_str(o, "release", ""), js_str(o, "chart", ""), js_str(o, "version", ""),
+                  js_str(o, "created", ""), *deployed ? ", deployed " : ", never deployed", deployed,
+                  (long long)js_int(o, "revisions", 0), js_str(o, "end", ""), *ended ? " " : "", ended,
+                  js_bool(o, "earlier_namespace", false) ? " (in an earlier namespace)" : "");
+}
+
 static void installs(const struct report *r, const json_t *list) {
     size_t i;
     json_t *o;
-    if (json_array_size(list) > 1)
-        (void)fprintf(r->to, "  installed %zu times; the clock was not reset\n", json_array_size(list));
+    size_t here = 0;
     json_array_foreach((json_t *)list, i, o) {
-        const char *ended = js_str(o, "ended", "");
-        const char *deployed = js_str(o, "deployed", "");
-        (void)fprintf(r->to, "    %s %s %s, %lld revisions, from %s%s%s: %s%s%s\n", js_str(o, "release", ""),
-                      js_str(o, "chart", ""), js_str(o, "version", ""), (long long)js_int(o, "revisions", 0),
-                      js_str(o, "created", ""), *deployed ? ", deployed " : ", never deployed", deployed,
-                      js_str(o, "end", ""), *ended ? " " : "", ended);
+        here += !js_bool(o, "earlier_namespace", false);
+    }
+    if (here > 1)
+        (void)fprintf(r->to, "  installs: %zu in this namespace; the clock was not reset\n", here);
+    else if (json_array_size(list))
+        (void)fputs("  installs\n", r->to);
+    json_array_foreach((json_t *)list, i, o) {
+        install(r, o);
     }
 }
 
@@ -101,7 +112,7 @@ static void past(const struct report *r, const json_t *list) {
     if (json_array_size(list))
         (void)fputs("  the namespace had this name before: each is a stage of its own\n", r->to);
     json_array_foreach((json_t *)list, i, o) {
-        (void)fprintf(r->to, "    namespace %s from %s to %s: installed %lld times, ", js_str(o, "uid", ""),
+        (void)fprintf(r->to, "    namespace %s from %s to %s: %lld installs, ", js_str(o, "uid", ""),
                       js_str(o, "created", ""), js_str(o, "until", ""), (long long)js_int(o, "installs", 0));
         if (json_object_get(o, "first_call"))
             (void)fprintf(r->to, "first successful call after %.1f s\n",

@@ -120,8 +120,9 @@ void report_rollbacks(const struct report *r, const json_t *list) {
                           js_str(o, "baseline_at", ""), (long long)js_int(o, "target", 0),
                           js_str(o, "after_at", ""));
         manifests(r, o);
-        comparison(r, "live objects", json_object_get(o, "objects"));
-        comparison(r, "product configuration and catalogues", json_object_get(o, "product"));
+        comparison(r, "live objects (baseline -> after)", json_object_get(o, "objects"));
+        comparison(r, "product configuration and catalogues (baseline -> after)",
+                   json_object_get(o, "product"));
         not_compared(r, json_object_get(o, "not_compared"));
         not_restored(r, json_object_get(o, "not_restored"));
     }

@@ -29,7 +29,8 @@ struct story {
     const char *status2;                                   /* revision 2 ended so; NULL: deployed */
     const char *secret, *checksum;                         /* after it */
     const char *replicas;                                  /* after it; NULL: 1 */
-    bool autoscaler, leftover, job, missing, same_config, no_call_after, hook, never_deployed, no_secret;
+    bool autoscaler, later_kind, leftover, job, missing, same_config, no_call_after, hook, never_deployed,
+        no_secret;
     double up;         /* the Deployment is available again then; 0: it was all the time */
     double down_again; /* and is not from then on */
     const char *image; /* a difference in the Deployment's normal form */
@@ -118,6 +119,15 @@ static void third_revision(struct scenario *s, const struct story *x) {
     if (!x->same_config)
         scenario_object(s, 0, MODIFIED, 200.5, 190, "ConfigMap", "gateway-config", "c1");
     live(s, MODIFIED, 200.5, x, true);
+    if (x->later_kind) { /* agents were upgraded meanwhile, and now watch ServiceAccounts and Roles, too */
+        scenario_object(s, 0, LISTED, 150, 0, "ServiceAccount", "gateway", "sa");
+        s->created = 5;
+        scenario_object(s, 0, LISTED, 150, 0, "Role", "gateway", "r1");
+        s->created = 101;
+        if (x->leftover)
+            scenario_object(s, 0, LISTED, 150, 0, "RoleBinding", "debug", "r2");
+        s->created = 0;
+    }
     if (x->job)
         scenario_object(s, 0, DELETED, 200.6, 200, "Job", "migrate", "");
     if (x->missing)
@@ -231,6 +241,21 @@ static void what_is_left_over_or_missing_fails(void **state) {
     assert_string_equal(json_string_value(js_at(stage, "rollbacks.0.not_compared.0")),
                         "ServiceAccount/gateway");
     assert_string_equal(json_string_value(js_at(stage, "rollbacks.0.not_compared.1")), "Secret/tls");
+    json_decref(result);
+}
+
+/* What agents learned to watch after the baseline is not held against the rollback. */
+static void kinds_that_were_not_watched_are_not_compared(void **state) {
+    (void)state;
+    struct story x = good;
+    json_t *result;
+    x.later_kind = true;
+    const json_t *stage = judged(&x, 290, "PASS", "3 live objects", &result);
+    assert_int_equal(json_array_size(js_at(stage, "rollbacks.0.not_compared")), 2);
+    json_decref(result);
+    x.leftover = true; /* made under revision 2 */
+    stage = judged(&x, 290, "FAIL", "2 of them left over", &result);
+    assert_string_equal(js_str(entry(stage, "objects", "RoleBinding/debug"), "what", ""), "left over");
     json_decref(result);
 }
 
@@ -361,6 +386,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(whoever_rolls_back),
         cmocka_unit_test(what_is_left_over_or_missing_fails),
+        cmocka_unit_test(kinds_that_were_not_watched_are_not_compared),
         cmocka_unit_test(differences_are_told_by_pointer),
         cmocka_unit_test(an_autoscaler_may_scale),
         cmocka_unit_test(jobs_come_and_go),

@@ -76,6 +76,35 @@ static void a_change_beside_it_is_seen(void **state) {
     assert_int_equal(changes(&s), 1);
 }
 
+static void cut(struct scenario *s) { /* the last one told was too long to be told whole */
+    s->c.ev.records.items[s->c.ev.records.n - 1].r->object->truncated = 1;
+}
+
+/* A text that was cut compares by digest only: with the newest telling in the same form. */
+static void the_newest_form_is_compared_with(void **state) {
+    (void)state;
+    struct scenario s;
+    begin(&s);
+    seen(&s, 0, LISTED, 3, 0, "1", OLD);
+    cut(&s);
+    seen(&s, 1, LISTED, 51, NORM_VERSION, "1", NEW);
+    cut(&s);
+    seen(&s, 1, MODIFIED, 60, NORM_VERSION, "8", OTHER);
+    cut(&s);
+    assert_int_equal(changes(&s), 1);
+    begin(&s);
+    seen(&s, 0, LISTED, 3, 0, "1", OLD);
+    seen(&s, 1, LISTED, 51, NORM_VERSION, "7", NEW);
+    seen(&s, 1, MODIFIED, 60, NORM_VERSION, "8", OTHER);
+    cut(&s);
+    assert_int_equal(changes(&s), 1);
+    begin(&s);
+    seen(&s, 0, LISTED, 3, 0, "1", OLD);
+    cut(&s);
+    seen(&s, 1, LISTED, 51, NORM_VERSION, "7", OTHER); /* nobody can say */
+    assert_int_equal(changes(&s), 0);
+}
+
 static void a_form_of_the_future_is_a_new_baseline(void **state) {
     (void)state;
     struct scenario s;
@@ -112,6 +141,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_upgrade_of_the_agent_is_no_change),
         cmocka_unit_test(a_change_beside_it_is_seen),
+        cmocka_unit_test(the_newest_form_is_compared_with),
         cmocka_unit_test(a_form_of_the_future_is_a_new_baseline),
         cmocka_unit_test(states_that_do_not_compare_decide_nothing),
     };

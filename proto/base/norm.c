@@ -59,6 +59,11 @@ static const struct drop metadata_drops[] = {
     {"/annotations/autoscaling.alpha.kubernetes.io~1conditions", "status of an autoscaler in autoscaling/v1"},
     {"/annotations/autoscaling.alpha.kubernetes.io~1current-metrics",
      "status of an autoscaler in autoscaling/v1"},
+    {"/annotations/pv.kubernetes.io~1bind-completed", "written as a claim's volume is bound"},
+    {"/annotations/pv.kubernetes.io~1bound-by-controller", "written as a claim's volume is bound"},
+    {"/annotations/volume.beta.kubernetes.io~1storage-provisioner", "written as a claim's volume is made"},
+    {"/annotations/volume.kubernetes.io~1storage-provisioner", "written as a claim's volume is made"},
+    {"/annotations/volume.kubernetes.io~1selected-node", "chosen by the scheduler"},
 };
 
 /* Below the object, for one kind or (NULL) every kind. */
@@ -67,6 +72,7 @@ static const struct {
     struct drop drop;
 } object_drops[] = {
     {NULL, {"/status", "what was observed, not what was configured"}},
+    {NULL, {"/apiVersion", "the version it was read in, which items of a list do not have"}},
     {"Pod", {"/spec/nodeName", "chosen by the scheduler"}},
     {"ReplicaSet", {"/spec/selector/matchLabels/pod-template-hash", "named by the Deployment controller"}},
     {"Job", {"/spec/selector/matchLabels/controller-uid", "the Job's own uid"}},

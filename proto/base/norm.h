@@ -32,8 +32,12 @@
 
 /* Which normal form this is. Agents tell it with each object (0: form 1, before they told it). Whatever
  * changes what is dropped or reduced takes a new number, so that an agent's upgrade is no change of every
- * object: digests compare within one form only, texts of two forms after norm_again. 1  until agents told it
- *   2  drops a Job's controller-uid, and the status that autoscaling/v1 keeps in annotations */
+ * object: digests compare within one form only, texts of two forms after norm_again.
+ *
+ *   1  until agents told it
+ *   2  drops a Job's controller-uid, the status that autoscaling/v1 keeps in annotations, what the binding of
+ * a volume writes into a claim's, and apiVersion (the same object from a list and from a watch is the same)
+ */
 #define NORM_VERSION 2
 
 #define NORM_KEY_BYTES 32

@@ -275,6 +275,21 @@ static void an_older_form_is_brought_up_to_date(void **state) {
     json_decref(odd);
 }
 
+/* Items of a list have neither kind nor apiVersion, objects of a watch have both, by the version that was
+ * asked. */
+static void the_way_of_reading_is_no_difference(void **state) {
+    (void)state;
+    char listed[NORM_HEX_MAX];
+    char watched[NORM_HEX_MAX];
+    free(normal("{\"metadata\":{\"name\":\"a\"},\"spec\":{\"minAvailable\":1}}", "PodDisruptionBudget",
+                listed));
+    free(normal(
+        "{\"apiVersion\":\"policy/v1beta1\",\"kind\":\"PodDisruptionBudget\",\"metadata\":{\"name\":\"a\"},"
+        "\"spec\":{\"minAvailable\":1}}",
+        "PodDisruptionBudget", watched));
+    assert_string_equal(listed, watched);
+}
+
 static void hash_depends_on_the_key(void **state) {
     (void)state;
     static const struct norm_key second = {.bytes = {9}};
@@ -327,6 +342,7 @@ int main(void) {
         cmocka_unit_test(hostile_texts_take_no_time),
         cmocka_unit_test(configmaps_stay_readable),
         cmocka_unit_test(by_kind),
+        cmocka_unit_test(the_way_of_reading_is_no_difference),
         cmocka_unit_test(hash_depends_on_the_key),
         cmocka_unit_test(key_files),
         cmocka_unit_test(an_older_form_is_brought_up_to_date),

@@ -55,16 +55,19 @@ def stage(scene):
 
 
 def holder(stage):
-    """The pod of the agent that holds the Lease."""
-    identity = stage.get("lease", LEASE)["spec"].get("holderIdentity") or ""
-    pods = stage.get("pods", "-l", "app.kubernetes.io/component=agent")["items"]
-    return next((p for p in pods if identity and (p["metadata"]["name"] in identity or
-                                                  p["spec"]["nodeName"] in identity)), None)
+    """Who holds the Lease: NODE_LIFETIME; "" for nobody."""
+    return stage.kubectl("get", "lease", LEASE, "--ignore-not-found", "-o", "jsonpath={.spec.holderIdentity}")
 
 
-def kill(stage, pod, by_hand):
+def agent_of(stage, identity):
+    """The pod of the agent that calls itself so."""
+    return next(p for p in stage.get("pods", "-l", "app.kubernetes.io/component=agent")["items"]
+                if identity.startswith(p["spec"]["nodeName"] + "_") and "deletionTimestamp" not in p["metadata"])
+
+
+def kill(stage, pod, whole):
     """Its pod with its spool at once, or only its process: the container comes back to the same spool."""
-    if by_hand:
+    if whole:
         stage.kubectl("delete", "pod", pod["metadata"]["name"], "--grace-period=0", "--force")
         return
     uid = pod["metadata"]["uid"]
@@ -91,24 +94,15 @@ def play(stage, number):
     tools = "{echo,hold,whoami,sum}" if number % 2 else "{echo,hold,whoami}"
     upgrade = threading.Thread(target=stage.upgrade, args=(f"gateway.tools={tools}",))
     beats = threading.Thread(target=beat, args=(stage, 1 + number * BEATS))
-    victim = wait_until(lambda: holder(stage), 60, "somebody holds the Lease")
+    identity = wait_until(lambda: holder(stage), 60, "somebody holds the Lease")
+    victim = agent_of(stage, identity)
     upgrade.start()
     beats.start()
-    time.sleep(0.3 + 0.4 * (number % 5))
+    time.sleep(0.3 + 0.4 * (number % 5))  # another moment of the upgrade each time
     kill(stage, victim, number % 2 == 0)
     upgrade.join()
     beats.join()
-    wait_until(lambda: (now := holder(stage)) and now["metadata"]["uid"] != victim["metadata"]["uid"] or
-               restarted(stage, victim), 90, "somebody else does the stage's work")
-    return victim
-
-
-def restarted(stage, pod):
-    """The same pod holds it again, with a new process."""
-    now = next((p for p in stage.get("pods", "-l", "app.kubernetes.io/component=agent")["items"]
-                if p["metadata"]["uid"] == pod["metadata"]["uid"]), None)
-    return now and now["status"]["containerStatuses"][0]["restartCount"] > \
-        pod["status"]["containerStatuses"][0]["restartCount"]
+    wait_until(lambda: holder(stage) not in ("", identity), 90, "somebody else does the stage's work")
 
 
 @pytest.fixture(scope="module")

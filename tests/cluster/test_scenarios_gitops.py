@@ -67,11 +67,15 @@ def write_status(stage, kind, name, status):
     stage.kubectl("patch", kind, name, "--subresource=status", "--type=merge", "-p", json.dumps({"status": status}))
 
 
+DEPLOYED = {}  # of each Helm revision, when helm-controller began with it
+
+
 def snapshot(version, status, action):
+    began = DEPLOYED.setdefault(version, now())
     return {"name": "shop", "namespace": "gitops", "version": version, "status": status, "action": action,
             "chartName": "product", "chartVersion": CHART, "appVersion": "2.6.2",
             "configDigest": "sha256:" + f"{version:064x}", "digest": "sha256:" + f"{version + 99:064x}",
-            "firstDeployed": now(), "lastDeployed": now()}
+            "firstDeployed": DEPLOYED[min(DEPLOYED)], "lastDeployed": began}
 
 
 def release_status(history, action, *conditions, **more):
@@ -80,17 +84,24 @@ def release_status(history, action, *conditions, **more):
             "lastAttemptedReleaseActionDuration": "3.1s", "lastAttemptedGeneration": 1, **more}
 
 
+FLUX, ARGO = "flux:HelmRelease/gitops/shop", "argocd:extra"
+
+
 def gitops(stage):
-    said = stage.scene.read("gitops", "--stage", stage.name)
-    return next(s for s in said["stages"] if s["stage"] == stage.name)
+    return next(s for s in stage.scene.read("gitops", "--stage", stage.name) if s["stage"] == stage.name)
 
 
-def source(stage, kind, name):
-    return next((s for s in gitops(stage)["sources"] if s["kind"] == kind and s["name"] == name), None)
+def wait_for_owner(stage, name, wanted):
+    """What pilotgate says of this owner, once the condition holds."""
+    def told():
+        owner = next((o for o in gitops(stage)["owners"] if o["owner"] == name), None)
+        return owner and owner["seen"] and wanted(owner) and owner
+    return wait_until(told, 30, f"{name} is told")
 
 
-def wait_for_source(stage, kind, name, condition):
-    return wait_until(lambda: (s := source(stage, kind, name)) and condition(s) and s, 30, f"{kind}/{name}")
+def revisions(stage, owner):
+    """What this owner applied: {Helm's revision, or what was applied: entry}."""
+    return {r["helm"] or r["revision"]: r for r in gitops(stage)["revisions"] if r["owner"] == owner}
 
 
 # ---- the story
@@ -124,22 +135,29 @@ def test_success(stage):
         condition("Ready", "InstallSucceeded", "Helm install succeeded for release gitops/shop.v1"),
         condition("Released", "InstallSucceeded", "Helm install succeeded for release gitops/shop.v1")))
     wait_until(lambda: stage.gate("helm-deployment")["verdict"] == "PASS", 60, "the deployment passes")
-    release = wait_for_source(stage, "HelmRelease", "shop", lambda s: s["history"])
-    assert not release["suspended"] and not release["drifted"]
-    assert wait_for_source(stage, "Kustomization", "apps", lambda s: SHA1 in json.dumps(s))
+    owner = wait_for_owner(stage, FLUX, lambda o: o["ready"] == "True")
+    assert not (owner["suspended"] or owner["drifted"] or owner["stalled"]) and owner["reason"] == "InstallSucceeded"
+    assert owner["via"] == "flux:Kustomization/gitops/apps"
+    assert (owner["source"]["kind"], owner["source"]["name"], owner["source"]["revision"]) == \
+        ("GitRepository", "apps", revision)
+    assert wait_for_owner(stage, owner["via"], lambda o: o["ready"] == "True")["revision"] == revision
+    assert revisions(stage, FLUX)["shop.v1"]["source_revision"] == revision
 
 
 def test_coverage(stage):
     """What of the stage is owned as code, and by whom; what somebody made by hand is not."""
     stage.kubectl("create", "configmap", "by-hand", "--from-literal=a=b")
-    wait_until(lambda: "by-hand" in json.dumps(gitops(stage)["objects"]), 30, "the object by hand is told")
-    objects = {o["object"]: o["managed_by"] for o in gitops(stage)["objects"]}
-    for name in ("Deployment/gateway", "Deployment/canary", "Service/gateway", "ConfigMap/gateway-config"):
-        assert objects[name] == "flux:HelmRelease/gitops/shop", objects
-    assert objects["ConfigMap/by-hand"] == ""
-    assert not any("pilotgate" in name for name in objects)  # its own release is left out
-    covered = gitops(stage)["coverage"]
-    assert covered["total"] == len(objects) and covered["owned"] == sum(bool(owner) for owner in objects.values())
+    wait_until(lambda: "ConfigMap/by-hand" in unowned(stage), 30, "the object by hand is told")
+    covered = gitops(stage)
+    owners = {o["owner"]: o["objects"] for o in covered["owners"]}
+    assert owners[FLUX] == 7  # three workloads, three Services, a ConfigMap
+    assert owners["flux:Kustomization/gitops/apps"] == 1  # the HelmRelease
+    assert covered["owned"] == sum(owners.values()) == covered["objects"] - len(unowned(stage))
+    assert not any("pilotgate-agent" in name for name in unowned(stage) - {"Secret/pilotgate-agent"})  # its own release
+
+
+def unowned(stage):
+    return {o["object"] for o in gitops(stage)["unowned"]}
 
 
 def test_status_is_no_change(stage):
@@ -165,10 +183,9 @@ def test_a_commit_becomes_a_revision(stage):
         condition("Released", "UpgradeSucceeded", "Helm upgrade succeeded for release gitops/shop.v2")))
     change = stage.settled(name)
     assert change["verdict"] == "PASS", change["reason"]
-    release = wait_for_source(stage, "HelmRelease", "shop", lambda s: len(s["history"]) >= 2)
-    entry = next(h for h in release["history"] if h["version"] == 2)
-    assert entry["change"] == name
-    assert SHA2 in json.dumps(gitops(stage))
+    entry = revisions(stage, FLUX)[name]
+    assert (entry["change"], entry["tied_by"], entry["source_revision"]) == (name, "release", revision)
+    assert entry["status"] == "deployed" and revisions(stage, FLUX)["shop.v1"]["status"] == "superseded"
 
 
 def test_remediation(stage):
@@ -190,8 +207,12 @@ def test_remediation(stage):
         condition("Remediated", "RollbackSucceeded", text), failures=1, upgradeFailures=1))
     verdict = stage.settled_rollback(4)
     assert verdict["target"] == 2 and verdict["verdict"] == "PASS", verdict["reason"]
-    release = wait_for_source(stage, "HelmRelease", "shop", lambda s: "RollbackSucceeded" in json.dumps(s))
-    assert {h["version"] for h in release["history"]} >= {1, 2, 3, 4}  # Flux itself has forgotten the first
+    owner = wait_for_owner(stage, FLUX, lambda o: o["reason"] == "RollbackSucceeded")
+    assert owner["ready"] == "False" and owner["failures"] == 1
+    applied = revisions(stage, FLUX)
+    assert [applied[f"shop.v{n}"]["status"] for n in (2, 3, 4)] == ["superseded", "failed", "deployed"]
+    assert "shop.v1" in applied  # Flux itself has forgotten it
+    assert applied["shop.v4"]["change"] == "shop.v4"
 
 
 def test_drift(stage):
@@ -201,7 +222,7 @@ def test_drift(stage):
     write_status(stage, "helmrelease", "shop", {"conditions": [
         condition("Ready", "UpgradeSucceeded", "Helm upgrade succeeded"),
         condition("Drifted", "DriftDetected", "Service/gitops/gateway changed (0 additions, 1 changes, 0 removals)")]})
-    assert wait_for_source(stage, "HelmRelease", "shop", lambda s: s["drifted"])
+    wait_for_owner(stage, FLUX, lambda o: o["drifted"])
     change = wait_until(lambda: next((c for c in stage.changes() if any(
         d["pointer"] == "/metadata/annotations/example.com~1by-hand" for d in c["differences"])), None), 30,
         "the edit is a change")
@@ -210,9 +231,9 @@ def test_drift(stage):
 
 def test_suspended(stage):
     stage.kubectl("patch", "helmrelease", "shop", "--type=merge", "-p", '{"spec":{"suspend":true}}')
-    assert wait_for_source(stage, "HelmRelease", "shop", lambda s: s["suspended"])
+    wait_for_owner(stage, FLUX, lambda o: o["suspended"])
     stage.kubectl("patch", "helmrelease", "shop", "--type=merge", "-p", '{"spec":{"suspend":false}}')
-    assert wait_for_source(stage, "HelmRelease", "shop", lambda s: not s["suspended"])
+    wait_for_owner(stage, FLUX, lambda o: not o["suspended"])
 
 
 def application(sync, health, revision, *history):
@@ -236,10 +257,9 @@ def test_argo_application(stage):
     owned = thing("v1", "ConfigMap", "extra-config", data={"a": "1"})
     owned["metadata"]["annotations"] = {"argocd.argoproj.io/tracking-id": "extra:/ConfigMap:gitops/extra-config"}
     stage.apply(app | {"status": application("Synced", "Healthy", SHA1, SHA1)}, owned)
-    first = wait_for_source(stage, "Application", "extra", lambda s: SHA1 in json.dumps(s))
-    assert not first["drifted"] and not first["suspended"]
-    wait_until(lambda: {o["object"]: o["managed_by"] for o in gitops(stage)["objects"]}.get("ConfigMap/extra-config")
-               == "argocd:extra", 30, "its object is owned by it")
+    owner = wait_for_owner(stage, ARGO, lambda o: o["objects"] == 1)
+    assert not owner["drifted"] and not owner["suspended"] and owner["revision"] == SHA1
+    assert owner["source"]["url"] == "https://git.example.com/apps"
     stage.apply(app | {"status": application("OutOfSync", "Degraded", SHA2, SHA1, SHA2)})
-    drifted = wait_for_source(stage, "Application", "extra", lambda s: s["drifted"])
-    assert {h["revision"] for h in drifted["history"]} == {SHA1, SHA2}
+    wait_for_owner(stage, ARGO, lambda o: o["drifted"])
+    assert set(revisions(stage, ARGO)) == {SHA1, SHA2}

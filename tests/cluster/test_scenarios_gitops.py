@@ -153,7 +153,8 @@ def test_coverage(stage):
     assert owners[FLUX] == 7  # three workloads, three Services, a ConfigMap
     assert owners["flux:Kustomization/gitops/apps"] == 1  # the HelmRelease
     assert covered["owned"] == sum(owners.values()) == covered["objects"] - len(unowned(stage))
-    assert not any("pilotgate-agent" in name for name in unowned(stage) - {"Secret/pilotgate-agent"})  # its own release
+    # Its own release is left out. The Secret with its keys, and the token that this old Kubernetes makes, have no owner.
+    assert not [name for name in unowned(stage) if "pilotgate" in name and not name.startswith("Secret/")]
 
 
 def unowned(stage):

@@ -232,8 +232,10 @@ class Stage:
         """For people, when a scenario failed."""
         said = [self.scene.ask(*words).stdout for words in
                 (("gates", "--stage", self.name), ("changes", "--stage", self.name), ("timeline", self.name))]
-        pods = run(TOOLS / "kubectl", "--kubeconfig", self.scene.kubeconfig, "-n", self.namespace, "get", "pods").stdout
-        return "\n".join([*said, pods, *self.scene.collector.said().splitlines()[-5:]])
+        for words in (("get", "pods", "-o", "wide"), ("get", "lease", "-o", "yaml"),
+                      ("logs", "-l", "app.kubernetes.io/component=agent", "--prefix", "--tail=20")):
+            said.append(run(TOOLS / "kubectl", "--kubeconfig", self.scene.kubeconfig, "-n", self.namespace, *words).stdout)
+        return "\n".join([*said, *self.scene.collector.said().splitlines()[-5:]])
 
     def records(self):
         """The stage's phases, objects and losses, decoded: [(boot, Record), ...] by stream and sequence."""

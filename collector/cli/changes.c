@@ -4,6 +4,22 @@
 #include "cli/show.h"
 #include "gates/gates.h"
 
+static void print(const struct cli *c, const struct report *r, const struct corr *corr, const json_t *list,
+                  const char *id, bool *ret_found) {
+    *ret_found = true;
+    if (strcmp(c->format, "json") == 0) {
+        report_json(r, list);
+    } else if (strcmp(c->format, "markdown") == 0) {
+        *ret_found = report_changes_markdown(r, list, id);
+    } else {
+        *ret_found = report_changes(r, list, id);
+        for (size_t s = 0; s < corr->n_stages && !id; s++)
+            if (!c->stage || strcmp(corr->stages[s].stage, c->stage) == 0)
+                report_noise(r, &corr->stages[s]);
+    }
+}
+
+/* Of what is asked for: with an id that change alone, and what it changed. */
 static int show(const struct cli *c, const struct corr *corr, const char *id) {
     struct err e;
     json_t *list;
@@ -11,18 +27,21 @@ static int show(const struct cli *c, const struct corr *corr, const char *id) {
         return cli_fail("%s", e.text);
     struct report r = show_report(c);
     int status = CLI_OK;
-    if (strcmp(c->format, "json") == 0)
-        report_json(&r, list);
-    else if (!report_changes(&r, list, id) && id)
+    bool found = true;
+    if ((id || strcmp(c->format, "json") == 0) && gates_details(corr, list, id, &e) < 0)
+        status = cli_fail("%s", e.text);
+    else
+        print(c, &r, corr, list, id, &found);
+    if (!found && id)
         status = cli_fail("no change is called '%s'; `pilotgate changes` lists them", id);
-    else if (json_array_size(list) == 0)
+    else if (status == CLI_OK && json_array_size(list) == 0 && strcmp(c->format, "table") == 0)
         (void)printf("no change was witnessed yet\n");
     json_decref(list);
     return status;
 }
 
 static int run(struct cli *c) {
-    static const char *const formats[] = {"table", "json", NULL};
+    static const char *const formats[] = {"table", "json", "markdown", NULL};
     struct corr corr;
     if (!cli_parse(c, NULL, 0, 0, 1))
         return c->status;
@@ -37,7 +56,7 @@ static int run(struct cli *c) {
 
 const struct cli_command cli_cmd_changes = {
     .name = "changes",
-    .summary = "configuration changes, or one in full: signs, window, calls",
-    .usage = "[ID] [--stage C/NS] [--at TIME] [-o table|json]",
+    .summary = "configuration changes, or one in full: signs, window, what it changed, calls",
+    .usage = "[ID] [--stage C/NS] [--at TIME] [-o table|json|markdown]",
     .run = run,
 };

@@ -21,9 +21,7 @@ static int by_order(const void *a, const void *b) {
     const struct fact_sign *y = b;
     if (x->order != y->order)
         return x->order < y->order ? -1 : 1;
-    if (x->ref.stream != y->ref.stream)
-        return x->ref.stream < y->ref.stream ? -1 : 1;
-    return x->ref.seq < y->ref.seq ? -1 : x->ref.seq > y->ref.seq;
+    return x->place < y->place ? -1 : x->place > y->place;
 }
 
 /* When a drill was over. One that was killed never said so: it did not go on for long after its last word. */
@@ -52,10 +50,11 @@ static int64_t drilled_between(const struct facts *f, int64_t after, int64_t unt
     return last;
 }
 
-/* A revision, an uninstall or a drill's command never joins what came before it. */
+/* A revision, an uninstall or a drill's command never joins what came before it, nor does anything that came
+ * after the namespace was made again. */
 static int joins(const struct facts *f, const struct fact_change *c, const struct fact_sign *s,
                  const struct rubric *rubric) {
-    return c && s->kind != FACT_SIGN_RELEASE && s->kind != FACT_SIGN_UNINSTALL &&
+    return c && s->kind != FACT_SIGN_RELEASE && s->kind != FACT_SIGN_UNINSTALL && s->life == c->life &&
            s->order - c->last_hi <= rubric->rules.merge_gap_ns && !drilled_between(f, c->last_hi, s->hi, 0);
 }
 
@@ -80,6 +79,7 @@ static int group(struct facts *f, const struct rubric *rubric, struct err *e) {
             if (!open)
                 return err_oom(e);
             f->n_changes++;
+            open->life = f->signs[i].life;
         }
         int r = add_to(open, &f->signs[i], e);
         if (r < 0)

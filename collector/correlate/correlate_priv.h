@@ -34,10 +34,27 @@ void corr_keys_free(struct corr_keys *k);
 
 /* The parts of facts_build, in that order. */
 int corr_phases(struct facts *f, struct err *e) MUST_CHECK;
+int corr_lives(struct facts *f, struct err *e) MUST_CHECK;
+int corr_states(struct facts *f, struct err *e) MUST_CHECK; /* then corr_set_lives */
+void corr_set_lives(struct facts *f);
 int corr_revisions(struct facts *f, struct err *e) MUST_CHECK;
 int corr_signs(struct facts *f, const struct rubric *rubric, struct err *e) MUST_CHECK;
 int corr_pods(struct facts *f, const struct rubric *rubric, struct err *e) MUST_CHECK;
 int corr_changes(struct facts *f, const struct rubric *rubric, struct err *e) MUST_CHECK;
+
+/* What the replay of states knows of an object. */
+struct corr_known {
+    const struct fact_state *s; /* NULL: nothing yet */
+    int64_t lo;                 /* last moment at which it was seen so */
+};
+
+/* noise.c: why the step from old (NULL: there was none) to s says nothing about the configuration, as the
+ * rubric has it; *ret_reason NULL: it does. known: all objects, as they were then. */
+int corr_noise(const struct facts *f, const struct rubric *rubric, const struct corr_known *known,
+               const struct fact_state *s, const struct fact_state *old, const char **ret_reason,
+               struct err *e) MUST_CHECK;
+int corr_count_noise(struct facts *f, const struct fact_state *s, const char *reason,
+                     struct err *e) MUST_CHECK;
 
 /* switches.c: parts of corr_changes. More than one replica is asked for, or was seen to change. */
 bool corr_several_replicas(const struct facts *f, const struct fact_change *c);

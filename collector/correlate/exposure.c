@@ -64,7 +64,7 @@ static bool has_tick(const struct corr_watch *w, int64_t from, int64_t to) {
 
 static bool tells_sign(const struct fact_change *c, size_t stream) {
     for (size_t i = 0; i < c->n_signs; i++)
-        if (c->signs[i]->ref.stream == stream)
+        if (c->signs[i]->ref.seq && c->signs[i]->ref.stream == stream)
             return true;
     return false;
 }

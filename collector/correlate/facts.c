@@ -64,6 +64,11 @@ int facts_build(const struct evidence *ev, const struct rubric *rubric, const js
     read_stage(&f, rubric, stage);
     int r = corr_phases(&f, e);
     if (r == 0)
+        r = corr_lives(&f, e);
+    if (r == 0)
+        r = corr_states(&f, e);
+    corr_set_lives(&f);
+    if (r == 0)
         r = corr_revisions(&f, e);
     if (r == 0)
         r = corr_signs(&f, rubric, e);
@@ -96,6 +101,9 @@ void facts_free(struct facts *f) {
     }
     json_decref(f->texts);
     free(f->phases);
+    free(f->lives);
+    free(f->states);
+    free(f->noise);
     free(f->revisions);
     free(f->signs);
     free(f->changes);
@@ -117,105 +125,7 @@ void corr_free(struct corr *c) {
     *c = (struct corr){0};
 }
 
-/* ---- snapshots */
-
-struct found {
-    const Pilotgate__Object *o;
-    struct fact_ref ref;
-    int64_t t;
-};
-
-static int by_name(const void *a, const void *b) {
-    const struct found *x = a;
-    const struct found *y = b;
-    int c = strcmp(x->o->kind, y->o->kind);
-    if (c == 0)
-        c = strcmp(x->o->name, y->o->name);
-    if (c == 0)
-        c = x->t < y->t ? -1 : x->t > y->t;
-    if (c == 0)
-        c = x->ref.stream < y->ref.stream ? -1 : x->ref.stream > y->ref.stream;
-    if (c == 0)
-        c = x->ref.seq < y->ref.seq ? -1 : x->ref.seq > y->ref.seq;
-    return c;
-}
-
-static int same_object(const struct found *a, const struct found *b) {
-    return strcmp(a->o->kind, b->o->kind) == 0 && strcmp(a->o->name, b->o->name) == 0;
-}
-
-/* Several agents tell of one state; whoever is late repeats a resource version that is already past. */
-static int repeats_version(const struct found *group, const struct found *item) {
-    for (const struct found *g = group; g < item; g++)
-        if (*item->o->resource_version && strcmp(g->o->resource_version, item->o->resource_version) == 0 &&
-            g->o->op != PILOTGATE__OBJECT__OP__OP_DELETED)
-            return item->o->op != PILOTGATE__OBJECT__OP__OP_DELETED;
-    return 0;
-}
-
-/* The version that is the newest one already, told by an agent that knows a newer normal form. */
-static int in_newer_form(const struct found *newest, const struct found *item) {
-    return item->o->norm > newest->o->norm && item->o->op != PILOTGATE__OBJECT__OP__OP_DELETED &&
-           strcmp(item->o->uid, newest->o->uid) == 0 &&
-           strcmp(item->o->resource_version, newest->o->resource_version) == 0;
-}
-
-/* The newest state in a group of records of one object, ascending in time. */
-static const struct found *newest_state(const struct found *group, const struct found *end) {
-    const struct found *newest = group;
-    for (const struct found *g = group + 1; g < end; g++)
-        if (!repeats_version(group, g) || in_newer_form(newest, g))
-            newest = g;
-    return newest;
-}
-
 int corr_tells_state(const Pilotgate__Object *o) {
     return o->op == PILOTGATE__OBJECT__OP__OP_LISTED || o->op == PILOTGATE__OBJECT__OP__OP_ADDED ||
            o->op == PILOTGATE__OBJECT__OP__OP_MODIFIED || o->op == PILOTGATE__OBJECT__OP__OP_DELETED;
-}
-
-static int collect_states(const struct facts *f, int64_t t, struct found **ret, size_t *ret_n) {
-    struct found *all = NULL;
-    size_t n = 0;
-    size_t cap = 0;
-    for (size_t i = 0; i < f->ev->records.n; i++) {
-        const struct ev_record *r = &f->ev->records.items[i];
-        if (r->r->body_case != PILOTGATE__RECORD__BODY_OBJECT || !corr_in_stage(f, r->stream) ||
-            !corr_tells_state(r->r->object) || r->r->object->own || corr_is_product(r->r->object))
-            continue;
-        int64_t lo;
-        int64_t hi;
-        corr_interval(f->ev, r->stream, r->r->object->t_wall_ns, 0, &lo, &hi);
-        if (hi > t)
-            continue;
-        struct found *slot = CORR_PUSH(all, n, cap);
-        if (!slot) {
-            free(all);
-            return -ENOMEM;
-        }
-        *slot = (struct found){r->r->object, {r->stream, r->seq}, hi};
-        n++;
-    }
-    *ret = all;
-    *ret_n = n;
-    return 0;
-}
-
-int facts_snapshot(const struct facts *f, int64_t t, facts_object_fn *fn, void *ctx, struct err *e) {
-    struct found *all;
-    size_t n;
-    if (collect_states(f, t, &all, &n) < 0)
-        return err_oom(e);
-    if (n)
-        qsort(all, n, sizeof *all, by_name);
-    int r = 0;
-    for (size_t i = 0, j; i < n && r == 0; i = j) {
-        for (j = i + 1; j < n && same_object(&all[i], &all[j]); j++) {
-        }
-        const struct found *state = newest_state(&all[i], &all[j]);
-        if (state->o->op != PILOTGATE__OBJECT__OP__OP_DELETED)
-            r = fn(ctx, state->o, state->ref);
-    }
-    free(all);
-    return r;
 }

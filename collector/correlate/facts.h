@@ -41,23 +41,59 @@ struct fact_revision {
     struct fact_ref ref;
 };
 
+/* The namespace from its creation to its next one: a namespace that was made again is a new stage, with its
+ * past shown. What happened in a life that is not the last one is not judged. */
+struct fact_life {
+    const char *uid;
+    int64_t from; /* the API server's whole second */
+    int64_t to;   /* when the next one began; INT64_MAX: it is the last */
+    struct fact_ref ref;
+};
+
+/* One state that an object was in, whoever told of it; of the product's own state one reading. states.c says
+ * what orders them. */
+struct fact_state {
+    const Pilotgate__Object *o;    /* as its digest and text are compared */
+    const Pilotgate__Object *told; /* as it was told first, with ref */
+    struct fact_ref ref;
+    size_t object;  /* which one: 0 .. n_objects - 1, by (kind, name) */
+    size_t place;   /* of two states of one object the later one has the higher place */
+    size_t life;    /* index into lives; 0 where there are none */
+    int64_t lo, hi; /* it was first seen inside */
+    bool known;     /* by a clock that is known */
+    bool news;      /* some agent saw the object become so; else it was only found so */
+    bool came;      /* some agent saw the object appear with it */
+};
+
 enum fact_sign_kind {
     FACT_SIGN_RELEASE,
     FACT_SIGN_UNINSTALL, /* Helm began to take the release away */
     FACT_SIGN_OBJECT,
     FACT_SIGN_CATALOGUE,
-    FACT_SIGN_CONFIGURATION
+    FACT_SIGN_CONFIGURATION,
+    FACT_SIGN_MARK /* a person said so: `pilotgate mark --name change` */
 };
 
 /* One way in which a change was seen. The state changed inside [lo, hi]. */
 struct fact_sign {
     enum fact_sign_kind kind;
+    size_t life;
     const char *object_kind, *name;
     const char *old_digest, *new_digest;     /* "" when there was, or is, none */
     const Pilotgate__Object *before, *after; /* before is NULL for a new object */
     int64_t lo, hi;
-    int64_t order; /* the moment that orders signs: a revision comes before everything that it causes */
-    struct fact_ref ref;
+    int64_t order;       /* the moment that orders signs: a revision comes before everything that it causes */
+    size_t place;        /* of its state: what orders signs of one moment */
+    struct fact_ref ref; /* none of a mark */
+    const json_t *mark;  /* of a mark: its document; else NULL */
+};
+
+/* New states of an object that say nothing about the product's configuration, as the rubric has it. */
+struct fact_noise {
+    const char *kind, *name, *reason;
+    uint64_t n;
+    int64_t last_hi;
+    struct fact_ref ref; /* of the last */
 };
 
 /* How the verdict reads one call that meets a change's window; reading.c decides. */
@@ -157,6 +193,7 @@ struct fact_switch {
 struct fact_change {
     char id[96];              /* "shop.v2", or "t20261123T040506Z" when no revision goes with it */
     size_t revision;          /* index + 1 into revisions; 0: none */
+    size_t life;              /* index into lives */
     struct fact_sign **signs; /* array owned */
     size_t n_signs;
     int64_t begin_lo;       /* last moment at which everything was as before; a drill's command, if earlier */
@@ -230,6 +267,11 @@ struct facts {
     const struct evidence *ev;
     struct fact_phase *phases; /* by lo */
     size_t n_phases, cap_phases;
+    struct fact_life *lives; /* by `from`; the last is judged */
+    size_t n_lives, cap_lives;
+    struct fact_state *states; /* by hi, of one object in their order */
+    size_t n_states, cap_states;
+    size_t n_objects;                /* of different ones among them */
     struct fact_revision *revisions; /* by created_lo */
     size_t n_revisions, cap_revisions;
     struct fact_sign *signs; /* by hi */
@@ -240,7 +282,9 @@ struct facts {
     size_t n_pods, cap_pods;
     struct fact_scale *scales; /* of the gateway's workload, by `at` */
     size_t n_scales, cap_scales;
-    struct fact_background background;  /* filled by facts_exposure */
+    struct fact_background background; /* filled by facts_exposure */
+    struct fact_noise *noise;          /* in the order in which they came */
+    size_t n_noise, cap_noise;
     struct fact_unreadable *unreadable; /* still unreadable */
     size_t n_unreadable, cap_unreadable;
     uint64_t conflicts;
@@ -263,8 +307,8 @@ void facts_free(struct facts *f);
 /* An agent's wall time as the collector's, with bound; error < 0: the offset is not known. */
 int64_t facts_clock(const struct evidence *ev, size_t stream, int64_t wall_ns, int64_t *ret_error);
 
-/* The state of all Kubernetes objects at a time: the newest record of each (kind, name) with hi <= t. Calls
- * fn for each that existed, in (kind, name) order. */
+/* The state of all Kubernetes objects at a time: the newest state of each (kind, name) with hi <= t, of the
+ * life that the namespace had then. Calls fn for each that existed, in (kind, name) order. */
 typedef int facts_object_fn(void *ctx, const Pilotgate__Object *o, struct fact_ref ref);
 int facts_snapshot(const struct facts *f, int64_t t, facts_object_fn *fn, void *ctx,
                    struct err *e) MUST_CHECK;
@@ -288,6 +332,8 @@ typedef int facts_product_fn(void *ctx, const struct fact_product *p);
 /* Calls fn for each in (kind, name, node, path) order: the target's URL comes before its replicas. */
 int facts_products(const struct facts *f, int64_t t, facts_product_fn *fn, void *ctx,
                    struct err *e) MUST_CHECK;
+/* The life that the namespace had at t: an index into lives, 0 where there are none. */
+size_t facts_life_at(const struct facts *f, int64_t t);
 /* Is this stream of the facts' stage? */
 bool facts_has_stream(const struct facts *f, size_t stream);
 /* The first of what is missing that meets [from, to]; blind: only what may hold signs of a change. */

@@ -59,11 +59,14 @@ static int take(void *ctx, const Pilotgate__Object *o, struct fact_ref ref) {
     char evidence[WIRE_REF_MAX];
     json_t *normal = NULL;
     int r = 0;
-    if (strcmp(o->kind, "HelmRelease") == 0 || strcmp(o->kind, "Namespace") == 0 ||
-        rubric_ignores(g->rubric, o->kind, o->name))
+    if (strcmp(o->kind, "HelmRelease") == 0 || strcmp(o->kind, "Namespace") == 0)
         return 0;
     if (js_parse(o->normal, strlen(o->normal), WIRE_NORMAL_MAX, &normal, NULL) < 0)
         normal = NULL; /* it was cut */
+    if (rubric_ignores(g->rubric, o->kind, o->name, normal)) {
+        json_decref(normal);
+        return 0;
+    }
     (void)facts_ref(g->f->ev, ref, evidence);
     if (strcmp(o->kind, "GitOps") != 0)
         r = take_object(g, o, evidence, normal);

@@ -98,8 +98,8 @@ static void fill_revision(struct fact_revision *v, const Pilotgate__Object *o) {
     v->created_hi = o->created_wall_ns + WHEN_S;
 }
 
-static int add_release_object(struct facts *f, const struct ev_record *r, const Pilotgate__Object *o,
-                              struct err *e) {
+static int add_release_object(struct facts *f, const struct fact_state *s, struct err *e) {
+    const Pilotgate__Object *o = s->o;
     json_t *normal;
     if (js_parse(o->normal, strlen(o->normal), WIRE_NORMAL_MAX, &normal, NULL) < 0)
         return 0; /* cut or deleted: tells nothing of the content */
@@ -117,18 +117,15 @@ static int add_release_object(struct facts *f, const struct ev_record *r, const 
             return err_oom(e);
         }
         f->n_revisions++;
-        v->ref = (struct fact_ref){r->stream, r->seq};
+        v->ref = s->ref;
     }
-    int64_t lo;
-    int64_t hi;
-    corr_interval(f->ev, r->stream, o->t_wall_ns, 0, &lo, &hi);
-    now.live = v->live || o->op == PILOTGATE__OBJECT__OP__OP_ADDED;
+    now.live = v->live || s->came;
     now.ref = v->ref;
     now.deployed_lo = v->deployed_lo;
     now.deployed_hi = v->deployed_hi;
-    if (strcmp(now.status, "deployed") == 0 && (now.deployed_hi == 0 || hi < now.deployed_hi)) {
-        now.deployed_lo = o->op == PILOTGATE__OBJECT__OP__OP_LISTED ? now.created_lo : lo;
-        now.deployed_hi = hi;
+    if (strcmp(now.status, "deployed") == 0 && (now.deployed_hi == 0 || s->hi < now.deployed_hi)) {
+        now.deployed_lo = s->news ? s->lo : now.created_lo;
+        now.deployed_hi = s->hi;
     }
     json_decref((json_t *)v->normal);
     *v = now;
@@ -143,41 +140,12 @@ static int by_creation(const void *a, const void *b) {
     return x->revision < y->revision ? -1 : x->revision > y->revision;
 }
 
-static int by_arrival(const void *a, const void *b) {
-    const struct ev_record *x = *(const struct ev_record *const *)a;
-    const struct ev_record *y = *(const struct ev_record *const *)b;
-    if (x->r->object->t_wall_ns != y->r->object->t_wall_ns)
-        return x->r->object->t_wall_ns < y->r->object->t_wall_ns ? -1 : 1;
-    if (x->stream != y->stream)
-        return x->stream < y->stream ? -1 : 1;
-    return x->seq < y->seq ? -1 : x->seq > y->seq;
-}
-
+/* In the order of its states: what is told of a revision last is what became of it. */
 int corr_revisions(struct facts *f, struct err *e) {
-    const struct ev_record **found = NULL;
-    size_t n = 0;
-    size_t cap = 0;
     int rc = 0;
-    for (size_t i = 0; i < f->ev->records.n && rc == 0; i++) {
-        const struct ev_record *r = &f->ev->records.items[i];
-        if (r->r->body_case != PILOTGATE__RECORD__BODY_OBJECT || !corr_in_stage(f, r->stream))
-            continue;
-        const Pilotgate__Object *o = r->r->object;
-        if (o->own || strcmp(o->kind, "HelmRelease") != 0 || !*o->normal)
-            continue;
-        const struct ev_record **slot = CORR_PUSH(found, n, cap);
-        if (!slot) {
-            rc = err_oom(e);
-            break;
-        }
-        *slot = r;
-        n++;
-    }
-    if (n)
-        qsort(found, n, sizeof *found, by_arrival);
-    for (size_t i = 0; i < n && rc == 0; i++)
-        rc = add_release_object(f, found[i], found[i]->r->object, e);
-    free(found);
+    for (size_t i = 0; i < f->n_states && rc == 0; i++)
+        if (strcmp(f->states[i].o->kind, "HelmRelease") == 0 && *f->states[i].o->normal)
+            rc = add_release_object(f, &f->states[i], e);
     if (f->n_revisions)
         qsort(f->revisions, f->n_revisions, sizeof *f->revisions, by_creation);
     return rc;

@@ -174,49 +174,17 @@ static int is_gateway(const struct facts *f, const Pilotgate__Object *o) {
            strcmp(f->gateway + n + 1, o->name) == 0;
 }
 
-static int by_time(const void *a, const void *b) {
-    const struct fact_scale *x = a;
-    const struct fact_scale *y = b;
-    if (x->at != y->at)
-        return x->at < y->at ? -1 : 1;
-    if (x->ref.stream != y->ref.stream)
-        return x->ref.stream < y->ref.stream ? -1 : 1;
-    return x->ref.seq < y->ref.seq ? -1 : x->ref.seq > y->ref.seq;
-}
-
-/* Several agents tell of one state; whoever is late repeats a resource version that is already past. */
-static void drop_repeats(struct facts *f) {
-    size_t kept = 0;
-    for (size_t i = 0; i < f->n_scales; i++) {
-        const char *version = f->scales[i].o->resource_version;
-        size_t k = 0;
-        while (k < kept && (!*version || strcmp(f->scales[k].o->resource_version, version) != 0))
-            k++;
-        if (k == kept || f->scales[i].o->op == PILOTGATE__OBJECT__OP__OP_DELETED)
-            f->scales[kept++] = f->scales[i];
-    }
-    f->n_scales = kept;
-}
-
 static int gather_scales(struct facts *f) {
-    for (size_t i = 0; i < f->ev->records.n; i++) {
-        const struct ev_record *r = &f->ev->records.items[i];
-        if (r->r->body_case != PILOTGATE__RECORD__BODY_OBJECT || !corr_in_stage(f, r->stream) ||
-            !corr_tells_state(r->r->object) || !is_gateway(f, r->r->object))
+    for (size_t i = 0; i < f->n_states; i++) {
+        const struct fact_state *s = &f->states[i];
+        if (!is_gateway(f, s->o))
             continue;
         struct fact_scale *slot = CORR_PUSH(f->scales, f->n_scales, f->cap_scales);
         if (!slot)
             return -ENOMEM;
-        int64_t lo;
-        corr_interval(f->ev, r->stream, r->r->object->t_wall_ns, 0, &lo, &slot->at);
-        slot->o = r->r->object;
-        slot->ref = (struct fact_ref){r->stream, r->seq};
-        slot->replicas = replicas_of(r->r->object);
+        *slot = (struct fact_scale){.at = s->hi, .o = s->o, .ref = s->ref, .replicas = replicas_of(s->o)};
         f->n_scales++;
     }
-    if (f->n_scales)
-        qsort(f->scales, f->n_scales, sizeof *f->scales, by_time);
-    drop_repeats(f);
     return 0;
 }
 

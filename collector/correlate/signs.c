@@ -1,8 +1,9 @@
 /* signs: every way in which a change of configuration shows in the records of one stage.
  *
- * The states of an object are replayed in time; a new digest is a sign, placed between the last moment at
- * which the old state was seen and the first at which the new one was. A state belongs to (kind, name);
- * a catalogue or configuration also to the node that read it, since each node asks for itself. */
+ * The states of an object are replayed in their order (states.c); a new digest is a sign, placed between the
+ * last moment at which the old state was seen and the first at which the new one was. A state belongs to
+ * (kind, name); a catalogue or configuration also to the node that read it, since each node asks for itself.
+ * What the rubric calls noise is counted and is no sign (noise.c). What a person marks as a change is one. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,24 +13,24 @@
 #include "base/when.h"
 #include "correlate/correlate_priv.h"
 
-struct seen {
-    const struct ev_record *r;
-    const Pilotgate__Object *o;
-    int64_t lo, hi; /* of t_wall_ns, on the collector's clock */
-};
-
-struct state {                  /* of one object, as of the replay's position */
-    const Pilotgate__Object *o; /* record that told the digest */
-    int64_t known_hi;           /* last moment at which it was seen so */
+struct told { /* when some stream told of a Helm release */
+    size_t stream;
+    int64_t hi; /* 0: never */
 };
 
 struct replay {
     struct facts *f;
-    json_t *index; /* key -> position in states */
-    struct state *states;
-    size_t n, cap;
-    json_t *versions;           /* (kind, name, uid, resourceVersion) already told */
-    const struct seen *release; /* newest record of a Helm release so far */
+    const struct rubric *rubric;
+    struct corr_known *known; /* of each object; as of the replay's position */
+    struct told last, other;  /* the newest telling of a release, and the newest by another stream */
+};
+
+/* ---- what can be read */
+
+struct seen {
+    const struct ev_record *r;
+    const Pilotgate__Object *o;
+    int64_t hi; /* of t_wall_ns, on the collector's clock */
 };
 
 static int by_time(const void *a, const void *b) {
@@ -56,8 +57,9 @@ static int collect(const struct facts *f, struct seen **ret, size_t *ret_n) {
             free(all);
             return -ENOMEM;
         }
+        int64_t lo;
         *slot = (struct seen){.r = r, .o = r->r->object};
-        corr_interval(f->ev, r->stream, r->r->object->t_wall_ns, 0, &slot->lo, &slot->hi);
+        corr_interval(f->ev, r->stream, r->r->object->t_wall_ns, 0, &lo, &slot->hi);
         n++;
     }
     if (n)
@@ -69,118 +71,6 @@ static int collect(const struct facts *f, struct seen **ret, size_t *ret_n) {
 
 static int is_release(const Pilotgate__Object *o) {
     return strcmp(o->kind, "HelmRelease") == 0;
-}
-
-/* "deployed", "uninstalling" ... as its Secret says; "" when it was deleted. */
-static void release_status(const Pilotgate__Object *o, char out[32]) {
-    json_t *doc = NULL;
-    out[0] = 0;
-    if (o->op == PILOTGATE__OBJECT__OP__OP_DELETED ||
-        js_parse(o->normal, strlen(o->normal), WIRE_NORMAL_MAX, &doc, NULL) < 0)
-        return;
-    (void)snprintf(out, 32, "%s", js_str(doc, "status", ""));
-    json_decref(doc);
-}
-
-/* Helm says so before it takes anything away; only of what it has deployed it deletes the Secret otherwise
- * (of a superseded revision too, when the history grows too long). */
-static int is_uninstall(const Pilotgate__Object *old, const Pilotgate__Object *now) {
-    char was[32];
-    char is[32];
-    if (!old || !is_release(now))
-        return 0;
-    release_status(old, was);
-    release_status(now, is);
-    if (strncmp(was, "uninstall", 9) == 0)
-        return 0;
-    return strncmp(is, "uninstall", 9) == 0 ||
-           (now->op == PILOTGATE__OBJECT__OP__OP_DELETED && strcmp(was, "deployed") == 0);
-}
-
-static enum fact_sign_kind sign_kind(const Pilotgate__Object *o) {
-    if (is_release(o))
-        return FACT_SIGN_RELEASE;
-    if (strcmp(o->kind, "ToolCatalogue") == 0)
-        return FACT_SIGN_CATALOGUE;
-    return strcmp(o->kind, "ProductConfiguration") == 0 ? FACT_SIGN_CONFIGURATION : FACT_SIGN_OBJECT;
-}
-
-static struct state *state_of(struct replay *p, const struct seen *s) {
-    char key[5 * WIRE_NAME_MAX];
-    int product = corr_is_product(s->o);
-    const char *node = product ? p->f->ev->streams[s->r->stream].node : "";
-    (void)snprintf(key, sizeof key, "%s\n%s\n%.253s\n%.400s", node, s->o->kind, s->o->name,
-                   product ? s->o->path : "");
-    json_t *at = json_object_get(p->index, key);
-    if (at)
-        return &p->states[json_integer_value(at)];
-    struct state *slot = CORR_PUSH(p->states, p->n, p->cap);
-    if (!slot || json_object_set_new(p->index, key, json_integer((json_int_t)p->n)) < 0)
-        return NULL;
-    p->n++;
-    return slot;
-}
-
-/* A late agent's telling of a version that another has told already is no news. */
-static int told_before(struct replay *p, const Pilotgate__Object *o) {
-    if (!*o->resource_version || o->op == PILOTGATE__OBJECT__OP__OP_DELETED)
-        return 0;
-    char key[4 * WIRE_NAME_MAX];
-    (void)snprintf(key, sizeof key, "%s\n%s\n%s\n%s", o->kind, o->name, o->uid, o->resource_version);
-    if (json_object_get(p->versions, key))
-        return 1;
-    (void)json_object_set_new(p->versions, key, json_true());
-    return 0;
-}
-
-/* The state as it is, told again by an agent of another version: what comes next is compared with its form.
- */
-static void take_form(struct replay *p, const struct seen *s) {
-    struct state *st = state_of(p, s);
-    if (st && st->o && strcmp(st->o->uid, s->o->uid) == 0 &&
-        strcmp(st->o->resource_version, s->o->resource_version) == 0)
-        st->o = s->o;
-}
-
-/* The moment that orders a sign; an uninstall's lies shortly before it was seen. */
-static int64_t order_of(enum fact_sign_kind kind, int64_t lo, int64_t hi, int64_t lag) {
-    if (kind == FACT_SIGN_UNINSTALL && hi - lo > lag)
-        return hi - lag;
-    return kind == FACT_SIGN_RELEASE || kind == FACT_SIGN_UNINSTALL ? lo : hi;
-}
-
-/* lag: by which the watches of two kinds may differ. */
-static int add_sign(struct facts *f, const struct seen *s, const struct state *old, int64_t lag,
-                    struct err *e) {
-    struct fact_sign *sign = CORR_PUSH(f->signs, f->n_signs, f->cap_signs);
-    if (!sign)
-        return err_oom(e);
-    int64_t lo = old->o ? old->known_hi : s->lo;
-    enum fact_sign_kind kind = is_uninstall(old->o, s->o) ? FACT_SIGN_UNINSTALL : sign_kind(s->o);
-    if (kind == FACT_SIGN_RELEASE) {
-        lo = s->o->created_wall_ns; /* Helm makes the revision's Secret before it touches anything else */
-    } else if (s->o->previous_wall_ns) {
-        int64_t prev_lo;
-        int64_t prev_hi;
-        corr_interval(f->ev, s->r->stream, s->o->previous_wall_ns, 0, &prev_lo, &prev_hi);
-        if (prev_lo > lo || !old->o)
-            lo = prev_lo;
-    }
-    *sign = (struct fact_sign){
-        .kind = kind,
-        .object_kind = s->o->kind,
-        .name = s->o->name,
-        .old_digest = old->o ? old->o->digest : "",
-        .new_digest = s->o->op == PILOTGATE__OBJECT__OP__OP_DELETED ? "" : s->o->digest,
-        .before = old->o,
-        .after = s->o,
-        .lo = lo < s->hi ? lo : s->hi,
-        .hi = s->hi,
-        .order = order_of(kind, lo < s->hi ? lo : s->hi, s->hi, lag),
-        .ref = {s->r->stream, s->r->seq},
-    };
-    f->n_signs++;
-    return 0;
 }
 
 /* "shop.v2" is of release "shop". */
@@ -228,92 +118,238 @@ static void set_readable(struct facts *f, const Pilotgate__Object *o) {
     f->n_unreadable = kept;
 }
 
+static int read_one(struct facts *f, const struct seen *s, struct err *e) {
+    const Pilotgate__Object *o = s->o;
+    if (o->op == PILOTGATE__OBJECT__OP__OP_UNREADABLE)
+        return set_unreadable(f, s, e);
+    set_readable(f, o);
+    if (!o->control) {
+        f->catalogue_seen |= strcmp(o->kind, "ToolCatalogue") == 0;
+        f->configuration_seen |= strcmp(o->kind, "ProductConfiguration") == 0;
+    }
+    return 0;
+}
+
+static int read_all(struct facts *f, struct err *e) {
+    struct seen *all;
+    size_t n;
+    if (collect(f, &all, &n) < 0)
+        return err_oom(e);
+    int r = 0;
+    for (size_t i = 0; i < n && r == 0; i++)
+        r = read_one(f, &all[i], e);
+    free(all);
+    return r;
+}
+
+/* ---- kinds of signs */
+
+/* "deployed", "uninstalling" ... as its Secret says; "" when it was deleted. */
+static void release_status(const Pilotgate__Object *o, char out[32]) {
+    json_t *doc = NULL;
+    out[0] = 0;
+    if (o->op == PILOTGATE__OBJECT__OP__OP_DELETED ||
+        js_parse(o->normal, strlen(o->normal), WIRE_NORMAL_MAX, &doc, NULL) < 0)
+        return;
+    (void)snprintf(out, 32, "%s", js_str(doc, "status", ""));
+    json_decref(doc);
+}
+
+/* Helm says so before it takes anything away; only of what it has deployed it deletes the Secret otherwise
+ * (of a superseded revision too, when the history grows too long). */
+static int is_uninstall(const Pilotgate__Object *old, const Pilotgate__Object *now) {
+    char was[32];
+    char is[32];
+    if (!old || !is_release(now))
+        return 0;
+    release_status(old, was);
+    release_status(now, is);
+    if (strncmp(was, "uninstall", 9) == 0)
+        return 0;
+    return strncmp(is, "uninstall", 9) == 0 ||
+           (now->op == PILOTGATE__OBJECT__OP__OP_DELETED && strcmp(was, "deployed") == 0);
+}
+
+static enum fact_sign_kind sign_kind(const Pilotgate__Object *o) {
+    if (is_release(o))
+        return FACT_SIGN_RELEASE;
+    if (strcmp(o->kind, "ToolCatalogue") == 0)
+        return FACT_SIGN_CATALOGUE;
+    return strcmp(o->kind, "ProductConfiguration") == 0 ? FACT_SIGN_CONFIGURATION : FACT_SIGN_OBJECT;
+}
+
+/* The moment that orders a sign; an uninstall's lies shortly before it was seen. */
+static int64_t order_of(enum fact_sign_kind kind, int64_t lo, int64_t hi, int64_t lag) {
+    if (kind == FACT_SIGN_UNINSTALL && hi - lo > lag)
+        return hi - lag;
+    return kind == FACT_SIGN_RELEASE || kind == FACT_SIGN_UNINSTALL ? lo : hi;
+}
+
+/* ---- signs */
+
+/* When the state before was last seen: it was told, or the agent that told of the new one was current then.
+ */
+static int64_t last_old(const struct facts *f, const struct fact_state *s, const struct corr_known *old) {
+    int64_t lo = old->s ? old->lo : s->lo;
+    int64_t prev_lo;
+    int64_t prev_hi;
+    if (!s->told->previous_wall_ns)
+        return lo;
+    corr_interval(f->ev, s->ref.stream, s->told->previous_wall_ns, 0, &prev_lo, &prev_hi);
+    return prev_lo > lo || !old->s ? prev_lo : lo;
+}
+
+/* lag: by which the watches of two kinds may differ. */
+static int add_sign(struct facts *f, const struct fact_state *s, const struct corr_known *old, int64_t lag,
+                    struct err *e) {
+    const Pilotgate__Object *before = old->s ? old->s->o : NULL;
+    struct fact_sign *sign = CORR_PUSH(f->signs, f->n_signs, f->cap_signs);
+    if (!sign)
+        return err_oom(e);
+    enum fact_sign_kind kind = is_uninstall(before, s->o) ? FACT_SIGN_UNINSTALL : sign_kind(s->o);
+    /* Helm makes the revision's Secret before it touches anything else */
+    int64_t lo = kind == FACT_SIGN_RELEASE ? s->o->created_wall_ns : last_old(f, s, old);
+    lo = lo < s->hi ? lo : s->hi;
+    *sign = (struct fact_sign){
+        .kind = kind,
+        .life = s->life,
+        .object_kind = s->o->kind,
+        .name = s->o->name,
+        .old_digest = before ? before->digest : "",
+        .new_digest = s->o->op == PILOTGATE__OBJECT__OP__OP_DELETED ? "" : s->o->digest,
+        .before = before,
+        .after = s->o,
+        .lo = lo,
+        .hi = s->hi,
+        .order = order_of(kind, lo, s->hi, lag),
+        .place = s->place,
+        .ref = s->ref,
+    };
+    f->n_signs++;
+    return 0;
+}
+
+static void note_release(struct replay *p, const struct fact_state *s) {
+    if (p->last.stream != s->ref.stream)
+        p->other = p->last;
+    p->last = (struct told){s->ref.stream, s->hi};
+}
+
 /* A revision that came while nobody watched, and that a later stream found in its first list. */
-static int came_unwatched(const struct replay *p, const struct seen *s) {
-    return p->release && p->release->r->stream != s->r->stream &&
-           s->o->created_wall_ns + WHEN_S > p->release->hi;
+static int came_unwatched(const struct replay *p, const struct fact_state *s) {
+    const struct told *before = p->last.stream == s->ref.stream ? &p->other : &p->last;
+    return before->hi && s->o->created_wall_ns + WHEN_S > before->hi;
 }
 
 /* The state before is of this very revision, not of one of an earlier install. */
-static int same_revision(const struct state *old, const Pilotgate__Object *now) {
-    return old->o && old->o->op != PILOTGATE__OBJECT__OP__OP_DELETED &&
-           old->o->created_wall_ns == now->created_wall_ns;
+static int same_revision(const struct corr_known *old, const Pilotgate__Object *now) {
+    return old->s && old->s->o->op != PILOTGATE__OBJECT__OP__OP_DELETED &&
+           old->s->o->created_wall_ns == now->created_wall_ns;
 }
 
 /* One sign a revision, its creation, and one its uninstall; what else becomes of it is its own story. */
-static int is_release_sign(const struct replay *p, const struct seen *s, const struct state *old) {
+static int is_release_sign(const struct replay *p, const struct fact_state *s, const struct corr_known *old) {
     if (p->f->release && !of_release(s->o->name, p->f->release))
         return 0;
-    if (is_uninstall(old->o, s->o))
+    if (is_uninstall(old->s ? old->s->o : NULL, s->o))
         return 1;
     if (s->o->op == PILOTGATE__OBJECT__OP__OP_DELETED || same_revision(old, s->o))
         return 0;
-    return s->o->op == PILOTGATE__OBJECT__OP__OP_MODIFIED || s->o->op == PILOTGATE__OBJECT__OP__OP_ADDED ||
-           came_unwatched(p, s);
+    return s->news || came_unwatched(p, s);
 }
 
 /* Is a new state of this object a sign at all? A first sight is a baseline, not a change. */
-static int is_sign(const struct replay *p, const struct seen *s, const struct state *old) {
+static int is_sign(const struct replay *p, const struct fact_state *s, const struct corr_known *old) {
     const Pilotgate__Object *o = s->o;
     if (sign_kind(o) == FACT_SIGN_RELEASE)
         return is_release_sign(p, s, old);
-    if ((o->op == PILOTGATE__OBJECT__OP__OP_LISTED || *o->path) && !old->o)
+    bool gone = o->op == PILOTGATE__OBJECT__OP__OP_DELETED;
+    if ((!s->news || *o->path || gone) && !old->s)
         return 0;
-    if (*o->path && o->op == PILOTGATE__OBJECT__OP__OP_DELETED) /* the replica went, not its catalogue */
+    if (*o->path && gone) /* the replica went, not its catalogue */
         return 0;
     if (o->control || strcmp(o->kind, "Namespace") == 0)
         return 0;
     return !(p->f->release && *o->release && strcmp(o->release, p->f->release) != 0);
 }
 
-static int replay_one(struct replay *p, const struct seen *s, const struct rubric *rubric, struct err *e) {
-    const Pilotgate__Object *o = s->o;
-    if (o->op == PILOTGATE__OBJECT__OP__OP_UNREADABLE)
-        return set_unreadable(p->f, s, e);
-    set_readable(p->f, o);
-    if (!o->control) {
-        p->f->catalogue_seen |= strcmp(o->kind, "ToolCatalogue") == 0;
-        p->f->configuration_seen |= strcmp(o->kind, "ProductConfiguration") == 0;
-    }
-    if (rubric_ignores(rubric, o->kind, o->name))
+static int replay_one(struct replay *p, const struct fact_state *s, struct err *e) {
+    struct corr_known *known = &p->known[s->object];
+    struct corr_known old = *known;
+    if (strcmp(s->o->kind, "GitOps") == 0) /* what a controller says of its work is no configuration */
         return 0;
-    if (told_before(p, o)) {
-        take_form(p, s);
-        return 0;
-    }
-    struct state *st = state_of(p, s);
-    if (!st)
-        return err_oom(e);
-    enum fact_same same = st->o ? facts_same(st->o, o) : FACT_DIFFERS;
+    if (old.s && old.s->life != s->life) /* what the namespace held before it was made again is gone */
+        old.s = NULL;
+    enum fact_same same = old.s ? facts_same(old.s->o, s->o) : FACT_DIFFERS;
     if (same == FACT_SAME) {
-        st->known_hi = s->hi;
-        if (strcmp(st->o->digest, o->digest) != 0) /* in another form */
-            st->o = o;
+        known->lo = s->lo;
+        if (strcmp(old.s->o->digest, s->o->digest) != 0) /* in another form */
+            known->s = s;
         return 0;
     }
-    if (o->op == PILOTGATE__OBJECT__OP__OP_CONFIRMED && !st->o)
+    if (s->o->op == PILOTGATE__OBJECT__OP__OP_CONFIRMED && !old.s)
         return 0;
-    /* what does not compare is a new baseline */
-    int rc =
-        same == FACT_DIFFERS && is_sign(p, s, st) ? add_sign(p->f, s, st, rubric->rules.watch_lag_ns, e) : 0;
-    if (sign_kind(o) == FACT_SIGN_RELEASE)
-        p->release = s;
-    *st = (struct state){o, s->hi};
-    return rc;
+    int r = 0;
+    const char *noise = NULL;
+    if (same == FACT_DIFFERS && is_sign(p, s, &old)) { /* what does not compare is a new baseline */
+        r = corr_noise(p->f, p->rubric, p->known, s, old.s, &noise, e);
+        if (r == 0 && noise)
+            r = corr_count_noise(p->f, s, noise, e);
+        else if (r == 0)
+            r = add_sign(p->f, s, &old, p->rubric->rules.watch_lag_ns, e);
+    }
+    if (sign_kind(s->o) == FACT_SIGN_RELEASE)
+        note_release(p, s);
+    *known = (struct corr_known){s, s->lo};
+    return r;
+}
+
+/* ---- marks */
+
+static int add_mark(struct facts *f, const json_t *mark, struct err *e) {
+    static const Pilotgate__Object nothing = PILOTGATE__OBJECT__INIT;
+    int64_t t = js_int(mark, "t_ns", 0);
+    if (strcmp(js_str(mark, "stage", ""), f->stage) != 0 || strcmp(js_str(mark, "what", ""), "change") != 0 ||
+        t <= 0)
+        return 0;
+    struct fact_sign *sign = CORR_PUSH(f->signs, f->n_signs, f->cap_signs);
+    if (!sign)
+        return err_oom(e);
+    *sign = (struct fact_sign){.kind = FACT_SIGN_MARK,
+                               .life = facts_life_at(f, t),
+                               .object_kind = "Mark",
+                               .name = js_str(mark, "by", ""),
+                               .old_digest = "",
+                               .new_digest = "",
+                               .after = &nothing,
+                               .lo = t,
+                               .hi = t,
+                               .order = t,
+                               .mark = mark};
+    f->n_signs++;
+    return 0;
+}
+
+static int add_marks(struct facts *f, struct err *e) {
+    size_t i;
+    json_t *mark;
+    int r = 0;
+    json_array_foreach(f->ev->marks, i, mark) {
+        if (r == 0)
+            r = add_mark(f, mark, e);
+    }
+    return r;
 }
 
 int corr_signs(struct facts *f, const struct rubric *rubric, struct err *e) {
-    struct seen *all;
-    size_t n;
-    if (collect(f, &all, &n) < 0)
+    int r = read_all(f, e);
+    if (r < 0)
+        return r;
+    struct replay p = {.f = f, .rubric = rubric, .known = calloc(f->n_objects + 1, sizeof *p.known)};
+    if (!p.known)
         return err_oom(e);
-    struct replay p = {.f = f, .index = json_object(), .versions = json_object()};
-    int rc = p.index && p.versions ? 0 : err_oom(e);
-    for (size_t i = 0; i < n && rc == 0; i++)
-        rc = replay_one(&p, &all[i], rubric, e);
-    json_decref(p.index);
-    json_decref(p.versions);
-    free(p.states);
-    free(all);
-    return rc;
+    for (size_t i = 0; i < f->n_states && r == 0; i++)
+        r = replay_one(&p, &f->states[i], e);
+    free(p.known);
+    return r == 0 ? add_marks(f, e) : r;
 }

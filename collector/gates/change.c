@@ -40,6 +40,9 @@ static int still_uninstalled(const struct facts *f, const struct fact_change *c)
 
 /* Why this is no change of a configuration in service; NULL: it is one. */
 static const char *no_change(const struct facts *f, const struct fact_change *c) {
+    if (c->life + 1 < f->n_lives)
+        return "in an earlier life of this stage, before its namespace was made again; its past, and not "
+               "judged";
     if (c->uninstall)
         return "the product's uninstall; not a change of its configuration";
     if (c->revision && f->revisions[c->revision - 1].revision <= 1)
@@ -58,9 +61,26 @@ int gate_change_qualifies(const struct facts *f, const struct fact_change *c) {
 /* ---- parts of the document */
 
 static const char *sign_word(const struct fact_sign *s) {
+    if (s->kind == FACT_SIGN_MARK)
+        return "marked";
     if (!*s->old_digest)
         return "added";
     return *s->new_digest ? "changed" : "removed";
+}
+
+/* Which agent's word it is, and how it came to know; of a mark whose. */
+static void add_teller(json_t *o, const struct facts *f, const struct fact_sign *s) {
+    char ref[WIRE_REF_MAX];
+    if (s->mark) {
+        (void)json_object_set_new(o, "node", json_string(""));
+        (void)json_object_set_new(o, "by", json_string(js_str(s->mark, "by", "")));
+        (void)json_object_set_new(o, "note", json_string(js_str(s->mark, "note", "")));
+        return;
+    }
+    (void)json_object_set_new(o, "node", json_string(f->ev->streams[s->ref.stream].node));
+    (void)json_object_set_new(o, "origin", json_string(wire_origin_name((int)s->after->origin)));
+    (void)json_object_set_new(o, "path", json_string(s->after->path));
+    (void)json_object_set_new(o, "evidence", json_string(facts_ref(f->ev, s->ref, ref)));
 }
 
 static json_t *signs_json(const struct facts *f, const struct fact_change *c, json_t *change) {
@@ -71,7 +91,7 @@ static json_t *signs_json(const struct facts *f, const struct fact_change *c, js
                               sign_word(s), "old", s->old_digest, "new", s->new_digest);
         if (!o)
             continue;
-        (void)json_object_set_new(o, "node", json_string(f->ev->streams[s->ref.stream].node));
+        add_teller(o, f, s);
         gate_set_time(o, "old_seen_until", s->lo);
         gate_set_time(o, "new_seen_from", s->hi);
         (void)json_array_append_new(list, o);

@@ -32,6 +32,12 @@ int gates_exit_status(const json_t *result, const char *gate, const char *stage)
 /* The changes of every stage (or of one), newest last: a JSON array; a new reference. */
 int gates_changes(const struct corr *c, const char *stage, json_t **ret, struct err *e) MUST_CHECK;
 
+/* Adds to those of gates_changes (to the one with this id, or to all) what is only for people who look at it:
+ * "differences":[{"object","path","what","items":[{"pointer","where","before","after","secret","lines_before",
+ * "lines_after"}],"more","not_known"}], an item without "before" or "after" where there was, or is, nothing.
+ */
+int gates_details(const struct corr *c, json_t *changes, const char *id, struct err *e) MUST_CHECK;
+
 /* Clean independent units that prove a drop rate below max_rate at the confidence when none is lost. */
 uint64_t gates_units_needed(double max_rate, double confidence);
 /* Upper bound of the drop rate after n clean units. */

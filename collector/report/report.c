@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/js.h"
+#include "report/report_priv.h"
 
 int report_format_parse(const char *text, enum report_format *ret, struct err *e) {
     static const char *const names[] = {"table", "json", "markdown", "junit"};
@@ -116,7 +117,7 @@ static void gates_table(const struct report *r, const json_t *result) {
 }
 
 /* Text of others inside a table: no cell ends early, no HTML begins, no line breaks. */
-static void markdown_cell(FILE *to, const char *s) {
+void report_markdown_cell(FILE *to, const char *s) {
     for (; *s; s++) {
         if (*s == '<')
             (void)fputs("&lt;", to);
@@ -134,7 +135,7 @@ static void gates_markdown(const struct report *r, const json_t *result) {
     json_array_foreach(json_object_get(result, "gates"), i, g) {
         (void)fprintf(r->to, "| %s | %s | %s | ", js_str(g, "title", ""), js_str(g, "pass", ""),
                       js_str(g, "verdict", ""));
-        markdown_cell(r->to, js_str(g, "summary", ""));
+        report_markdown_cell(r->to, js_str(g, "summary", ""));
         (void)fputs(" |\n", r->to);
     }
     (void)fprintf(r->to, "\nComputed at %s from commit %lld, rubric %s, %s.\n", js_str(result, "at", ""),

@@ -26,6 +26,10 @@ void report_gates(const struct report *r, const json_t *result, enum report_form
 void report_explain(const struct report *r, const json_t *result, const char *gate);
 /* The result of gates_changes; one of them in full when id is given. Returns false when there is none. */
 bool report_changes(const struct report *r, const json_t *changes, const char *id);
+bool report_changes_markdown(const struct report *r, const json_t *changes, const char *id);
+/* The new states of objects that the rubric calls no changes, with its reasons; nothing when there are none.
+ */
+void report_noise(const struct report *r, const struct facts *f);
 /* A stage's phases as a Gantt. */
 void report_timeline(const struct report *r, const struct facts *f);
 

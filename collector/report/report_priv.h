@@ -5,6 +5,18 @@
 
 #define REPORT_LIST_MAX 40 /* lines of one list; the rest is counted and left to -o json */
 
+/* change.c: one change in full, and blocks that explain.c shares. */
+void report_change(const struct report *r, const json_t *change);
+void report_heading(const struct report *r, const char *text);
+void report_rest(const struct report *r, size_t n,
+                 const char *indent); /* "... and N more", if more than shown */
+void report_measured(const struct report *r, const json_t *measured, const char *indent);
+void report_strings(const struct report *r, const char *title, const json_t *list);
+/* n bytes of a cluster's text; what a terminal would obey becomes '?'. */
+void report_plain(FILE *to, const char *text, size_t n);
+/* report.c: text of others inside a Markdown table. */
+void report_markdown_cell(FILE *to, const char *s);
+
 /* exposure.c: parts of a change, and of a stage, for people; each writes nothing when there is nothing. */
 void report_switches(const struct report *r, const json_t *change);
 void report_background(const struct report *r, const json_t *measured, const char *indent);

@@ -80,12 +80,24 @@ static int set_rule(struct rubric_rules *to, const char *name, const json_t *v, 
     return 0;
 }
 
+/* A pilot's own noise comes after the rubric's. */
+static int add_ignores(struct rubric *r, const json_t *list, struct err *e) {
+    if (!json_is_array(list))
+        return err_set(e, -EINVAL, "rubric: ignore_objects must be a list");
+    return json_array_extend(json_object_get(r->doc, "ignore_objects"), (json_t *)list) < 0 ? err_oom(e) : 0;
+}
+
 static int set_rules(struct rubric *r, const json_t *from, struct err *e) {
     const char *name;
     json_t *v;
     json_object_foreach((json_t *)from, name, v) {
         if (strcmp(name, "tolerate") == 0)
             continue;
+        if (strcmp(name, "ignore_objects") == 0) {
+            if (add_ignores(r, v, e) < 0)
+                return -EINVAL;
+            continue;
+        }
         int rc = set_rule(&r->rules, name, v, e);
         if (rc < 0)
             return rc;
@@ -154,6 +166,8 @@ int rubric_load(const json_t *overrides, struct rubric *ret, struct err *e) {
     if (rc == 0)
         rc = read_gates(&r, e);
     if (rc == 0)
+        rc = rubric_read_ignores(&r, e);
+    if (rc == 0)
         rc = compute_digest(&r, e);
     if (rc < 0) {
         rubric_free(&r);
@@ -168,14 +182,4 @@ void rubric_free(struct rubric *r) {
         return;
     json_decref(r->doc);
     *r = (struct rubric){0};
-}
-
-int rubric_ignores(const struct rubric *r, const char *kind, const char *name) {
-    size_t i;
-    json_t *item;
-    json_array_foreach(js_at(r->doc, "ignore_objects"), i, item) {
-        if (strcmp(js_str(item, "kind", ""), kind) == 0 && strcmp(js_str(item, "name", ""), name) == 0)
-            return 1;
-    }
-    return 0;
 }

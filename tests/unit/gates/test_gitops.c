@@ -91,8 +91,9 @@ static void flux_install(void) {
         RELEASED("1.0.0", SNAPSHOT("1", "deployed", "1.0.0", "2027-01-15T08:00:05Z")));
     scenario_release(&s, 0, OP(LISTED), 5, 11, 1, "deployed", "Install complete", "a");
     put(12, OP(LISTED), "Deployment", "gateway", "flux:HelmRelease/shop/shop", "{}");
-    put(12, OP(LISTED), "ConfigMap", "config", "helm:shop", "{}"); /* by a Helm that Flux says is its */
-    not_of_helm(put(12, OP(LISTED), "ConfigMap", "by-hand", "", "{}"));
+    put(12, OP(LISTED), "ConfigMap", "config", "helm:shop",
+        "{\"data\":{\"a\":\"1\"}}"); /* by a Helm that Flux says is its */
+    not_of_helm(put(12, OP(LISTED), "ConfigMap", "by-hand", "", "{\"data\":{\"a\":\"1\"}}"));
     not_of_helm(put(12, OP(LISTED), "Secret", "made", "",
                     "{\"metadata\":{\"ownerReferences\":[{\"kind\":\"X\",\"controller\":true}]}}"));
     not_of_helm(put(12, OP(LISTED), "Ingress", "edge", "flux:Kustomization/flux-system/edge", "{}"));
@@ -157,7 +158,7 @@ static void test_argo_by_label_and_by_time(void **state) {
         APP("false", SYNC("0", "abc", "2027-01-15T08:00:01Z", "2027-01-15T08:00:04Z")));
     not_of_helm(put(11, OP(LISTED), "ConfigMap", "a", "",
                     "{\"metadata\":{\"labels\":{\"app.kubernetes.io/instance\":\"shop\"}}}"));
-    not_of_helm(put(11, OP(LISTED), "ConfigMap", "b", "argocd:argocd_shop", "{}"));
+    not_of_helm(put(11, OP(LISTED), "ConfigMap", "b", "argocd:argocd_shop", "{\"data\":{\"a\":\"1\"}}"));
     not_of_helm(put(11, OP(LISTED), "ConfigMap", "c", "",
                     "{\"metadata\":{\"labels\":{\"app.kubernetes.io/instance\":\"other\"}}}"));
     not_of_helm(put(102, OP(MODIFIED), "ConfigMap", "b", "argocd:argocd_shop", "{\"data\":{}}"));

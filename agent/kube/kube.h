@@ -18,8 +18,9 @@
  *
  * Protocol facts: Kubernetes API conventions, "Efficient detection of changes" (list, watch, bookmarks,
  * 410); Helm pkg/storage/driver/secrets.go (release Secrets).
- * Limits: one watch line KUBE_LINE_MAX, one list page KUBE_PAGE items, one decoded release
- * KUBE_RELEASE_MAX bytes.
+ * Limits: one object KUBE_OBJECT_MAX bytes of text and KUBE_NODES_MAX values (items.h); a longer one is said
+ * to be unreadable and the others go on. Lists are taken object by object, however long they are. A page that
+ * is asked for has KUBE_PAGE items; one decoded release KUBE_RELEASE_MAX bytes.
  */
 #pragma once
 
@@ -27,7 +28,6 @@
 #include "config.h"
 #include "source.h"
 
-#define KUBE_LINE_MAX (16u << 20)
 #define KUBE_PAGE 250
 #define KUBE_RELEASE_MAX (32u << 20)
 

@@ -3,14 +3,21 @@
  *   kube.c      thread: starts transfers that are due, coverage each second
  *   lease.h     whether this agent does the stage-scoped work: election.c, handover.c, lease.c
  *   source.c    one collection: HTTP transfers  ->  watch.c decides what comes next (pure table)
- *                  | lines (frames.c), list items
+ *                  | bytes
+ *                  v
+ *   take.c      lines of a watch (frames.c), elements of a list (items.c): one object at a time
+ *                  |
  *                  v
  *   view.c      what is known of the collection (known.c): first list, deltas, relists
  *                  |
  *                  v
- *   pods.c workloads.c objects.c releases.c (release.c decodes) gitops.c   one handler a kind -> tell.c ->
- * emit served.c     which API groups there are, for the kinds that need not be replicas.c   the addresses of
- * a Service -> the callback of kube_start
+ *   pods.c workloads.c objects.c releases.c (release.c decodes) gitops.c
+ *                  | one handler a kind
+ *                  v
+ *   tell.c      records -> emit
+ *
+ *   served.c    which API groups there are, for the kinds that need not be
+ *   replicas.c  the addresses of a Service -> the callback of kube_start
  *
  * Everything runs in the source's one thread, or in the caller's for check.c.
  */
@@ -22,6 +29,7 @@
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "kube/items.h"
 #include "kube/kube.h"
 
 #define KUBE_NAME_MAX 254    /* names and label values, with NUL */
@@ -43,6 +51,7 @@ struct kube_http {
     char *token;         /* NULL: none (plain http) */
     int64_t token_mono;  /* when it was read */
     bool tls;
+    bool unstreamed; /* this API server has said that it serves no streaming lists */
 };
 
 /* https only, unless the URL says http:// itself (tests, `kubectl proxy`); then no token is ever sent. */
@@ -61,34 +70,46 @@ int kube_http_get(struct kube_http *h, const char *path, int timeout_s, struct b
 
 /* ---------------------------------------------------------------- frames.c: lines of a watch */
 
-/* Called once a line, without its newline, NUL-terminated. Negative ends the feeding. */
-typedef int kube_line_fn(void *ctx, char *line, size_t len, struct err *e);
+/* Called once a line, without its newline, NUL-terminated. whole: false when it is longer than rest.max, and
+ * line is its beginning. Negative ends the feeding. */
+typedef int kube_line_fn(void *ctx, char *line, size_t len, bool whole, struct err *e);
 
-/* Splits what arrives into lines; rest keeps the unfinished one, bounded by rest->max. Empty lines are
- * skipped. -EMSGSIZE: line too long; otherwise the callback's error. */
-int kube_frames_feed(struct buf *rest, const char *data, size_t len, kube_line_fn *fn, void *ctx,
+struct kube_frames {
+    struct buf rest; /* the unfinished line; rest.max bounds a line */
+    bool over;       /* it is longer than that: what follows, up to its end, is not kept */
+};
+
+/* Splits what arrives into lines. Empty ones are skipped. -ENOMEM, or the callback's error. */
+int kube_frames_feed(struct kube_frames *f, const char *data, size_t len, kube_line_fn *fn, void *ctx,
                      struct err *e) MUST_CHECK;
+/* Forgets the unfinished line. */
+void kube_frames_clear(struct kube_frames *f);
 
 /* ---------------------------------------------------------------- watch.c: what comes next (pure) */
 
 enum kube_state {
+    KUBE_PAUSE_LIST,  /* nothing until due, then list; the beginning */
     KUBE_LIST,        /* a list request is due or under way */
+    KUBE_STREAM,      /* a watch that begins with what there is: its end of the list is awaited */
     KUBE_WATCH,       /* a watch request is due or under way */
-    KUBE_PAUSE_LIST,  /* nothing until due, then list */
     KUBE_PAUSE_WATCH, /* nothing until due, then watch on */
     KUBE_STATES
 };
 
 enum kube_event {
-    KUBE_MORE,      /* a list page, and there are more */
-    KUBE_LISTED,    /* the last list page */
-    KUBE_POLLED,    /* a polled object was read: nothing to watch */
-    KUBE_ENDED,     /* the watch ended in order (timeoutSeconds) */
-    KUBE_EXPIRED,   /* 410, as status or ERROR event, or our position is lost otherwise */
-    KUBE_DENIED,    /* 403 */
-    KUBE_THROTTLED, /* 429, 503 with Retry-After */
-    KUBE_FAILED,    /* anything else: transport, 401, 5xx */
-    KUBE_DUE,       /* the pause is over */
+    KUBE_MORE,       /* a list page, and there are more */
+    KUBE_LISTED,     /* the last list page */
+    KUBE_POLLED,     /* a polled object was read: nothing to watch */
+    KUBE_SYNCED,     /* the stream has told all there is: what follows is the watch */
+    KUBE_UNSERVED,   /* the server serves no streaming lists, or ended one before its end */
+    KUBE_ENDED,      /* the watch ended in order (timeoutSeconds) */
+    KUBE_EXPIRED,    /* 410, as status or ERROR event, or our position is lost otherwise */
+    KUBE_DENIED,     /* 403 */
+    KUBE_THROTTLED,  /* 429; 5xx with Retry-After */
+    KUBE_SILENT,     /* a watch without a byte for longer than any server rests */
+    KUBE_FAILED,     /* anything else: transport, 401, 5xx */
+    KUBE_DUE,        /* the pause is over */
+    KUBE_DUE_STREAM, /* the pause is over, and the server may serve streaming lists */
     KUBE_EVENTS
 };
 
@@ -117,6 +138,8 @@ struct kube_entry {
     char digest[NORM_HEX_MAX]; /* of the normal form last emitted; "" for none */
     char rv[KUBE_RV_MAX];      /* resourceVersion last seen */
     unsigned generation;       /* of the list that saw it last */
+    bool seen;                 /* its kind's handler took it at least once */
+    bool unreadable;           /* its newest state cannot be read, and that was said */
     void *extra;               /* the kind's own memory; malloc'ed, one block */
     struct kube_entry *prev, *next;
 };
@@ -200,6 +223,7 @@ struct kube_view {
     struct kube_known known;
     unsigned generation; /* of the current list */
     bool listed_once;
+    char skipped[KUBE_NAME_MAX]; /* name last said to be unreadable of those without a uid */
 };
 
 /* A list begins, from its first page. */
@@ -209,6 +233,12 @@ int kube_view_see(struct kube_view *v, struct kube_sight *s, const json_t *objec
 /* DELETED. */
 int kube_view_delete(struct kube_view *v, struct kube_sight *s, const json_t *object,
                      struct err *e) MUST_CHECK;
+/* An object is there, and its state cannot be read: the others go on, this is said once. -ENOMEM, -EMSGSIZE;
+ * -EBADMSG when the text does not even say its name. */
+int kube_view_skip(struct kube_view *v, const struct kube_peek *p, const char *reason,
+                   struct err *e) MUST_CHECK;
+/* DELETED, of an object of which only this can be read. */
+void kube_view_lost(struct kube_view *v, const struct kube_sight *s, const struct kube_peek *p);
 /* The list is complete: what it did not hold is gone. */
 void kube_view_end(struct kube_view *v, const struct kube_sight *s);
 void kube_view_free(struct kube_view *v);
@@ -392,6 +422,13 @@ struct kube_position {
     uint64_t bound_ns;
 };
 
+/* How long is waited for what. */
+struct kube_times {
+    int64_t answer; /* for the first byte of an answer to a watch */
+    int64_t silent; /* for a byte of a watch under way */
+    int64_t synced; /* for a byte of a streaming list, until its end */
+};
+
 struct kube_source {
     const struct kube_kind *kind;
     const struct kube_kind *newest;  /* of an optional kind: its first row */
@@ -400,6 +437,7 @@ struct kube_source {
     struct kube_http *http;
     CURLM *multi;
     const char *node;
+    struct kube_times times;
     bool disabled;                  /* by configuration; reason says so */
     const struct kube_scope *scope; /* while it resumes, the view has a muted one */
     struct kube_scope muted;
@@ -411,20 +449,30 @@ struct kube_source {
 
     struct kube_watch watch;
     struct kube_view view;
-    CURL *easy;      /* NULL: nothing under way */
-    struct buf body; /* of a list page or of an error */
-    struct buf rest; /* unfinished watch line */
+    CURL *easy; /* NULL: nothing under way */
+
+    struct kube_items items;   /* of a list page */
+    struct kube_frames frames; /* of a watch */
+    struct buf body;           /* of a polled object or an error */
     char rv[KUBE_RV_MAX];
     char *more; /* continue token of the next page, escaped; NULL: first page */
-    int page;
-
+    int page;   /* items asked for */
     int pages;
+    unsigned seconds; /* that the watch under way is to live */
 
     bool established;      /* the watch was answered with 200 and has not ended */
-    int64_t started_wall;  /* when the request under way began */
-    int64_t answered_mono; /* when the watch was established */
+    bool plain_list;       /* the next list is no streaming one: the last was not told to its end */
+    bool marks;            /* bookmarks come: a quiet watch may live long */
+    unsigned short_lives;  /* watches that shall be short although bookmarks came */
+    bool doubted;          /* a watch was silent too long: a status alone proves nothing any more */
+    bool gap;              /* what happened since previous_wall can no longer be watched */
+    int64_t started_mono;  /* when the request under way began */
+    int64_t started_wall;  /* the same */
+    int64_t answered_mono; /* when the watch was established, or its streaming list was complete */
+    int64_t byte_mono;     /* when the last byte came */
+    int64_t byte_wall;     /* the same */
     int64_t list_wall;     /* when the first page was asked for: what a list says is at least that new */
-    int64_t byte_wall;     /* when the last byte came */
+    int64_t list_to_wall;  /* when its first byte came: its snapshot is no newer */
     int64_t previous_wall; /* last moment at which we surely were current; stays behind while a watch catches
                               up */
     int64_t covered_wall;  /* what coverage says */
@@ -451,8 +499,8 @@ void kube_source_give_up_resuming(struct kube_source *s);
 bool kube_source_position(const struct kube_source *s, struct kube_position *ret);
 /* Says once that the configuration keeps this source from being read. */
 void kube_source_disable(struct kube_source *s, const char *reason);
-/* Begins the transfer that is due, if any; returns the ns until something is due, INT64_MAX for a transfer
- * under way. */
+/* Begins the transfer that is due, if any, and ends one that has been silent too long; returns the ns until
+ * something is due. */
 int64_t kube_source_run(struct kube_source *s, int64_t now_mono);
 /* The transfer ended. */
 void kube_source_done(struct kube_source *s, CURLcode code);
@@ -462,3 +510,21 @@ void kube_source_cover(struct kube_source *s, int64_t now_wall, Pilotgate__Cover
 char *kube_kind_path(const struct kube_kind *kind, const char *ns, const char *node, const char *query);
 /* "RBAC: allow list, watch on pods in namespace NS for this service account" */
 void kube_kind_advice(const struct kube_kind *kind, const char *ns, char out[KUBE_REASON_MAX]);
+
+/* Shared with take.c. */
+void kube_source_ok(struct kube_source *s);
+void kube_source_not_ok(struct kube_source *s, const char *reason);
+void kube_source_step(struct kube_source *s, enum kube_event ev, int64_t retry_after);
+
+/* ---------------------------------------------------------------- take.c: what arrives */
+
+/* Bytes of an answer; what they say ends the transfer by a negative result, and s->lost says why. */
+int kube_take_list(struct kube_source *s, const char *data, size_t len) MUST_CHECK;
+int kube_take_watch(struct kube_source *s, const char *data, size_t len) MUST_CHECK;
+/* A page, a polled object is there from its first to its last byte. */
+enum kube_event kube_take_page_end(struct kube_source *s);
+enum kube_event kube_take_polled(struct kube_source *s);
+/* Where there is a gap, says that it goes from the last moment of the old picture to that one. */
+void kube_take_gap(struct kube_source *s, int64_t to_wall);
+/* A Namespace that the API says does not exist: what was known of it is gone. */
+enum kube_event kube_take_absence(struct kube_source *s);

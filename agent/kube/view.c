@@ -70,13 +70,45 @@ int kube_view_see(struct kube_view *v, struct kube_sight *s, const json_t *objec
     if (known && strcmp(x->rv, m.rv) == 0) /* the same state, seen again */
         return 0;
     r = v->kind->see(v->scope, v->kind, s, &m, object, x, e);
-    if (r == 0)
+    if (r == 0) {
         (void)snprintf(x->rv, sizeof x->rv, "%s", m.rv);
+        x->seen = true;
+        x->unreadable = false;
+    }
     return r;
 }
 
+static void tell_skipped(const struct kube_view *v, const char *name, const char *reason) {
+    if (v->kind->replicas)
+        kube_replicas_unknown(v->scope, v->kind, reason);
+    else
+        kube_tell_unreadable(v->scope, v->kind->object, name, reason);
+}
+
+int kube_view_skip(struct kube_view *v, const struct kube_peek *p, const char *reason, struct err *e) {
+    if (!text_ok(p->name, KUBE_NAME_MAX))
+        return err_set(e, -EBADMSG, "%s", reason);
+    if (!text_ok(p->uid, KUBE_UID_MAX)) {
+        if (strcmp(v->skipped, p->name) != 0)
+            tell_skipped(v, p->name, reason);
+        (void)snprintf(v->skipped, sizeof v->skipped, "%s", p->name);
+        return 0;
+    }
+    struct kube_entry *x = kube_known_find(&v->known, p->uid);
+    if (!x)
+        x = kube_known_add(&v->known, p->uid, p->name);
+    if (!x)
+        return no_room(v, e);
+    x->generation = v->generation;
+    x->rv[0] = 0; /* its next state is looked at, whichever it is */
+    if (!x->unreadable)
+        tell_skipped(v, p->name, reason);
+    x->unreadable = true;
+    return 0;
+}
+
 static void forget(struct kube_view *v, const struct kube_sight *s, struct kube_entry *x) {
-    if (v->kind->gone)
+    if (v->kind->gone && x->seen)
         v->kind->gone(v->scope, v->kind, s, x);
     kube_known_remove(&v->known, x);
 }
@@ -92,6 +124,15 @@ int kube_view_delete(struct kube_view *v, struct kube_sight *s, const json_t *ob
     (void)snprintf(x->rv, sizeof x->rv, "%s", m.rv);
     forget(v, s, x);
     return 0;
+}
+
+void kube_view_lost(struct kube_view *v, const struct kube_sight *s, const struct kube_peek *p) {
+    struct kube_entry *x = kube_known_find(&v->known, p->uid);
+    if (!x)
+        return;
+    if (text_ok(p->rv, KUBE_RV_MAX))
+        (void)snprintf(x->rv, sizeof x->rv, "%s", p->rv);
+    forget(v, s, x);
 }
 
 void kube_view_end(struct kube_view *v, const struct kube_sight *s) {

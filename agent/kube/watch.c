@@ -1,19 +1,26 @@
 /* watch: the state machine of one collection, as a table; no I/O and no clock.
  *
- *                 MORE
- *                +----+
- *                v    |        LISTED
- *   start ---->  LIST ------------------------> WATCH
- *                ^ |                           ^ | |
- *            DUE | | EXPIRED, DENIED,      DUE | | | ENDED, DENIED,
- *                | | FAILED, THROTTLED,        | | | FAILED, THROTTLED
- *                | v POLLED                    | | v
- *          PAUSE_LIST <---------- EXPIRED -----|-+ PAUSE_WATCH
- *                                              +-------+
+ *   start
+ *     v           DUE                  LISTED
+ *   PAUSE_LIST --------> LIST -----------------------> WATCH <---------------+
+ *     ^ ^  |             | ^ |                         ^ | |                 | DUE, DUE_STREAM
+ *     | |  |       MORE  +-+ | EXPIRED, DENIED,        | | | ENDED, SILENT,  |
+ *     | |  |                 | FAILED, THROTTLED,      | | | DENIED, FAILED, |
+ *     | +--|-----------------+ POLLED          SYNCED  | | | THROTTLED       |
+ *     |    |  DUE_STREAM                               | | +----------> PAUSE_WATCH
+ *     |    +------------> STREAM ----------------------+ |
+ *     |                   |    | UNSERVED, ENDED         |
+ *     | EXPIRED, DENIED,  |    +-----------> LIST        |
+ *     +-------------------+ FAILED, THROTTLED            |
+ *     +--------------------------------------------------+ EXPIRED
+ *
+ * A streaming list (Kubernetes API concepts, "Streaming lists") is a watch that tells first what there is,
+ * and then ends that with a bookmark: SYNCED, and the same transfer is the watch. Only who asks by DUE_STREAM
+ * gets there; a server that does not serve it refuses it (see source.c), and then LIST follows at once.
  *
  * Pauses:
- *   SOON     ENDED, EXPIRED: at once; a backoff when it happens again before a line came (a server that ends
- *            every watch must not be asked in a hot loop)
+ *   SOON     ENDED, EXPIRED, SILENT: at once; a backoff when it happens again before a line came (a server
+ *            that ends every watch must not be asked in a hot loop)
  *   BACKOFF  FAILED: 0.8 s doubling to 30 s, times 1.0 to 2.0 by chance
  *   ASKED    THROTTLED: what Retry-After asks for, at most 5 min, plus up to a quarter; else as BACKOFF
  *   DENIED   0.8 s doubling to 30 s: an API server that has just started denies what it soon allows
@@ -38,6 +45,10 @@ struct step {
 
 /* clang-format off */
 static const struct step table[KUBE_STATES][KUBE_EVENTS] = {
+    [KUBE_PAUSE_LIST] = {
+        [KUBE_DUE]        = {KUBE_LIST, NOW},
+        [KUBE_DUE_STREAM] = {KUBE_STREAM, NOW},
+    },
     [KUBE_LIST] = {
         [KUBE_MORE]      = {KUBE_LIST, NOW},
         [KUBE_LISTED]    = {KUBE_WATCH, NOW},
@@ -47,15 +58,27 @@ static const struct step table[KUBE_STATES][KUBE_EVENTS] = {
         [KUBE_THROTTLED] = {KUBE_PAUSE_LIST, ASKED},
         [KUBE_FAILED]    = {KUBE_PAUSE_LIST, BACKOFF},
     },
+    [KUBE_STREAM] = {
+        [KUBE_SYNCED]    = {KUBE_WATCH, NOW},
+        [KUBE_UNSERVED]  = {KUBE_LIST, NOW},
+        [KUBE_ENDED]     = {KUBE_LIST, NOW},
+        [KUBE_EXPIRED]   = {KUBE_PAUSE_LIST, SOON},
+        [KUBE_DENIED]    = {KUBE_PAUSE_LIST, DENIED},
+        [KUBE_THROTTLED] = {KUBE_PAUSE_LIST, ASKED},
+        [KUBE_FAILED]    = {KUBE_PAUSE_LIST, BACKOFF},
+    },
     [KUBE_WATCH] = {
         [KUBE_ENDED]     = {KUBE_PAUSE_WATCH, SOON},
+        [KUBE_SILENT]    = {KUBE_PAUSE_WATCH, SOON},
         [KUBE_EXPIRED]   = {KUBE_PAUSE_LIST, SOON},
         [KUBE_DENIED]    = {KUBE_PAUSE_WATCH, DENIED},
         [KUBE_THROTTLED] = {KUBE_PAUSE_WATCH, ASKED},
         [KUBE_FAILED]    = {KUBE_PAUSE_WATCH, BACKOFF},
     },
-    [KUBE_PAUSE_LIST]  = {[KUBE_DUE] = {KUBE_LIST, NOW}},
-    [KUBE_PAUSE_WATCH] = {[KUBE_DUE] = {KUBE_WATCH, NOW}},
+    [KUBE_PAUSE_WATCH] = {
+        [KUBE_DUE]        = {KUBE_WATCH, NOW},
+        [KUBE_DUE_STREAM] = {KUBE_WATCH, NOW},
+    },
 };
 /* clang-format on */
 
@@ -106,7 +129,7 @@ void kube_watch_step(struct kube_watch *w, enum kube_event ev, int64_t now, int6
     const struct step *s = &table[w->state][ev];
     if (s->pause == STAY) /* no such event in this state */
         return;
-    if (ev == KUBE_LISTED || ev == KUBE_POLLED)
+    if (ev == KUBE_LISTED || ev == KUBE_POLLED || ev == KUBE_SYNCED)
         kube_watch_answered(w);
     w->state = s->next;
     w->due_mono = now + wait_of(w, s->pause, retry_after, chance);

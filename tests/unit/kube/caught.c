@@ -105,6 +105,23 @@ const Pilotgate__Coverage__Source *caught_source(struct caught *c, const char *n
     return found;
 }
 
+const Pilotgate__Loss *caught_loss(struct caught *c, size_t nth) {
+    const Pilotgate__Loss *found = NULL;
+    pthread_mutex_lock(&c->lock);
+    for (size_t i = 0; i < c->n && !found; i++)
+        if (c->items[i]->body_case == PILOTGATE__RECORD__BODY_LOSS && nth-- == 0)
+            found = c->items[i]->loss;
+    pthread_mutex_unlock(&c->lock);
+    return found;
+}
+
+size_t caught_losses(struct caught *c) {
+    size_t n = 0;
+    while (caught_loss(c, n))
+        n++;
+    return n;
+}
+
 bool caught_wait(struct caught *c, caught_condition *holds, const void *arg) {
     struct timespec until;
     clock_gettime(CLOCK_REALTIME, &until);

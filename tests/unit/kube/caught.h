@@ -32,3 +32,7 @@ const Pilotgate__Coverage__Source *caught_source(struct caught *c, const char *n
 /* Waits until the condition holds, at most 20 s; false: it did not. */
 typedef bool caught_condition(struct caught *c, const void *arg);
 bool caught_wait(struct caught *c, caught_condition *holds, const void *arg);
+
+/* The nth loss record, or NULL. */
+const Pilotgate__Loss *caught_loss(struct caught *c, size_t nth);
+size_t caught_losses(struct caught *c);

@@ -24,7 +24,7 @@ struct fake {
     struct MHD_Daemon *daemon;
     const struct fake_step *steps;
     size_t n;
-    bool by_url;
+    bool by_url, streams;
     bool used[REQUESTS_MAX];
     pthread_mutex_t lock;
     pthread_cond_t changed;
@@ -42,16 +42,22 @@ struct answer {
     const struct fake_step *step;
 };
 
+static size_t body_bytes(const struct fake_step *step, uint64_t pos, char *out, size_t max) {
+    size_t piece = step->piece ? step->piece : 37;
+    piece = piece < max ? piece : max;
+    if (step->make)
+        return step->make(pos, out, piece);
+    size_t len = strlen(step->body);
+    size_t n = pos >= len ? 0 : len - (size_t)pos < piece ? len - (size_t)pos : piece;
+    memcpy(out, step->body + (n ? pos : 0), n);
+    return n;
+}
+
 static ssize_t read_answer(void *ctx, uint64_t pos, char *out, size_t max) {
     struct answer *a = ctx;
-    size_t len = strlen(a->step->body);
-    if (pos < len) {
-        /* small pieces: lines arrive cut */
-        size_t n = len - (size_t)pos < 37 ? len - (size_t)pos : 37;
-        n = n < max ? n : max;
-        memcpy(out, a->step->body + pos, n);
+    size_t n = body_bytes(a->step, pos, out, max);
+    if (n > 0)
         return (ssize_t)n;
-    }
     if (a->step->end == FAKE_CUT)
         return MHD_CONTENT_READER_END_WITH_ERROR;
     pthread_mutex_lock(&a->fake->lock);
@@ -98,6 +104,15 @@ static const struct fake_step *note(struct fake *f, struct MHD_Connection *c, co
     return step;
 }
 
+/* As kube-apiserver before 1.34: validation of ListOptions. */
+static enum MHD_Result refuse_stream(struct MHD_Connection *c) {
+    static char words[] = "{\"kind\":\"Status\",\"code\":422,\"message\":\"sendInitialEvents: Forbidden\"}";
+    struct MHD_Response *r = MHD_create_response_from_buffer(sizeof words - 1, words, MHD_RESPMEM_PERSISTENT);
+    enum MHD_Result q = MHD_queue_response(c, 422, r);
+    MHD_destroy_response(r);
+    return q;
+}
+
 static enum MHD_Result on_request(void *ctx, struct MHD_Connection *c, const char *path, const char *method,
                                   const char *version, const char *upload, size_t *upload_size,
                                   void **state) {
@@ -110,10 +125,13 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *c, const cha
         *state = &seen;
         return MHD_YES;
     }
+    if (!((struct fake *)ctx)->streams &&
+        MHD_lookup_connection_value(c, MHD_GET_ARGUMENT_KIND, "sendInitialEvents"))
+        return refuse_stream(c);
     struct answer *a = malloc(sizeof *a);
     a->fake = ctx;
     a->step = note(ctx, c, path);
-    struct MHD_Response *r = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 4096, read_answer, a, free);
+    struct MHD_Response *r = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 65536, read_answer, a, free);
     if (a->step->retry_after)
         (void)MHD_add_response_header(r, "Retry-After", a->step->retry_after);
     enum MHD_Result q = MHD_queue_response(c, (unsigned)a->step->status, r);
@@ -178,6 +196,10 @@ struct fake *fake_start(const struct fake_step *steps, size_t n, bool tls) {
 
 void fake_by_url(struct fake *f) {
     f->by_url = true;
+}
+
+void fake_streams(struct fake *f) {
+    f->streams = true;
 }
 
 void fake_stop(struct fake **fp) {

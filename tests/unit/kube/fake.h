@@ -19,6 +19,9 @@ struct fake_step {
     const char *body;
     enum fake_end end;
     const char *retry_after; /* header, NULL: none */
+    size_t piece;            /* bytes sent at once; 0: few, so that lines arrive cut */
+    /* Instead of body: writes at most max bytes of the body from pos, returns how many; 0: its end. */
+    size_t (*make)(uint64_t pos, char *out, size_t max);
 };
 
 struct fake;
@@ -28,6 +31,9 @@ struct fake *fake_start(const struct fake_step *steps, size_t n, bool tls);
 /* Before the first request: each request takes the first unused step whose text is in it, so that several
  * sources can ask at once. */
 void fake_by_url(struct fake *f);
+/* Before the first request: requests for a streaming list are steps, too. Without it they are refused, as an
+ * API server before 1.34 does, and are no requests of the script. */
+void fake_streams(struct fake *f);
 void fake_stop(struct fake **f);
 
 const char *fake_url(const struct fake *f);

@@ -1,0 +1,394 @@
+"""The cases: each harms the way between agent and API server, while objects of the stage are made, changed and deleted.
+
+After each, `Case.judge` compares the agent's picture with the cluster's, looks for what was told twice, and for writes
+of which nothing was told: these must lie in a declared gap, and where no history was lost there is none.
+"""
+import harms
+import picture as pictures
+from case import STRIKE, Case, Lossy, gone, wait
+from churn import KINDS
+from world import Wrong
+
+RETRY_AFTER = 4
+
+
+def throttled(what):
+    return harms.Answer(what, 429, harms.status(429, "TooManyRequests", "too many requests"), times=1,
+                        fields={"Retry_After": RETRY_AFTER})
+
+
+class Undisturbed(Case):
+    """nothing is harmed: the comparison itself"""
+
+    def play(self):
+        self.churn.steps(6, pause=0.05)
+
+    def judge(self):
+        super().judge()
+        self.expect_no_lists()
+
+
+class Lines(Case):
+    """A fault at a line of each watch, several times; the watch goes on from where it was."""
+    fault, times = None, 2
+
+    def play(self):
+        self.under(self.fault(times=self.times), times=self.times)
+
+    def judge(self):
+        super().judge()
+        self.expect_no_lists()
+
+
+class CutInLine(Lines):
+    """watch cut in the middle of a line"""
+    fault = harms.CutInLine
+
+
+class EndInLine(Lines):
+    """watch ended in order in the middle of a line"""
+    fault = harms.EndInLine
+
+
+class CutBetween(Lines):
+    """watch cut between lines"""
+    fault = harms.CutBetween
+
+
+class EndBetween(Lines):
+    """watch ended in order between lines, as by timeoutSeconds"""
+    fault = harms.EndBetween
+
+
+class Duplicates(Lines):
+    """every line twice"""
+    fault, times = harms.Twice, 4
+
+
+class GoneEvent(Lossy):
+    """410 as ERROR event in a watch"""
+
+    def play(self):
+        self.under(harms.GoneEvent(times=1))
+
+    def judge(self):
+        super().judge()
+        self.expect_lists()
+
+
+class GoneStatus(Lossy):
+    """410 as status of a watch"""
+
+    def play(self):
+        self.under(gone(), cut=True)
+
+    def judge(self):
+        super().judge()
+        self.expect_lists()
+
+
+class GoneAfterGap(Lossy):
+    """unreachable while objects change to and fro, then 410: the gap is declared"""
+
+    def play(self):
+        away = harms.Answer("any", 503, b"away", "text/plain")
+        self.proxy.harm(away)
+        self.proxy.cut()
+        self.churn.while_it(self.struck(away, times=2), STRIKE)
+        self.churn.steps(8)  # each object made, changed and deleted, so that no list can tell it
+        self.under(gone())
+
+    def judge(self):
+        super().judge()
+        if not pictures.missing(self.churn.writes[self.writes:], self.w.seen):
+            raise Wrong("the test lost nothing: it shows nothing")
+
+
+class Throttled(Case):
+    """429 with Retry-After, which is honoured"""
+
+    def play(self):
+        self.under(throttled("watch"), cut=True)
+        self.churn.while_it(self.all_back, STRIKE)
+
+    def all_back(self):
+        return all(self.waits(source) for source in pictures.SOURCES)
+
+    def waits(self, source):
+        """Seconds from each 429 to the next request of the collection."""
+        entries = self.requests(source)
+        return [after.at - entry.ended for entry, after in zip(entries, entries[1:]) if entry.status == 429]
+
+    def judge(self):
+        super().judge()
+        waits = [wait for source in pictures.SOURCES for wait in self.waits(source)]
+        self.said.append(f"Retry-After: {RETRY_AFTER}; waited {min(waits):.1f} to {max(waits):.1f} s")
+        if min(waits) < RETRY_AFTER:
+            raise Wrong(f"Retry-After: {RETRY_AFTER}, and the next request came after {min(waits):.2f} s")
+        if max(waits) > RETRY_AFTER * 1.25 + 5:
+            raise Wrong(f"Retry-After: {RETRY_AFTER}, and the next request came only after {max(waits):.2f} s")
+
+
+class ThrottledList(Throttled):
+    """429 with Retry-After to lists"""
+    lossy = True
+
+    def play(self):
+        self.relist(throttled("list"))
+        self.churn.while_it(self.all_back, STRIKE)
+
+
+class Errors(Case):
+    """500, 502, 503 and 504 to every watch"""
+
+    def play(self):
+        self.under(harms.Errors("watch"), times=4, cut=True)
+
+    def judge(self):
+        super().judge()
+        self.expect_calm()
+        self.expect_no_lists()
+
+
+class ErrorsOfLists(Lossy):
+    """500, 502, 503 and 504 to every list"""
+
+    def play(self):
+        self.relist(harms.Errors("list", times=3), times=3)
+
+    def judge(self):
+        super().judge()
+        self.expect_calm()
+
+
+class Dripping(Lossy):
+    """lists and watches byte by byte"""
+
+    def play(self):
+        self.relist(harms.Drip(), times=2, bound=90)
+        self.churn.steps(1)
+
+
+class Garbage(Lossy):
+    """lines that are no JSON, and a list that is a page in HTML"""
+
+    def play(self):
+        self.under(harms.GarbageLine(times=1))
+        self.relist(harms.Answer("list", 200, b"<html>Please log in</html>", "text/html", times=1))
+
+
+class SilentConnect(Case):
+    """connections are taken, and nothing comes, not even a hello of TLS"""
+
+    def play(self):
+        fault = harms.Mute()
+        self.proxy.harm(fault)
+        self.proxy.cut()
+        self.churn.while_it(lambda: fault.struck["accepted"] >= 2 * len(pictures.SOURCES), 120, pause=0.5)
+
+
+class SilentWatch(Case):
+    """watch requests are read and never answered"""
+
+    def play(self):
+        self.under(harms.Silent("watch", times=1), cut=True)
+        self.churn.while_it(self.asked_again, 150, pause=0.5)
+
+    def asked_again(self):
+        return all(len(self.requests(source, watch=True)) >= 2 for source in pictures.SOURCES)
+
+    def judge(self):
+        super().judge()
+        silent = [e.ended - e.at for e in self.requests(watch=True) if e.fault == "Silent" and e.ended]
+        self.said.append(f"given up after {min(silent):.0f} to {max(silent):.0f} s")
+
+
+class HungWatch(Case):
+    """watches stay open, and nothing comes any more"""
+
+    def play(self):
+        fault = harms.HangInWatch(times=1)
+        self.under(fault)
+        self.churn.while_it(self.asked_again, 240, pause=1)
+
+    def asked_again(self):
+        return all(self.requests(source, watch=True) for source in pictures.SOURCES)
+
+    def judge(self):
+        super().judge()
+        self.expect_no_lists()
+        first = min(e.at for e in self.requests(watch=True)) - self.proxy.log[self.mark].at
+        self.said.append(f"the first watch was begun anew {first:.0f} s after the first request")
+
+
+class RotatedToken(Case):
+    """the token is rotated and the old one refused by the API server, while watches end"""
+
+    def play(self):
+        old, number = self.w.token, len(self.proxy.log)
+        self.control.delete("Secret", f"token-{self.w.tokens}")
+        wait(lambda: not self.control.is_valid(old), 60, "the old token is refused")
+        self.proxy.cut()
+        wait(lambda: self.requests(status=401), 30, "the agent is refused")
+        self.churn.steps(2)
+        self.w.tokens += 1
+        self.w.rotate(f"token-{self.w.tokens}")
+        self.churn.while_it(lambda: all(self.requests(s, watch=True, status=200) for s in pictures.SOURCES), 90, 0.3)
+        self.said.append(f"{len([e for e in self.proxy.since(number) if e.status == 401])} answers of 401")
+
+
+class WrongCertificate(Case):
+    """a server with another certificate gets no request, and no token"""
+
+    def play(self):
+        self.proxy.context = "wrong"
+        try:
+            before = dict(self.proxy.handshakes)
+            self.proxy.cut()
+            number = len(self.proxy.log)
+            self.churn.while_it(lambda: self.proxy.handshakes["a"] >= before["a"] + 2 * len(pictures.SOURCES), 60, 0.2)
+            if self.proxy.log[number:]:
+                raise Wrong(f"asked a server of another CA: {self.proxy.log[number].request.target}")
+        finally:
+            self.proxy.context = "right"
+
+
+class Replayed(Lossy):
+    """after a list the watch tells old events again, those of different objects in another order"""
+    again = 2  # what comes again is told again: a resourceVersion has no order that a client may rely on
+
+    def play(self):
+        positions = harms.Positions()
+        self.under(positions, times=harms.Older.SWAPPED)
+        self.relist(harms.Count("list"))
+        self.under(harms.Older(positions.first), times=harms.Older.SWAPPED, cut=True)
+
+
+class LostContinue(Lossy):
+    """the API server compacts in the middle of a list of pages: its answer to the next page is 410"""
+    streaming = False
+    NAMES = [f"many-{i}" for i in range(300)]
+
+    def play(self):
+        for name in self.NAMES:
+            self.control.create("ConfigMap", {"metadata": {"name": name}, "data": {"n": name}})
+        self.w.settle()
+        self.under(harms.GoneEvent(times=1, sources=["configmaps"]), sources=["configmaps"])
+        held = harms.Held("configmaps")
+        self.proxy.harm(held)
+        wait(held.reached.is_set, STRIKE, "the second page is asked for")
+        for name in self.NAMES[::2]:
+            self.control.delete("ConfigMap", name)
+        self.churn.steps(2)
+        self.control.compact()
+        held.release(self.proxy.loop)
+        wait(lambda: self.requests("configmaps", status=410), 30, "the position is refused")
+
+    def run(self):
+        try:
+            super().run()
+        finally:
+            for name in self.NAMES[1::2]:
+                self.control.ask("DELETE", self.control.path("ConfigMap", name))
+
+
+class LargeList(Lossy):
+    """a list of 50 MB, in pages or as a stream: memory stays bounded"""
+    SIZE, N = 900_000, 60
+    GROWTH = 24 << 10  # KiB over what the agent had; one object of 900 kB and its parsed form many times over
+
+    def fault(self):
+        return harms.Count("list", sources=["configmaps"])
+
+    def play(self):
+        for i in range(self.N):
+            self.control.create("ConfigMap", {"metadata": {"name": f"large-{i}"},
+                                              "data": {"x": f"{i:06}" * (self.SIZE // 6)}})
+        self.w.settle(120)
+        before = self.w.reset_peak()
+        out = self.proxy.bytes["a", "out"]
+        self.relist(self.fault(), sources=["configmaps"])
+        wait(lambda: self.requests("configmaps", watch=True, status=200), 120, "a watch after the list")
+        self.measure(before, self.proxy.bytes["a", "out"] - out)
+
+    def measure(self, before, out):
+        self.churn.steps(1)
+        self.w.settle(120)
+        peak, after = self.w.peak()
+        self.said.append(f"{out / 1e6:.0f} MB answered; RSS {before} KiB before, {peak} KiB at most, {after} KiB after")
+        if out < 50e6:
+            raise Wrong(f"only {out} bytes were answered: the test shows nothing")
+        if peak > before + self.GROWTH:
+            raise Wrong(f"RSS rose from {before} to {peak} KiB, more than {self.GROWTH} KiB more")
+
+    def run(self):
+        try:
+            super().run()
+        finally:
+            for i in range(self.N):
+                self.control.ask("DELETE", self.control.path("ConfigMap", f"large-{i}"))
+            self.w.settle()
+
+
+class LargeAnswer(LargeList):
+    """the same list in one answer, as `limit` is ignored: memory stays bounded"""
+    streaming = False
+
+    def fault(self):
+        return harms.NoLimit(["configmaps"])
+
+
+class WideLine(Lossy):
+    """a watch line longer than any object may be, and one without end"""
+    GROWTH = 24 << 10
+
+    def play(self):
+        before = self.w.reset_peak()
+        self.under(harms.WideLine(18 << 20, times=1, sources=["configmaps"]), sources=["configmaps"])
+        self.under(harms.WideLine(1, endless=True, times=1, sources=["services"]), sources=["services"])
+        self.churn.while_it(lambda: self.requests("services", status=200), STRIKE)
+        self.w.settle()
+        peak, after = self.w.peak()
+        self.said.append(f"RSS {before} KiB before, {peak} KiB at most, {after} KiB after")
+        if peak > before + self.GROWTH:
+            raise Wrong(f"RSS rose from {before} to {peak} KiB, more than {self.GROWTH} KiB more")
+
+
+class Restarted(Lossy):
+    """the API server is killed and started again, with writes at once; for real"""
+
+    def play(self):
+        for _ in range(2):
+            self.churn.steps(2)
+            self.control.apiserver.kill()
+            self.control.start()
+            self.churn.steps(3)
+
+
+class Swallowed(Case):
+    """the test of the test: an event never comes, and the comparison tells it"""
+
+    def run(self):
+        configmaps = [k for k in KINDS if k.source == "configmaps"]
+        self.churn.step("z", configmaps)
+        self.w.settle()
+        fault = harms.Swallow(times=1, sources=["configmaps"])
+        self.proxy.harm(fault)
+        self.churn.step("z", configmaps)
+        self.churn.step("y", configmaps)
+        wait(lambda: "ConfigMap/configmaps-y" not in str(self.w.differences()), 30, "what follows is told")
+        self.proxy.harm(None)
+        lines = self.w.differences()
+        write = self.churn.writes[-2]
+        if len(lines) != 1 or write.name not in lines[0]:
+            raise Wrong(f"one event was swallowed, and the comparison says: {lines or 'nothing'}")
+        if not pictures.undeclared([write], self.w.seen):
+            raise Wrong("one event was swallowed, and nobody misses it")
+        self.said.append(lines[0])
+        self.churn.step("z", configmaps)
+        self.w.settle()
+
+
+CASES = [Undisturbed, Swallowed, CutInLine, EndInLine, CutBetween, EndBetween, Duplicates, GoneEvent, GoneStatus,
+         GoneAfterGap, Throttled, ThrottledList, Errors, ErrorsOfLists, Dripping, Garbage, SilentConnect, SilentWatch,
+         HungWatch, RotatedToken, WrongCertificate, Replayed, LostContinue, LargeList, LargeAnswer, WideLine, Restarted]

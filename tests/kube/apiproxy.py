@@ -13,6 +13,7 @@ import socket
 import ssl
 import threading
 import time
+import traceback
 import urllib.parse
 
 HEAD_MAX = 1 << 16
@@ -27,7 +28,7 @@ class End(Exception):
     """The answer is to end in order, as far as it has come."""
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(eq=False)
 class Request:
     door: str
     method: str
@@ -203,6 +204,11 @@ class Proxy(threading.Thread):
             listening.setblocking(False)
             self.begin(self.accept(door, listening))
         self.loop.run_forever()
+        left = asyncio.all_tasks(self.loop)
+        for task in left:
+            task.cancel()
+        self.loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+        self.loop.close()
 
     def begin(self, coroutine):
         task = self.loop.create_task(coroutine)
@@ -211,8 +217,8 @@ class Proxy(threading.Thread):
 
     def finished(self, task):
         self.tasks.discard(task)
-        if not task.cancelled():
-            task.exception()  # of a connection that ended: nobody's concern
+        if not task.cancelled() and (wrong := task.exception()) and not isinstance(wrong, OSError):
+            traceback.print_exception(wrong)
 
     # ---- from any thread
 
@@ -299,7 +305,7 @@ class Proxy(threading.Thread):
             await asyncio.wait({answer, leaving}, return_when=asyncio.FIRST_COMPLETED)
             answer.cancel()
             leaving.cancel()
-            await asyncio.wait({answer, leaving})
+            await asyncio.wait({answer, leaving})  # neither is left alone
             if answer.cancelled():
                 return False
             answer.result()

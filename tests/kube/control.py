@@ -72,7 +72,8 @@ class Control:
             self.connection.close()
             self.connection = None
             raise
-        return answer.status, json.loads(text) if text[:1] in (b"{", b"[") else text.decode()
+        is_document = answer.headers.get("Content-Type", "").startswith("application/json")
+        return answer.status, json.loads(text) if is_document else text.decode()
 
     def want(self, *words, **more):
         status, document = self.ask(*words, **more)

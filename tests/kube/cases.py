@@ -273,10 +273,8 @@ class LostContinue(Lossy):
         for name in self.NAMES:
             self.control.create("ConfigMap", {"metadata": {"name": name}, "data": {"n": name}})
         self.w.settle()
-        self.under(harms.GoneEvent(times=1, sources=["configmaps"]), sources=["configmaps"])
         held = harms.Held("configmaps")
-        self.proxy.harm(held)
-        wait(held.reached.is_set, STRIKE, "the second page is asked for")
+        self.relist(held, sources=["configmaps"])
         for name in self.NAMES[::2]:
             self.control.delete("ConfigMap", name)
         self.churn.steps(2)

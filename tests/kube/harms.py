@@ -228,14 +228,13 @@ class Held(Fault):
 
     def __init__(self, source):
         super().__init__("list", times=1, sources=[source])
-        self.reached, self.released = asyncio.Event(), asyncio.Event()
+        self.released = asyncio.Event()
 
     def wants(self, request):
         return super().wants(request) and "continue" in request.query
 
     async def instead(self, exchange):
         self.count(exchange.request.source)
-        self.reached.set()
         await self.released.wait()
         return False
 

@@ -35,7 +35,7 @@ class Control:
         self.lab, self.ns, self.folder = lab, ns, lab.folder / "control"
         self.connection = self.apiserver = None
         (self.folder / "cp" / "etcd").mkdir(parents=True)
-        for command in (["ip", "link", "set", "lo", "up"], ["ip", "addr", "add", f"{ADDRESS[0]}/32", "dev", "lo"],
+        for command in (["ip", "link", "set", "lo", "up"], ["ip", "addr", "replace", f"{ADDRESS[0]}/32", "dev", "lo"],
                         ["mount", "-t", "tmpfs", "tmpfs", self.folder / "cp" / "etcd"],
                         [HERE / "server", self.folder, "pki"]):
             subprocess.run(command, check=True, timeout=30, capture_output=True)

@@ -132,6 +132,27 @@ static void test_collector_comes_later(void **state) {
     assert_exactly_once(s, 0);
 }
 
+/* What is settled, the collector has; what it has not taken is not, however long it takes. */
+static void test_what_is_settled_is_committed(void **state) {
+    struct stand *s = *state;
+    struct journal_stats now = {0};
+    start(s, 0, NULL);
+    emit_n(s, 500, 0);
+    int64_t then = when_mono_ns();
+    AWAIT(journal_settled_mono(s->journal) > then);
+    assert_int_equal(seen(s, 0).numbers, s->emitted);
+    atomic_store(&s->peer->listening, false);
+    AWAIT(!atomic_load(&s->peer->open));
+    emit_n(s, 10, 0);
+    then = when_mono_ns();
+    AWAIT((journal_stats(s->journal, &now), now.turned_mono_ns > then + WHEN_S));
+    assert_true(journal_settled_mono(s->journal) <= then);
+    atomic_store(&s->peer->listening, true);
+    AWAIT(journal_settled_mono(s->journal) > then);
+    assert_int_equal(seen(s, 0).numbers, s->emitted);
+    assert_exactly_once(s, 0);
+}
+
 static void test_lost_acks_double_nothing(void **state) {
     struct stand *s = *state;
     atomic_store(&s->peer->mute_acks, true);
@@ -523,6 +544,7 @@ int main(int argc, char **argv) {
         TEST(test_a_record_that_nobody_takes),
         TEST(test_latency_when_idle),
         TEST(test_collector_comes_later),
+        TEST(test_what_is_settled_is_committed),
         TEST(test_lost_acks_double_nothing),
         TEST(test_silence_ends_the_session),
         TEST(test_collector_restarts),

@@ -1,6 +1,6 @@
-/* What two agents tell of one version of one object counts once: for a moment two may hold that they do the work of
- * the stage, and a successor tells again what its predecessor told last. The good pilot, and the same with
- * records that a second agent tells some time later, give the same verdicts, byte by byte. */
+/* What two agents tell of one version of one object counts once: for a moment two may hold that they do the
+ * work of the stage, and a successor tells again what its predecessor told last. The good pilot, and the same
+ * with records that a second agent tells some time later, give the same verdicts, byte by byte. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -112,6 +112,19 @@ static bool own_clock(const struct kube *k, int64_t *ret_offset, uint64_t *ret_b
     return k->handover && k->handover->clock(k->handover->ctx, ret_offset, ret_bound);
 }
 
+/* From where the one before us was settled, where there is such a position. */
+static void resume(struct kube *k, struct kube_source *s) {
+    const struct kube_position *p = kube_positions_find(&k->lease.found, s->kind->source);
+    int64_t offset;
+    uint64_t bound;
+    if (!p || s->disabled || s->kind->poll)
+        return;
+    bool known = own_clock(k, &offset, &bound);
+    int64_t since = kube_position_since(p, known, offset, bound);
+    int64_t now = when_wall_ns();
+    kube_source_resume(s, p, since < now ? since : now);
+}
+
 static void add_kind(struct kube *k, const struct kube_kind *kind) {
     if (k->n == SOURCES_MAX || kind->older || (kind->gitops && !k->config->kube.gitops))
         return;
@@ -121,6 +134,8 @@ static void add_kind(struct kube *k, const struct kube_kind *kind) {
         kube_source_disable(s, strcmp(kind->object, "HelmRelease") == 0
                                    ? "kube.secrets is false: Helm releases are not read"
                                    : "kube.secrets is false: Secrets are not read");
+    if (!kind->node_scoped)
+        resume(k, s);
 }
 
 static void stage_begin(struct kube *k) {

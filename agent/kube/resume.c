@@ -43,7 +43,7 @@ void kube_source_give_up_resuming(struct kube_source *s) {
     kube_view_free(&s->view);
     s->view = (struct kube_view){.scope = s->scope, .kind = kind};
     s->resuming = false;
-    s->unresumed = true;
+    s->unresumed = s->gap = true;
     s->rv[0] = 0;
 }
 

@@ -48,7 +48,7 @@ void kube_source_init(struct kube_source *s, const struct kube_kind *kind, const
     s->times = (struct kube_times){.answer = ANSWER, .silent = SILENT, .synced = SYNCED};
     s->newest = kind;
     s->absent = kind->optional;
-    s->view.scope = sc;
+    s->scope = s->view.scope = sc;
     s->view.kind = kind;
     s->body.max = KUBE_OBJECT_MAX;
     s->frames.rest.max = KUBE_OBJECT_MAX + 1024; /* and what an event says around it */
@@ -92,9 +92,9 @@ static void tell_unreadable(struct kube_source *s) {
         return;
     (void)snprintf(s->told, sizeof s->told, "%s", s->reason);
     if (s->kind->replicas)
-        kube_replicas_unknown(s->view.scope, s->kind, s->reason);
+        kube_replicas_unknown(s->scope, s->kind, s->reason);
     else
-        kube_tell_unreadable(s->view.scope, s->kind->object, "*", s->reason);
+        kube_tell_unreadable(s->scope, s->kind->object, "*", s->reason);
 }
 
 /* An API server that has just started denies for a moment what it allows: what was readable before is
@@ -195,8 +195,11 @@ static char *query_of(struct kube_source *s) {
         return watch_query(s);
     if (s->kind->poll)
         return strdup("");
-    if (asprintf(&out, "limit=%d%s%s", s->page, s->more ? "&continue=" : "", s->more ? s->more : "") < 0)
-        return NULL;
+    char *rv = s->resuming && !s->more ? curl_easy_escape(NULL, s->from.rv, 0) : NULL;
+    if (asprintf(&out, "limit=%d%s%s%s%s%s", s->page, s->more ? "&continue=" : "", s->more ? s->more : "",
+                 rv ? "&resourceVersion=" : "", rv ? rv : "", rv ? "&resourceVersionMatch=Exact" : "") < 0)
+        out = NULL;
+    curl_free(rv);
     return out;
 }
 
@@ -339,7 +342,7 @@ static int64_t look_after(struct kube_source *s, int64_t now) {
 }
 
 static bool may_stream(const struct kube_source *s) {
-    return !s->kind->poll && !s->plain_list && !s->http->unstreamed;
+    return !s->kind->poll && !s->plain_list && !s->http->unstreamed && !s->resuming;
 }
 
 int64_t kube_source_run(struct kube_source *s, int64_t now) {
@@ -397,7 +400,7 @@ static enum kube_event take_status(struct kube_source *s, long status, curl_off_
         return kube_take_absence(s);
     if (status == 403)
         return KUBE_DENIED;
-    if (status == 410)
+    if (status == 410 || (s->resuming && (status == 400 || status == 422)))
         return KUBE_EXPIRED;
     if (status == 429 || (status >= 500 && retry_after > 0))
         return KUBE_THROTTLED;
@@ -458,6 +461,8 @@ static void note_end(struct kube_source *s, enum kube_event ev) {
         s->doubted = true;
         s->short_lives = s->marks ? SHORT_LIVES : 0;
     }
+    if (ev == KUBE_EXPIRED && s->resuming)
+        kube_source_give_up_resuming(s);
     if (ev == KUBE_EXPIRED && s->view.listed_once && !s->kind->poll && !s->kind->replicas)
         s->gap = true;
 }

@@ -62,8 +62,12 @@ void kube_take_gap(struct kube_source *s, int64_t to_wall) {
     if (!s->gap)
         return;
     s->gap = false;
-    kube_tell_unwatched(s->view.scope, s->kind->source, s->previous_wall, NULL,
-                        to_wall > s->previous_wall ? to_wall : s->previous_wall);
+    if (s->unresumed) /* another agent watched last */
+        kube_tell_unwatched(s->scope, s->kind->source, s->from.wall, s->from.boot, to_wall);
+    else
+        kube_tell_unwatched(s->scope, s->kind->source, s->previous_wall, NULL,
+                            to_wall > s->previous_wall ? to_wall : s->previous_wall);
+    s->unresumed = false;
 }
 
 static void complete(struct kube_source *s) {
@@ -131,7 +135,7 @@ static int turn_page(struct kube_source *s, const json_t *meta, enum kube_event 
         return err_set(e, -EBADMSG, "the list of %s has no resourceVersion", s->kind->source);
     set_rv(s, rv);
     complete(s);
-    *ret = KUBE_LISTED;
+    *ret = s->resuming && !kube_source_resumed(s, rv) ? KUBE_EXPIRED : KUBE_LISTED;
     return 0;
 }
 

@@ -1,6 +1,6 @@
 /* kinds: the table of everything that is watched. See kube_priv.h.
  *
- * Cost: one watch each, all but the pods' stage-scoped. 9 that every API server has, 8 for what else a
+ * Cost: one watch each, all but the pods' stage-scoped. 12 that every API server has, 8 for what else a
  * release or an architecture names, and where Flux or Argo CD are 7 and 1 more. At rest a watch is one
  * request in 5 to 10 minutes and a bookmark a minute. A kind that is not served costs nothing but its share
  * of one GET of /apis in 10 minutes. */
@@ -12,6 +12,12 @@
 
 #define CORE "/api/v1"
 #define APPS "/apis/apps/v1"
+#define BATCH "/apis/batch/v1"
+/* What the pods themselves do not tell; those that come most often and tell nothing of it stay at the server
+ * (selectable fields: kubernetes pkg/apis/core/v1/conversion.go, AddFieldLabelConversionsForEvent). */
+#define EVENTS_OF_PODS                                                                           \
+    "involvedObject.kind=Pod,reason!=Scheduled,reason!=Created,reason!=Started,reason!=Killing," \
+    "reason!=Unhealthy"
 
 /* What a release or an architecture may name and a cluster need not serve, in versions from the newest on. */
 #define OPTIONAL(resources, name, group_name, version, ...)                                                 \
@@ -44,7 +50,7 @@
 const struct kube_kind kube_kinds[] = {
     {.source = "pods", .kind = "Pod", .object = "Pod", .resource = "pods", .plural = "pods", .group = CORE,
      .selector = "spec.nodeName=%s", .node_scoped = true, .page = KUBE_PAGE,
-     .see = kube_pod_see, .gone = kube_pod_gone},
+     .see = kube_pod_see, .gone = kube_pod_gone, .tick = kube_pod_tick},
     {.source = "namespace", .kind = "Namespace", .object = "Namespace", .resource = "namespaces", .plural = "",
      .group = CORE, .poll = true, .page = 1, .see = kube_namespace_see, .gone = kube_object_gone},
     {.source = "releases", .kind = "Secret", .object = "HelmRelease", .resource = "secrets", .plural = "secrets",
@@ -66,6 +72,12 @@ const struct kube_kind kube_kinds[] = {
     {.source = "secrets", .kind = "Secret", .object = "Secret", .resource = "secrets", .plural = "secrets",
      .group = CORE, .selector = "type!=helm.sh/release.v1", .needs_secrets = true, .page = 32,
      .see = kube_object_see, .gone = kube_object_gone},
+    {.source = "pods-unscheduled", .kind = "Pod", .object = "Pod", .resource = "pods", .plural = "pods", .group = CORE,
+     .selector = "spec.nodeName=", .page = KUBE_PAGE, .see = kube_unscheduled_see},
+    {.source = "jobs", .kind = "Job", .object = "Job", .resource = "jobs.batch", .plural = "jobs", .group = BATCH,
+     .page = KUBE_PAGE, .see = kube_job_see},
+    {.source = "events", .kind = "Event", .object = "Event", .resource = "events", .plural = "events", .group = CORE,
+     .selector = EVENTS_OF_PODS, .unkept = true, .page = KUBE_PAGE, .see = kube_event_see},
     NEWEST("ingresses", "Ingress", "networking.k8s.io", "v1"), /* from 1.19 */
     NEWEST("networkpolicies", "NetworkPolicy", "networking.k8s.io", "v1"),
     NEWEST("horizontalpodautoscalers", "HorizontalPodAutoscaler", "autoscaling", "v2"), /* from 1.23 */

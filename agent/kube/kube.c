@@ -22,6 +22,7 @@ struct kube {
     struct kube_fleet fleet;
     struct kube_served served;
     struct kube_apps apps;
+    struct kube_events events;
     const struct config *config;
     bool elects; /* the Lease says who does the stage-scoped work */
     bool works;  /* this agent does it */
@@ -76,10 +77,18 @@ static void cover(struct kube *k) {
     emit_record(k->scope.emit, &r);
 }
 
+/* What was held back and may be told now. */
+static void tell_held(struct kube *k, int64_t now_wall) {
+    for (size_t i = 0; i < k->n; i++)
+        kube_view_tick(&k->sources[i].view, now_wall);
+    kube_events_tick(&k->scope, now_wall);
+}
+
 /* Emits coverage when a second is over; returns the ns to the next. A late one does not make up. */
 static int64_t cover_when_due(struct kube *k, int64_t now) {
     if (now < k->next_coverage)
         return k->next_coverage - now;
+    tell_held(k, when_wall_ns());
     cover(k);
     k->next_coverage += WHEN_S;
     if (k->next_coverage <= now)
@@ -150,6 +159,7 @@ static void stage_end(struct kube *k) {
     while (k->n > k->n_node)
         kube_source_free(&k->sources[--k->n]);
     kube_fleet_forget(&k->fleet);
+    kube_events_free(&k->events);
     k->apps.n = 0;
     k->taken_mono = 0;
     k->lease.ours.n = 0; /* who has it now has positions of its own */
@@ -310,7 +320,8 @@ int kube_start_timed(const struct config *c, const struct norm_key *key, const s
                                    .replicas = replicas,
                                    .fleet = &k->fleet,
                                    .served = &k->served,
-                                   .apps = &k->apps};
+                                   .apps = &k->apps,
+                                   .events = &k->events};
     kube_fleet_init(&k->fleet, getenv("POD_NAME"));
     k->config = c;
     k->handover = handover;
@@ -342,5 +353,6 @@ void kube_stop(struct kube **kp) {
     if (k->multi)
         (void)curl_multi_cleanup(k->multi);
     kube_http_close(&k->http);
+    kube_events_free(&k->events);
     free(k);
 }

@@ -11,7 +11,7 @@
  *   view.c      what is known of the collection (known.c): first list, deltas, relists
  *                  |
  *                  v
- *   pods.c workloads.c objects.c releases.c (release.c decodes) gitops.c
+ *   pods.c (containers.c) hooks.c events.c workloads.c objects.c releases.c (release.c decodes) gitops.c
  *                  | one handler a kind
  *                  v
  *   tell.c      records -> emit
@@ -140,6 +140,7 @@ struct kube_entry {
     unsigned generation;       /* of the list that saw it last */
     bool seen;                 /* its kind's handler took it at least once */
     bool unreadable;           /* its newest state cannot be read, and that was said */
+    bool held;                 /* something of it waits to be told, see kube_view_tick */
     void *extra;               /* the kind's own memory; malloc'ed, one block */
     struct kube_entry *prev, *next;
 };
@@ -168,6 +169,7 @@ struct kube_scope {
     struct kube_fleet *fleet;           /* NULL: nobody asks */
     struct kube_served *served;         /* NULL: optional kinds are simply tried */
     struct kube_apps *apps;             /* NULL: no Argo CD */
+    struct kube_events *events;         /* NULL: events are not told */
 };
 
 /* One look at one object: how and when it reached us. */
@@ -194,6 +196,8 @@ typedef int kube_see_fn(const struct kube_scope *sc, const struct kube_kind *kin
                         const struct kube_meta *m, const json_t *object, struct kube_entry *x, struct err *e);
 typedef void kube_gone_fn(const struct kube_scope *sc, const struct kube_kind *kind,
                           const struct kube_sight *s, const struct kube_entry *x);
+/* Tells what was held back, as far as its rate allows now, and clears x->held when nothing is left. */
+typedef void kube_tick_fn(const struct kube_scope *sc, int64_t now_wall, struct kube_entry *x);
 
 struct kube_kind {
     const char *source;   /* name in coverage: "pods" */
@@ -209,10 +213,12 @@ struct kube_kind {
     bool optional;      /* silently absent where the API server does not serve it */
     bool older;  /* the kind of the row before, in an older version: asked for when that is not served */
     bool gitops; /* only when kube.gitops */
+    bool unkept; /* nothing is remembered of an object: see gets no entry, gone is not called */
     int page;    /* items of a list page */
     const char *replicas; /* of replicas.c: "SERVICE[:PORT]"; nothing of this kind becomes a record */
     kube_see_fn *see;
     kube_gone_fn *gone;
+    kube_tick_fn *tick; /* NULL: it holds nothing back */
 };
 
 extern const struct kube_kind kube_kinds[]; /* ended by source == NULL */
@@ -224,6 +230,7 @@ struct kube_view {
     unsigned generation; /* of the current list */
     bool listed_once;
     char skipped[KUBE_NAME_MAX]; /* name last said to be unreadable of those without a uid */
+    size_t held;                 /* entries with something held back */
 };
 
 /* A list begins, from its first page. */
@@ -241,6 +248,8 @@ int kube_view_skip(struct kube_view *v, const struct kube_peek *p, const char *r
 void kube_view_lost(struct kube_view *v, const struct kube_sight *s, const struct kube_peek *p);
 /* The list is complete: what it did not hold is gone. */
 void kube_view_end(struct kube_view *v, const struct kube_sight *s);
+/* Each second: what the rate of an object held back is told when it may be. */
+void kube_view_tick(struct kube_view *v, int64_t now_wall);
 void kube_view_free(struct kube_view *v);
 
 /* Reads and checks metadata. -EBADMSG. */
@@ -259,6 +268,15 @@ struct kube_time {
 /* A timestamp of the API, whole seconds; when text is no time: the moment of the sight, at most. */
 struct kube_time kube_time_api(const char *text, const struct kube_sight *s);
 struct kube_time kube_time_seen(const struct kube_sight *s);
+/* The same of something that may have been so before, and not so in between: the API keeps the last
+ * transition only. Watched, it is this one; found in a list, it was so at the latest then. */
+struct kube_time kube_time_flip(const char *text, const struct kube_sight *s);
+
+/* How many records of one subject may be told: KUBE_RATE_BURST at once, then one in KUBE_RATE_NS. */
+#define KUBE_RATE_BURST 20
+#define KUBE_RATE_NS (10 * 1000000000LL)
+/* full: when the allowance will be whole again; 0 at first. True: it may be told, and counts. */
+bool kube_rate_take(int64_t *full, int64_t now, int64_t each_ns, int burst);
 
 /* Emits a phase. p carries kind, owner, reason, count; subject is made of kind and name. */
 void kube_tell_phase(const struct kube_scope *sc, Pilotgate__Phase *p, const char *subject_kind,
@@ -281,9 +299,11 @@ void kube_tell_unwatched(const struct kube_scope *sc, const char *sources, int64
 
 /* ---------------------------------------------------------------- handlers */
 
-/* pods.c, workloads.c, objects.c, releases.c, gitops.c; each keeps what it said already in x->extra. */
-kube_see_fn kube_pod_see, kube_workload_see, kube_object_see, kube_namespace_see, kube_release_see,
-    kube_gitops_see;
+/* pods.c, hooks.c, workloads.c, objects.c, releases.c, gitops.c; each keeps what it said already in x->extra.
+ */
+kube_see_fn kube_pod_see, kube_unscheduled_see, kube_job_see;
+kube_tick_fn kube_pod_tick;
+kube_see_fn kube_workload_see, kube_object_see, kube_namespace_see, kube_release_see, kube_gitops_see;
 kube_gone_fn kube_pod_gone, kube_workload_gone, kube_object_gone, kube_release_gone, kube_gitops_gone;
 
 /* ---------------------------------------------------------------- words.c: what people and programs write
@@ -320,6 +340,31 @@ void kube_apps_remove(struct kube_apps *a, const char *name);
 
 /* Object.managed_by by labels and annotations; "" for nobody. */
 void kube_owner_read(const struct kube_apps *apps, const json_t *object, char out[KUBE_OWNER_MAX]);
+
+/* The condition of this type in status.conditions, or NULL. */
+const json_t *kube_condition(const json_t *object, const char *type);
+/* "Deployment/web" of a pod whose ReplicaSet is "web-HASH"; else its controller; "" without one. */
+void kube_pod_owner(const json_t *pod, char *out, size_t size);
+
+/* hooks.c: which Helm hook an object is ("pre-install,pre-upgrade"), "" for none. */
+const char *kube_hook_of(const json_t *object);
+/* Of a hook that is a bare pod; said: bits that the caller keeps. */
+void kube_hook_pod(const struct kube_scope *sc, const struct kube_sight *s, const struct kube_meta *m,
+                   const json_t *pod, unsigned *said);
+
+/* ---------------------------------------------------------------- events.c: Events of pods */
+
+#define KUBE_EVENTS_MAX 2048 /* (pod, container, reason) that are remembered */
+struct kube_events {
+    struct said_event *items; /* owned */
+    size_t n, cap;
+    uint64_t uses;
+    int64_t full; /* of the rate of them all */
+};
+kube_see_fn kube_event_see;
+/* Each second: counts that rose. */
+void kube_events_tick(const struct kube_scope *sc, int64_t now_wall);
+void kube_events_free(struct kube_events *ev);
 
 /* ---------------------------------------------------------------- fleet.c: how many agents there should be
  */

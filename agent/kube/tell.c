@@ -28,6 +28,22 @@ struct kube_time kube_time_api(const char *text, const struct kube_sight *s) {
     };
 }
 
+struct kube_time kube_time_flip(const char *text, const struct kube_sight *s) {
+    struct kube_time t = kube_time_api(text, s);
+    if (s->listed)
+        t.bound = PILOTGATE__TIME_BOUND__TIME_BOUND_AT_MOST;
+    return t;
+}
+
+bool kube_rate_take(int64_t *full, int64_t now, int64_t each_ns, int burst) {
+    if (*full < now || *full - now > burst * each_ns) /* whole again; or the clock was set back */
+        *full = now;
+    if (*full - now > (burst - 1) * each_ns)
+        return false;
+    *full += each_ns;
+    return true;
+}
+
 void kube_tell_phase(const struct kube_scope *sc, Pilotgate__Phase *p, const char *subject_kind,
                      const struct kube_meta *m, struct kube_time t) {
     char subject[2 * KUBE_NAME_MAX];

@@ -43,6 +43,16 @@ int kube_meta_read(const struct kube_scope *sc, const json_t *object, struct kub
     return 0;
 }
 
+const json_t *kube_condition(const json_t *object, const char *type) {
+    size_t i;
+    json_t *c;
+    json_array_foreach(js_at(object, "status.conditions"), i, c) {
+        if (strcmp(js_str(c, "type", ""), type) == 0)
+            return c;
+    }
+    return NULL;
+}
+
 void kube_view_begin(struct kube_view *v) {
     v->generation++;
 }
@@ -54,11 +64,18 @@ static int no_room(const struct kube_view *v, struct err *e) {
                    KUBE_KNOWN_MAX, v->kind->source);
 }
 
+static void note_held(struct kube_view *v, bool before, bool now) {
+    v->held += now && !before;
+    v->held -= before && !now;
+}
+
 int kube_view_see(struct kube_view *v, struct kube_sight *s, const json_t *object, struct err *e) {
     struct kube_meta m;
     int r = kube_meta_read(v->scope, object, &m, e);
     if (r < 0)
         return r;
+    if (v->kind->unkept)
+        return v->kind->see(v->scope, v->kind, s, &m, object, NULL, e);
     struct kube_entry *x = kube_known_find(&v->known, m.uid);
     bool known = x != NULL;
     if (!known)
@@ -69,7 +86,9 @@ int kube_view_see(struct kube_view *v, struct kube_sight *s, const json_t *objec
     s->first = s->listed && !v->listed_once;
     if (known && strcmp(x->rv, m.rv) == 0) /* the same state, seen again */
         return 0;
+    bool held = x->held;
     r = v->kind->see(v->scope, v->kind, s, &m, object, x, e);
+    note_held(v, held, x->held);
     if (r == 0) {
         (void)snprintf(x->rv, sizeof x->rv, "%s", m.rv);
         x->seen = true;
@@ -94,6 +113,8 @@ int kube_view_skip(struct kube_view *v, const struct kube_peek *p, const char *r
         (void)snprintf(v->skipped, sizeof v->skipped, "%s", p->name);
         return 0;
     }
+    if (v->kind->unkept)
+        return 0;
     struct kube_entry *x = kube_known_find(&v->known, p->uid);
     if (!x)
         x = kube_known_add(&v->known, p->uid, p->name);
@@ -108,6 +129,7 @@ int kube_view_skip(struct kube_view *v, const struct kube_peek *p, const char *r
 }
 
 static void forget(struct kube_view *v, const struct kube_sight *s, struct kube_entry *x) {
+    note_held(v, x->held, false);
     if (v->kind->gone && x->seen)
         v->kind->gone(v->scope, v->kind, s, x);
     kube_known_remove(&v->known, x);
@@ -142,6 +164,17 @@ void kube_view_end(struct kube_view *v, const struct kube_sight *s) {
             forget(v, s, x);
     }
     v->listed_once = true;
+}
+
+void kube_view_tick(struct kube_view *v, int64_t now_wall) {
+    if (v->held == 0)
+        return;
+    for (struct kube_entry *x = v->known.first; x; x = x->next) {
+        if (!x->held)
+            continue;
+        v->kind->tick(v->scope, now_wall, x);
+        note_held(v, true, x->held);
+    }
 }
 
 void kube_view_free(struct kube_view *v) {

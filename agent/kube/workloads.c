@@ -13,19 +13,9 @@ struct said_workload {
     enum availability said;
 };
 
-static const json_t *condition(const json_t *object, const char *type) {
-    size_t i;
-    json_t *c;
-    json_array_foreach(js_at(object, "status.conditions"), i, c) {
-        if (strcmp(js_str(c, "type", ""), type) == 0)
-            return c;
-    }
-    return NULL;
-}
-
 static bool deployment_available(const json_t *o) {
     int64_t want = js_int(o, "spec.replicas", 1);
-    return strcmp(js_str(condition(o, "Available"), "status", ""), "True") == 0 &&
+    return strcmp(js_str(kube_condition(o, "Available"), "status", ""), "True") == 0 &&
            js_int(o, "status.replicas", 0) == want && js_int(o, "status.updatedReplicas", 0) == want &&
            js_int(o, "status.availableReplicas", 0) == want;
 }
@@ -53,16 +43,17 @@ static bool is_available(const char *kind, const json_t *o) {
 }
 
 /* Found available in a list: the API knows since when only of a Deployment whose spec never changed (its
- * rollout ended once); of others we know that it is so at the latest now. */
+ * rollout ended once); of others we know that it is so at the latest now. One that was unavailable in between
+ * was so before, too: at the latest then. */
 static struct kube_time available_since(const char *kind, const json_t *o, const struct kube_sight *s) {
     if (!s->listed || strcmp(kind, "Deployment") != 0 || js_int(o, "metadata.generation", 0) != 1)
         return kube_time_seen(s);
-    const char *flip = js_str(condition(o, "Available"), "lastTransitionTime", "");
-    const json_t *rollout = condition(o, "Progressing");
+    const char *flip = js_str(kube_condition(o, "Available"), "lastTransitionTime", "");
+    const json_t *rollout = kube_condition(o, "Progressing");
     const char *done = js_str(rollout, "lastUpdateTime", "");
     if (strcmp(js_str(rollout, "reason", ""), "NewReplicaSetAvailable") != 0)
         return kube_time_seen(s);
-    return kube_time_api(strcmp(flip, done) > 0 ? flip : done, s);
+    return strcmp(flip, done) > 0 ? kube_time_flip(flip, s) : kube_time_api(done, s);
 }
 
 static void tell(const struct kube_scope *sc, const struct kube_kind *kind, const struct kube_meta *m,

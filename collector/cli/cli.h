@@ -39,6 +39,7 @@ struct cli {
     const struct cli_command *command;
     const char *store_url;                                              /* NULL: not named */
     const char *format;                                                 /* "table" unless -o says otherwise */
+    bool format_named;                                                  /* -o said it */
     const char *stage;                                                  /* "cluster/namespace", or NULL */
     char cluster[WIRE_NAME_MAX + 1], namespace_name[WIRE_NAME_MAX + 1]; /* of stage */
     int64_t at_ns;                                                      /* --at; 0: now */

@@ -60,9 +60,10 @@ static int set_colour(struct cli *c, const char *value) {
 static int set_global(struct cli *c, const char *name, const char *value) {
     if (strcmp(name, "store") == 0)
         c->store_url = value;
-    else if (strcmp(name, "output") == 0)
+    else if (strcmp(name, "output") == 0) {
         c->format = value;
-    else if (strcmp(name, "color") == 0)
+        c->format_named = true;
+    } else if (strcmp(name, "color") == 0)
         return set_colour(c, value);
     else if (strcmp(name, "at") == 0)
         return when_parse(value, &c->at_ns) < 0

@@ -1,29 +1,91 @@
-/* timeline: a stage's deployment phases and changes, oldest first. */
+/* timeline: a stage's deployment phases, pods, changes and marks over time. */
+#include <ctype.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cli/show.h"
 
+/* The locale's variables, in the order in which they count (POSIX, Environment Variables). */
+static bool is_utf8(void) {
+    static const char *const names[] = {"LC_ALL", "LC_CTYPE", "LANG"};
+    const char *value = NULL;
+    for (size_t i = 0; i < sizeof names / sizeof *names && !value; i++) {
+        value = getenv(names[i]);
+        value = value && *value ? value : NULL;
+    }
+    return value && (strcasestr(value, "utf-8") || strcasestr(value, "utf8"));
+}
+
+/* COLUMNS, when somebody exported it; else the terminal's. */
+static unsigned width_of(const struct report *r) {
+    const char *text = getenv("COLUMNS");
+    long n = text && isdigit((unsigned char)*text) ? strtol(text, NULL, 10) : 0;
+    return n > 0 && n < 10000 ? (unsigned)n : r->width;
+}
+
+static int show_json(const struct corr *corr, const char *stage, const struct report_timeline *how,
+                     const struct report *r, struct err *e) {
+    json_t *list = json_array();
+    int rc = list ? 0 : err_oom(e);
+    for (size_t i = 0; i < corr->n_stages && rc == 0; i++) {
+        json_t *doc;
+        if (stage && strcmp(corr->stages[i].stage, stage) != 0)
+            continue;
+        rc = report_timeline_json(&corr->stages[i], how, &doc, e);
+        if (rc == 0 && json_array_append_new(list, doc) < 0)
+            rc = err_oom(e);
+    }
+    if (rc == 0)
+        report_json(r, list);
+    json_decref(list);
+    return rc;
+}
+
+static int show(const struct cli *c, const struct corr *corr, struct report_timeline *how) {
+    struct err e;
+    struct report r = show_report(c);
+    r.width = width_of(&r);
+    how->ascii = !is_utf8();
+    if (strcmp(c->format, "json") == 0)
+        return show_json(corr, c->stage, how, &r, &e) < 0 ? cli_fail("%s", e.text) : CLI_OK;
+    how->as =
+        c->format_named && strcmp(c->format, "table") == 0 ? REPORT_TIMELINE_LIST : REPORT_TIMELINE_GANTT;
+    for (size_t i = 0; i < corr->n_stages; i++)
+        if ((!c->stage || strcmp(corr->stages[i].stage, c->stage) == 0) &&
+            report_timeline(&r, &corr->stages[i], how, &e) < 0)
+            return cli_fail("%s", e.text);
+    return CLI_OK;
+}
+
 static int run(struct cli *c) {
-    static const char *const formats[] = {"table", NULL};
+    static const char *const formats[] = {"gantt", "table", "json", NULL};
+    struct report_timeline how = {.from = 0};
+    const struct cli_option options[] = {
+        {"from", 0, CLI_TIME, &how.from, "TIME", "the window begins here", NULL},
+        {"to", 0, CLI_TIME, &how.to, "TIME", "and ends here", NULL},
+        {"revision", 0, CLI_NUMBER, &how.revision, "N", "only this revision of the release, until the next",
+         NULL},
+        {"change", 0, CLI_TEXT, &how.change, "ID", "only the window of this change", NULL},
+        {"all", 0, CLI_FLAG, &how.all, NULL, "every pod, also the many of old revisions", NULL},
+    };
     struct corr corr;
-    if (!cli_parse(c, NULL, 0, 0, 1))
+    if (!cli_parse(c, options, sizeof options / sizeof *options, 0, 1))
         return c->status;
     if (c->n_args == 1)
         c->stage = c->args[0];
+    if (how.from && how.to && how.from >= how.to)
+        return cli_fail("--from must be before --to");
     if (!cli_format_ok(c, formats) || !show_load(c, &corr))
         return CLI_ERROR;
-    int status = show_stage_known(c, &corr) ? CLI_OK : CLI_ERROR;
-    struct report r = show_report(c);
-    for (size_t i = 0; i < corr.n_stages; i++)
-        if (!c->stage || strcmp(corr.stages[i].stage, c->stage) == 0)
-            report_timeline(&r, &corr.stages[i]);
+    int status = show_stage_known(c, &corr) ? show(c, &corr, &how) : CLI_ERROR;
     corr_free(&corr);
     return status;
 }
 
 const struct cli_command cli_cmd_timeline = {
     .name = "timeline",
-    .summary = "a stage's deployment phases and changes",
-    .usage = "[CLUSTER/NAMESPACE] [--at TIME]",
+    .summary = "a stage's deployment phases, pods and changes over time",
+    .usage = "[CLUSTER/NAMESPACE] [--from TIME] [--to TIME] [--revision N | --change ID] [--all]\n"
+             "[CLUSTER/NAMESPACE] -o table|json",
     .run = run,
 };

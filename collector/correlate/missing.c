@@ -165,10 +165,12 @@ static bool holds_signs(const char *families) {
 
 /* ---- what nobody watched */
 
-/* Events are aggregated and dropped by the cluster itself, and addresses of replicas are no records. */
+/* Events are aggregated and dropped by the cluster itself, what cannot be scheduled never served, and
+ * addresses of replicas are no records. */
 static bool is_harmless(const char *source, size_t len) {
     static const char endpoints[] = "endpoints/";
     return (len == 6 && strncmp(source, "events", len) == 0) ||
+           (len == 16 && strncmp(source, "pods-unscheduled", len) == 0) ||
            (len >= sizeof endpoints - 1 && strncmp(source, endpoints, sizeof endpoints - 1) == 0);
 }
 

@@ -1,5 +1,6 @@
 /* phases: deployment phases, Helm revisions and what could not be read, of one stage. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,59 +18,131 @@ static int by_time(const void *a, const void *b) {
     return x->ref.seq < y->ref.seq ? -1 : x->ref.seq > y->ref.seq;
 }
 
-static void repeat_key(const struct fact_phase *p, char *out, size_t size) {
-    if (p->p->origin == PILOTGATE__ORIGIN__ORIGIN_API_TIMESTAMP || !*p->p->resource_version)
-        (void)snprintf(out, size, "%d %s %s %s @%lld", p->kind, p->p->subject, p->p->uid, p->p->reason,
-                       (long long)(p->p->origin == PILOTGATE__ORIGIN__ORIGIN_API_TIMESTAMP ? p->p->t_wall_ns
-                                                                                           : p->lo / WHEN_S));
-    else
-        (void)snprintf(out, size, "%d %s %s %s %s", p->kind, p->p->subject, p->p->uid, p->p->reason,
-                       p->p->resource_version);
+/* Timestamps inside objects and Events are of the cluster's clocks, not the agent's: their whole seconds
+ * carry no offset of ours. */
+static bool is_cluster_time(const Pilotgate__Phase *p) {
+    return p->origin == PILOTGATE__ORIGIN__ORIGIN_API_TIMESTAMP ||
+           p->origin == PILOTGATE__ORIGIN__ORIGIN_EVENT;
 }
 
-/* Several agents, or one in two lives, may tell of one phase of one object: the earliest telling stays. */
-static size_t drop_repeats(struct fact_phase *p, size_t n) {
+#define KEY_MAX (6 * WIRE_TEXT_MAX)
+
+/* What makes two tellings one: the same phase of the same object (and container) at the same time of the
+ * cluster, or in the same state of the object. */
+static void repeat_key(const struct fact_phase *p, const char *container, char out[KEY_MAX]) {
+    char when[WIRE_TEXT_MAX + 32];
+    if (is_cluster_time(p->p))
+        (void)snprintf(when, sizeof when, "@%lld", (long long)p->p->t_wall_ns);
+    else if (!*p->p->resource_version)
+        (void)snprintf(when, sizeof when, "@%lld", (long long)(p->lo / WHEN_S));
+    else
+        (void)snprintf(when, sizeof when, "%s", p->p->resource_version);
+    (void)snprintf(out, KEY_MAX, "%s%d %s %s %s %s", container, p->kind, p->p->subject, p->p->uid,
+                   p->p->reason, when);
+}
+
+static bool is_surer(const struct fact_phase *a, const struct fact_phase *b) {
+    return a->lo == b->lo && a->p->bound == PILOTGATE__TIME_BOUND__TIME_BOUND_AT &&
+           b->p->bound != PILOTGATE__TIME_BOUND__TIME_BOUND_AT;
+}
+
+/* Where it was told before, + 1; 0: nowhere. Agents before `container` name none: such a telling is that of
+ * any container, and of each. */
+static size_t told_at(const json_t *seen, const struct fact_phase *p) {
+    char key[KEY_MAX];
+    char prefix[WIRE_TEXT_MAX + 4] = "any ";
+    if (*p->p->container)
+        (void)snprintf(prefix, sizeof prefix, "c/%s ", p->p->container);
+    repeat_key(p, prefix, key);
+    const json_t *at = json_object_get(seen, key);
+    if (!at && *p->p->container) {
+        repeat_key(p, "none ", key);
+        at = json_object_get(seen, key);
+    }
+    return (size_t)json_integer_value(at);
+}
+
+static int note_told(json_t *seen, const struct fact_phase *p, size_t at) {
+    char key[KEY_MAX];
+    char prefix[WIRE_TEXT_MAX + 4] = "none ";
+    if (*p->p->container)
+        (void)snprintf(prefix, sizeof prefix, "c/%s ", p->p->container);
+    repeat_key(p, prefix, key);
+    if (json_object_set_new(seen, key, json_integer((json_int_t)at)) < 0)
+        return -ENOMEM;
+    repeat_key(p, "any ", key);
+    return json_object_get(seen, key) ? 0 : json_object_set_new(seen, key, json_integer((json_int_t)at));
+}
+
+/* Several agents, or one in two lives, may tell of one phase of one object: the earliest telling stays, and
+ * of those the surest: an agent that comes later finds only the last flip of a condition. */
+static int drop_repeats(struct fact_phase *p, size_t *n) {
     size_t kept = 0;
     json_t *seen = json_object();
-    for (size_t i = 0; i < n; i++) {
-        char key[4 * WIRE_TEXT_MAX];
-        repeat_key(&p[i], key, sizeof key);
-        if (seen && json_object_get(seen, key))
-            continue;
-        if (seen)
-            (void)json_object_set_new(seen, key, json_true());
-        p[kept++] = p[i];
+    int r = seen ? 0 : -ENOMEM;
+    for (size_t i = 0; i < *n && r == 0; i++) {
+        size_t at = told_at(seen, &p[i]);
+        if (at == 0)
+            r = note_told(seen, &p[i], kept + 1);
+        if (at == 0)
+            p[kept++] = p[i];
+        else if (is_surer(&p[i], &p[at - 1]))
+            p[at - 1] = p[i];
     }
     json_decref(seen);
-    return kept;
+    *n = kept;
+    return r;
 }
 
-int corr_phases(struct facts *f, struct err *e) {
+/* ---- pods of pilotgate's own release: Events of pods do not carry whose they are */
+
+static int note_own(const struct facts *f, json_t *own) {
+    for (size_t i = 0; i < f->ev->records.n; i++) {
+        const struct ev_record *r = &f->ev->records.items[i];
+        if (r->r->body_case == PILOTGATE__RECORD__BODY_PHASE && r->r->phase->own && *r->r->phase->uid &&
+            corr_in_stage(f, r->stream) && json_object_set_new(own, r->r->phase->uid, json_true()) < 0)
+            return -ENOMEM;
+    }
+    return 0;
+}
+
+static bool is_own(const json_t *own, const Pilotgate__Phase *p) {
+    return p->own || (p->origin == PILOTGATE__ORIGIN__ORIGIN_EVENT && json_object_get(own, p->uid));
+}
+
+static int add_phases(struct facts *f, const json_t *own) {
     for (size_t i = 0; i < f->ev->records.n; i++) {
         const struct ev_record *r = &f->ev->records.items[i];
         if (r->r->body_case != PILOTGATE__RECORD__BODY_PHASE || !corr_in_stage(f, r->stream) ||
-            r->r->phase->own)
+            is_own(own, r->r->phase))
             continue;
         const Pilotgate__Phase *p = r->r->phase;
         struct fact_phase *slot = CORR_PUSH(f->phases, f->n_phases, f->cap_phases);
         if (!slot)
-            return err_oom(e);
+            return -ENOMEM;
         slot->kind = (int)p->kind;
         slot->p = p;
         slot->ref = (struct fact_ref){r->stream, r->seq};
-        /* The API server's clock is not the agent's: its whole seconds carry no offset of ours. */
-        if (p->origin == PILOTGATE__ORIGIN__ORIGIN_API_TIMESTAMP) {
-            slot->lo = p->t_wall_ns;
-            slot->hi = p->t_wall_ns + (int64_t)p->precision_ns;
-        } else {
+        slot->lo = p->t_wall_ns;
+        slot->hi = p->t_wall_ns + (int64_t)p->precision_ns;
+        if (!is_cluster_time(p))
             corr_interval(f->ev, r->stream, p->t_wall_ns, (int64_t)p->precision_ns, &slot->lo, &slot->hi);
-        }
         f->n_phases++;
     }
-    if (f->n_phases)
-        qsort(f->phases, f->n_phases, sizeof *f->phases, by_time);
-    f->n_phases = drop_repeats(f->phases, f->n_phases);
     return 0;
+}
+
+int corr_phases(struct facts *f, struct err *e) {
+    json_t *own = json_object();
+    int r = own ? note_own(f, own) : -ENOMEM;
+    if (r == 0)
+        r = add_phases(f, own);
+    json_decref(own);
+    if (r == 0 && f->n_phases) {
+        qsort(f->phases, f->n_phases, sizeof *f->phases, by_time);
+        r = drop_repeats(f->phases, &f->n_phases);
+    }
+    return r < 0 ? err_oom(e) : 0;
 }
 
 /* ---- revisions */

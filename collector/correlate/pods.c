@@ -35,6 +35,14 @@ static const Pilotgate__Phase *pod_phase(const struct facts *f, const struct ev_
     return !p->own && strncmp(p->subject, "Pod/", 4) == 0 ? p : NULL;
 }
 
+/* Told by the agent of the pod's own node: Events, and pods that no node has yet (created, not schedulable),
+ * are told by whoever does the stage's work. */
+static bool is_of_its_node(const Pilotgate__Phase *p) {
+    return p->origin != PILOTGATE__ORIGIN__ORIGIN_EVENT &&
+           p->kind != PILOTGATE__PHASE__KIND__KIND_POD_CREATED &&
+           p->kind != PILOTGATE__PHASE__KIND__KIND_POD_UNSCHEDULABLE;
+}
+
 static int same_node(const struct facts *f, size_t a, size_t b) {
     return strcmp(f->ev->streams[a].node, f->ev->streams[b].node) == 0;
 }
@@ -47,7 +55,8 @@ static void hear_tellers(struct gathering *g) {
         int64_t hi;
         corr_interval(g->f->ev, r->stream, r->r->wall_ns, 0, &lo, &hi);
         t->last = hi > t->last ? hi : t->last;
-        if (pod_phase(g->f, r) && (t->first_pod == 0 || hi < t->first_pod))
+        const Pilotgate__Phase *p = pod_phase(g->f, r);
+        if (p && is_of_its_node(p) && (t->first_pod == 0 || hi < t->first_pod))
             t->first_pod = hi;
     }
 }
@@ -103,7 +112,7 @@ static int take_phase(struct gathering *g, const struct ev_record *r) {
     int64_t lo;
     int64_t hi;
     corr_interval(g->f->ev, r->stream, r->r->wall_ns, 0, &lo, &hi);
-    if (hi > g->heard[i].at)
+    if (is_of_its_node(p) && hi > g->heard[i].at)
         g->heard[i] = (struct hearing){r->stream, hi};
     corr_interval(g->f->ev, r->stream, p->t_wall_ns, (int64_t)p->precision_ns, &lo, &hi);
     if (p->kind == PILOTGATE__PHASE__KIND__KIND_POD_CREATED) {
@@ -119,6 +128,8 @@ static int take_phase(struct gathering *g, const struct ev_record *r) {
 static void end_unseen(const struct gathering *g, size_t i) {
     struct fact_pod *pod = &g->f->pods[i];
     int64_t missed = 0;
+    if (g->heard[i].at == 0) /* no agent of its node told of it */
+        return;
     for (size_t s = 0; s < g->f->ev->n_streams; s++) {
         int64_t first = g->tellers[s].first_pod;
         if (corr_in_stage(g->f, s) && same_node(g->f, s, g->heard[i].stream) && first > g->heard[i].at &&

@@ -30,8 +30,22 @@ bool report_changes_markdown(const struct report *r, const json_t *changes, cons
 /* The new states of objects that the rubric calls no changes, with its reasons; nothing when there are none.
  */
 void report_noise(const struct report *r, const struct facts *f);
-/* A stage's phases as a Gantt. */
-void report_timeline(const struct report *r, const struct facts *f);
+/* What of a stage's timeline is shown. */
+struct report_timeline {
+    int64_t from, to;   /* 0: from the first phase, to the last */
+    int64_t revision;   /* of the release: from its creation to the next one's; 0: any */
+    const char *change; /* id of a change: its window; NULL: any */
+    bool all;           /* every pod; else those of old revisions are one row a workload */
+    bool ascii;         /* no character outside of ASCII */
+    enum { REPORT_TIMELINE_GANTT, REPORT_TIMELINE_LIST } as;
+};
+/* A stage's phases as a Gantt chart of r->width columns (0: 100), or as a list. -ENOENT: it has no such
+ * revision or change. */
+int report_timeline(const struct report *r, const struct facts *f, const struct report_timeline *how,
+                    struct err *e) MUST_CHECK;
+/* The same as a document, a new reference. */
+int report_timeline_json(const struct facts *f, const struct report_timeline *how, json_t **ret,
+                         struct err *e) MUST_CHECK;
 
 /* ---- building blocks, also for other tables of the CLI */
 

@@ -89,6 +89,14 @@ const char *wire_phase_name(int kind) {
         [PILOTGATE__PHASE__KIND__KIND_CONTAINER_FAILED] = "container-failed",
         [PILOTGATE__PHASE__KIND__KIND_FIRST_TOOL_LISTED] = "first-tool-listed",
         [PILOTGATE__PHASE__KIND__KIND_FIRST_CALL] = "first-call",
+        [PILOTGATE__PHASE__KIND__KIND_POD_INITIALIZED] = "pod-initialized",
+        [PILOTGATE__PHASE__KIND__KIND_CONTAINERS_READY] = "containers-ready",
+        [PILOTGATE__PHASE__KIND__KIND_IMAGE_PULLING] = "image-pulling",
+        [PILOTGATE__PHASE__KIND__KIND_POD_UNSCHEDULABLE] = "pod-unschedulable",
+        [PILOTGATE__PHASE__KIND__KIND_HOOK_STARTED] = "hook-started",
+        [PILOTGATE__PHASE__KIND__KIND_HOOK_SUCCEEDED] = "hook-succeeded",
+        [PILOTGATE__PHASE__KIND__KIND_HOOK_FAILED] = "hook-failed",
+        [PILOTGATE__PHASE__KIND__KIND_RELEASE_PENDING] = "release-pending",
     };
     return NAME_IN(names, kind);
 }

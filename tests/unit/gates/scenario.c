@@ -112,6 +112,18 @@ void scenario_phase(struct scenario *s, size_t agent, double t, int kind, const 
     add(s, &s->c.ev.records, agent, r, t);
 }
 
+void scenario_told_phase(struct scenario *s, size_t agent, double t, const Pilotgate__Phase *phase) {
+    size_t len = pilotgate__phase__get_packed_size(phase);
+    uint8_t *bytes = malloc(len + 1);
+    assert_non_null(bytes);
+    Pilotgate__Record *r = record(PILOTGATE__RECORD__BODY_PHASE);
+    r->phase = pilotgate__phase__unpack(NULL, pilotgate__phase__pack(phase, bytes), bytes);
+    free(bytes);
+    assert_non_null(r->phase);
+    r->phase->t_wall_ns += ns(0);
+    add(s, &s->c.ev.records, agent, r, t);
+}
+
 static Pilotgate__Object *object(Pilotgate__Record *r, int op, const char *kind, const char *name) {
     r->object = malloc(sizeof *r->object);
     pilotgate__object__init(r->object);

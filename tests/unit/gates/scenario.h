@@ -42,6 +42,8 @@ void scenario_timing(struct scenario *s, size_t agent, int64_t wall_ns, int kind
 void scenario_clock(struct scenario *s, size_t agent, double t, double offset_s, double error_s);
 void scenario_phase(struct scenario *s, size_t agent, double t, int kind, const char *subject,
                     const char *reason);
+/* A phase as it stands, told at t; times of it are ns after SCENARIO_T0. The agent's own copy is made. */
+void scenario_told_phase(struct scenario *s, size_t agent, double t, const Pilotgate__Phase *phase);
 /* A Helm revision's Secret, seen t_seen, created t_created; content decides manifest and config digests. */
 void scenario_release(struct scenario *s, size_t agent, int op, double t_created, double t_seen, int revision,
                       const char *status, const char *description, const char *content);

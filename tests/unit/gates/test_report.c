@@ -70,7 +70,9 @@ static void a_timeline_of_anything(void **state) {
     for (size_t phases = f->n_phases + 1; phases-- > 0;) {
         f->n_phases = phases;
         struct report r = {.to = open_memstream(&text, &len)};
-        report_timeline(&r, f);
+        struct report_timeline how = {.as = phases % 2 ? REPORT_TIMELINE_LIST : REPORT_TIMELINE_GANTT};
+        struct err e;
+        assert_int_equal(report_timeline(&r, f, &how, &e), 0);
         assert_int_equal(fclose(r.to), 0);
         assert_non_null(strstr(text, "shop.v2"));
         free(text);

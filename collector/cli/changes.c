@@ -1,6 +1,7 @@
 /* changes: the configuration changes that were seen, or one of them in full. */
 #include <string.h>
 
+#include "base/js.h"
 #include "cli/show.h"
 #include "gates/gates.h"
 
@@ -9,6 +10,7 @@ static void print(const struct cli *c, const struct report *r, const struct corr
     *ret_found = true;
     if (strcmp(c->format, "json") == 0) {
         report_json(r, list);
+        *ret_found = json_array_size(list) > 0;
     } else if (strcmp(c->format, "markdown") == 0) {
         *ret_found = report_changes_markdown(r, list, id);
     } else {
@@ -19,12 +21,19 @@ static void print(const struct cli *c, const struct report *r, const struct corr
     }
 }
 
-/* Of what is asked for: with an id that change alone, and what it changed. */
+/* With an id that change alone is left. */
+static void choose(json_t *list, const char *id) {
+    for (size_t i = json_array_size(list); id && i-- > 0;)
+        if (strcmp(js_str(json_array_get(list, i), "id", ""), id) != 0)
+            (void)json_array_remove(list, i);
+}
+
 static int show(const struct cli *c, const struct corr *corr, const char *id) {
     struct err e;
     json_t *list;
     if (gates_changes(corr, c->stage, &list, &e) < 0)
         return cli_fail("%s", e.text);
+    choose(list, id);
     struct report r = show_report(c);
     int status = CLI_OK;
     bool found = true;

@@ -31,7 +31,8 @@ static int put(const struct cli *c, const char *what, const char *by, const char
 static int run(struct cli *c) {
     const char *what = NULL, *by = NULL, *note = NULL;
     const struct cli_option options[] = {
-        {"name", 0, CLI_TEXT, &what, "WHAT", "what happened; t0 begins the deployment", NULL},
+        {"name", 0, CLI_TEXT, &what, "WHAT",
+         "what happened; t0 begins the deployment, change is a sign of a change", NULL},
         {"by", 0, CLI_TEXT, &by, "WHO", "who says so", NULL},
         {"note", 0, CLI_TEXT, &note, "TEXT", "why", NULL},
     };

@@ -6,6 +6,7 @@
 
 #include "base/js.h"
 #include "correlate/differences.h"
+#include "correlate/gitops.h"
 #include "gates/gates_priv.h"
 
 static void set_text(json_t *o, const char *key, const char *text) {
@@ -129,7 +130,48 @@ static json_t *differences_json(const struct facts *f, const struct fact_change 
     return list;
 }
 
+/* ---- the revision of code that it was */
+
+/* Those of the stage's GitOps revisions that are tied to this change. */
+static json_t *tied(const json_t *gitops, const char *id) {
+    json_t *list = json_array();
+    size_t i;
+    json_t *v;
+    json_array_foreach(json_object_get(gitops, "revisions"), i, v) {
+        if (strcmp(js_str(v, "change", ""), id) == 0)
+            (void)json_array_append(list, v);
+    }
+    return list;
+}
+
 /* ---- the changes that are shown */
+
+/* What Flux and Argo CD say is read once a stage. */
+struct code {
+    const struct facts *f;
+    json_t *doc; /* owned; NULL: of no stage yet */
+};
+
+static int read_code(const struct corr *c, const struct facts *f, struct code *code, struct err *e) {
+    if (code->f == f)
+        return 0;
+    json_decref(code->doc);
+    *code = (struct code){f, NULL};
+    return gitops_read(f, &c->rubric, c->at_ns, &code->doc, e);
+}
+
+static int add_details(const struct corr *c, const struct facts *f, const struct fact_change *ch,
+                       struct code *code, json_t *o, struct err *e) {
+    json_t *list = differences_json(f, ch, e);
+    if (!list)
+        return -ENOMEM;
+    if (json_object_set_new(o, "differences", list) < 0)
+        return err_oom(e);
+    int r = read_code(c, f, code, e);
+    if (r == 0 && json_object_set_new(o, "gitops", tied(code->doc, ch->id)) < 0)
+        r = err_oom(e);
+    return r;
+}
 
 static const struct fact_change *find(const struct corr *c, const char *stage, const char *id,
                                       const struct facts **ret_facts) {
@@ -145,16 +187,16 @@ static const struct fact_change *find(const struct corr *c, const char *stage, c
 }
 
 int gates_details(const struct corr *c, json_t *changes, const char *id, struct err *e) {
+    struct code code = {0};
     size_t i;
     json_t *o;
+    int r = 0;
     json_array_foreach(changes, i, o) {
         const struct facts *f;
         const struct fact_change *ch = find(c, js_str(o, "stage", ""), js_str(o, "id", ""), &f);
-        if (!ch || (id && strcmp(ch->id, id) != 0))
-            continue;
-        json_t *list = differences_json(f, ch, e);
-        if (!list || json_object_set_new(o, "differences", list) < 0)
-            return list ? err_oom(e) : -ENOMEM;
+        if (r == 0 && ch && (!id || strcmp(ch->id, id) == 0))
+            r = add_details(c, f, ch, &code, o, e);
     }
-    return 0;
+    json_decref(code.doc);
+    return r;
 }

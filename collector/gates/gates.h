@@ -34,8 +34,8 @@ int gates_changes(const struct corr *c, const char *stage, json_t **ret, struct 
 
 /* Adds to those of gates_changes (to the one with this id, or to all) what is only for people who look at it:
  * "differences":[{"object","path","what","items":[{"pointer","where","before","after","secret","lines_before",
- * "lines_after"}],"more","not_known"}], an item without "before" or "after" where there was, or is, nothing.
- */
+ * "lines_after"}],"more","not_known"}], an item without "before" or "after" where there was, or is, nothing;
+ * and "gitops": those revisions of code (correlate/gitops.h) that are tied to it. */
 int gates_details(const struct corr *c, json_t *changes, const char *id, struct err *e) MUST_CHECK;
 
 /* Clean independent units that prove a drop rate below max_rate at the confidence when none is lost. */

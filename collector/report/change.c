@@ -112,6 +112,19 @@ static void differences(const struct report *r, const json_t *change) {
     }
 }
 
+/* The revision of code that Flux or Argo CD applied with it. */
+static void code(const struct report *r, const json_t *change) {
+    size_t i;
+    json_t *v;
+    json_array_foreach(json_object_get(change, "gitops"), i, v) {
+        const char *source = js_str(v, "source_revision", "");
+        const char *action = js_str(v, "action", "");
+        (void)fprintf(r->to, "  applied by %s: %s%s%s%s%s%s, %s\n", js_str(v, "owner", ""),
+                      js_str(v, "revision", ""), *source ? " (" : "", source, *source ? ")" : "",
+                      *action ? ", " : "", action, js_str(v, "status", ""));
+    }
+}
+
 /* ---- signs, windows, calls */
 
 static void sign(const struct report *r, const json_t *s) {
@@ -185,6 +198,7 @@ void report_change(const struct report *r, const json_t *c) {
     if (json_object_get(c, "superseded"))
         (void)fprintf(r->to, "  superseded by %s, attested by %s\n", js_str(c, "superseded.by", ""),
                       js_str(c, "superseded.who", ""));
+    code(r, c);
     signs(r, c);
     differences(r, c);
     report_switches(r, c);

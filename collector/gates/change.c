@@ -15,9 +15,12 @@ static int64_t first_seen(const struct fact_change *c) {
     return first;
 }
 
+/* In the life that the namespace had then: what was called in an earlier one was another product. */
 static int first_call_before(const struct facts *f, int64_t t) {
+    size_t life = facts_life_at(f, t);
     for (size_t i = 0; i < f->n_phases; i++)
-        if (f->phases[i].kind == PILOTGATE__PHASE__KIND__KIND_FIRST_CALL && f->phases[i].lo < t)
+        if (f->phases[i].kind == PILOTGATE__PHASE__KIND__KIND_FIRST_CALL && f->phases[i].lo < t &&
+            facts_life_at(f, f->phases[i].lo) == life)
             return 1;
     return 0;
 }

@@ -213,7 +213,7 @@ json_t *gate_rollback(const struct corr *c, const struct facts *f) {
     for (size_t i = 0; o && list && i < f->n_revisions; i++) {
         bool by_inputs;
         const struct fact_revision *to = target_of(f, &f->revisions[i], &by_inputs);
-        if (!to)
+        if (!to || facts_life_at(f, f->revisions[i].created_lo) + 1 < f->n_lives) /* the past is not judged */
             continue;
         struct rollback r = {.c = c,
                              .f = f,

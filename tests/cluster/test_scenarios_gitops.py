@@ -225,7 +225,8 @@ def test_drift(stage):
         condition("Drifted", "DriftDetected", "Service/gitops/gateway changed (0 additions, 1 changes, 0 removals)")]})
     wait_for_owner(stage, FLUX, lambda o: o["drifted"])
     change = wait_until(lambda: next((c for c in stage.changes() if any(
-        d["pointer"] == "/metadata/annotations/example.com~1by-hand" for d in c["differences"])), None), 30,
+        i["pointer"] == "/metadata/annotations/example.com~1by-hand" for d in c["differences"] for i in d["items"])),
+                                     None), 30,
         "the edit is a change")
     assert not change["id"].startswith("shop.v")
 

@@ -15,8 +15,8 @@ PLAIN, SUM = "gateway.tools={echo,hold,whoami}", "gateway.tools={echo,hold,whoam
 # Changes what the gateway says of itself, and nothing that a client meets.
 SLOWER, SLOWEST = "gateway.hardStopAfter=20m", "gateway.hardStopAfter=30m"
 NO_IMAGE = "localhost/no-such-image:1"
-# A person in an editor: one tool more, in both of its places.
-EDITOR = r"sed -i -e s/echo,hold,whoami/echo,hold,whoami,sum/ -e s/\"whoami\"/\"whoami\",\"sum\"/"
+# A person in an editor: one tool more, in both of its places, and not where the chart would put it.
+EDITOR = r"sed -i -e s/echo,hold,whoami/sum,echo,hold,whoami/ -e s/\"echo\"/\"sum\",\"echo\"/"
 KEPT = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {
     "name": "left-behind", "annotations": {"helm.sh/resource-policy": "keep"}}, "data": {"of": "a revision"}}
 
@@ -30,7 +30,8 @@ def stage(scene):
 
 def pointers(change, thing):
     """Where this object differs, by JSON Pointer: (before, after)."""
-    return {d["pointer"]: (d.get("before"), d.get("after")) for d in change["differences"] if d["object"] == thing}
+    return {item["pointer"]: (item.get("before"), item.get("after"))
+            for d in change["differences"] if d["object"] == thing for item in d["items"]}
 
 
 def brief(change):
@@ -102,48 +103,6 @@ def test_rollback(stage):
     assert '"sum"' in before and '"sum"' not in after
 
 
-def test_upgrade_to_an_image_that_never_starts(stage):
-    """Helm does not wait and says deployed; the old replica serves on."""
-    stage.quiet()
-    name = stage.upgrade(PLAIN, f"gateway.image={NO_IMAGE}", options=())
-    failed = stage.wait_for_phase("container-failed", reason="ImagePullBackOff", owner="Deployment/gateway")
-    assert failed["count"] >= 1 and failed["container"] == "gateway"
-    change = stage.settled(name)
-    assert change["verdict"] == "INCONCLUSIVE" and lost_nothing(change), change["reason"]
-    template = "/spec/template/spec/containers/0/image"
-    assert pointers(change, "Deployment/gateway")[template] == ("localhost/lab-gateway:1", NO_IMAGE)
-    assert [r["revision"] for r in stage.rollbacks()] == [3]
-
-
-def test_upgrade_that_crashes(stage):
-    stage.quiet()
-    name = stage.upgrade(PLAIN, "canary.args={--no-such-option}", options=())
-    wait_until(lambda: [p for p in stage.phases("container-failed", reason="CrashLoopBackOff",
-                                                owner="Deployment/canary") if p["count"] >= 2], 60,
-               "the crashes are counted")
-    change = stage.settled(name)
-    assert change["verdict"] != "PASS" and lost_nothing(change), change["reason"]
-    assert [r["revision"] for r in stage.rollbacks()] == [3]
-
-
-def test_rollback_on_failure(stage):
-    """Helm 4's --rollback-on-failure: a failed revision, and a rollback that nobody asked for by hand."""
-    stage.quiet()
-    good = stage.settled(stage.upgrade(PLAIN, SLOWER))
-    assert good["verdict"] == "PASS", brief(good)
-    to = stage.revision()
-    stage.quiet()
-    stage.helm("upgrade", "shop", PRODUCT, *stage.settings(PLAIN, SLOWER, f"gateway.image={NO_IMAGE}"),
-               "--rollback-on-failure", "--timeout", "10s", status=1)
-    assert stage.revision() == to + 2
-    verdict = stage.settled_rollback(to + 2)
-    assert verdict["target"] == to and verdict["verdict"] == "PASS", verdict["reason"]
-    assert stage.phases("release-failed", subject=f"Release/shop.v{to + 1}")
-    assert not stage.phases("release-deployed", subject=f"Release/shop.v{to + 1}")
-    failed = stage.settled(f"shop.v{to + 1}")
-    assert failed["verdict"] != "PASS" and lost_nothing(failed), failed["reason"]
-
-
 def test_manual_edit(stage):
     """`kubectl edit` of a ConfigMap: a change without a revision, with its differences."""
     stage.quiet()
@@ -168,6 +127,50 @@ def test_git_revert(stage):
     assert verdict["description"] == "Upgrade complete" and verdict["target"] == 2
     assert verdict["verdict"] == "PASS", verdict["reason"]
     assert stage.settled(name)["verdict"] == "PASS"
+
+
+def test_upgrade_to_an_image_that_never_starts(stage):
+    """Helm does not wait and says deployed; the old replica serves on."""
+    stage.quiet()
+    rollbacks = [r["revision"] for r in stage.rollbacks()]
+    name = stage.upgrade(PLAIN, f"gateway.image={NO_IMAGE}", options=())
+    failed = stage.wait_for_phase("container-failed", reason="ImagePullBackOff", owner="Deployment/gateway")
+    assert failed["count"] >= 1 and failed["container"] == "gateway"
+    change = stage.settled(name)
+    assert change["verdict"] == "INCONCLUSIVE" and lost_nothing(change), change["reason"]
+    template = "/spec/template/spec/containers/0/image"
+    assert pointers(change, "Deployment/gateway")[template] == ("localhost/lab-gateway:1", NO_IMAGE)
+    assert [r["revision"] for r in stage.rollbacks()] == rollbacks
+
+
+def test_upgrade_that_crashes(stage):
+    stage.quiet()
+    rollbacks = [r["revision"] for r in stage.rollbacks()]
+    name = stage.upgrade(PLAIN, "canary.args={--no-such-option}", options=())
+    wait_until(lambda: [p for p in stage.phases("container-failed", reason="CrashLoopBackOff",
+                                                owner="Deployment/canary") if p["count"] >= 2], 60,
+               "the crashes are counted")
+    change = stage.settled(name)
+    assert change["verdict"] != "PASS" and lost_nothing(change), change["reason"]
+    assert [r["revision"] for r in stage.rollbacks()] == rollbacks
+
+
+def test_rollback_on_failure(stage):
+    """Helm 4's --rollback-on-failure: a failed revision, and a rollback that nobody asked for by hand."""
+    stage.quiet()
+    good = stage.settled(stage.upgrade(PLAIN, SLOWER))
+    assert good["verdict"] == "PASS", brief(good)
+    to = stage.revision()
+    stage.quiet()
+    stage.helm("upgrade", "shop", PRODUCT, *stage.settings(PLAIN, SLOWER, f"gateway.image={NO_IMAGE}"),
+               "--rollback-on-failure", "--timeout", "10s", status=1)
+    assert stage.revision() == to + 2
+    verdict = stage.settled_rollback(to + 2)
+    assert verdict["target"] == to and verdict["verdict"] == "PASS", verdict["reason"]
+    assert stage.phases("release-failed", subject=f"Release/shop.v{to + 1}")
+    assert not stage.phases("release-deployed", subject=f"Release/shop.v{to + 1}")
+    failed = stage.settled(f"shop.v{to + 1}")
+    assert failed["verdict"] != "PASS" and lost_nothing(failed), failed["reason"]
 
 
 def test_rollback_that_leaves_an_object_behind(stage, tmp_path):

@@ -133,7 +133,7 @@ def test_upgrade_to_an_image_that_never_starts(stage):
     """Helm does not wait and says deployed; the old replica serves on."""
     stage.quiet()
     rollbacks = [r["revision"] for r in stage.rollbacks()]
-    name = stage.upgrade(PLAIN, f"gateway.image={NO_IMAGE}", options=())
+    name = stage.upgrade(SUM, f"gateway.image={NO_IMAGE}", options=())
     failed = stage.wait_for_phase("container-failed", reason="ImagePullBackOff", owner="Deployment/gateway")
     assert failed["count"] >= 1 and failed["container"] == "gateway"
     change = stage.settled(name)
@@ -146,7 +146,7 @@ def test_upgrade_to_an_image_that_never_starts(stage):
 def test_upgrade_that_crashes(stage):
     stage.quiet()
     rollbacks = [r["revision"] for r in stage.rollbacks()]
-    name = stage.upgrade(PLAIN, "canary.args={--no-such-option}", options=())
+    name = stage.upgrade(SUM, "canary.args={--no-such-option}", options=())
     wait_until(lambda: [p for p in stage.phases("container-failed", reason="CrashLoopBackOff",
                                                 owner="Deployment/canary") if p["count"] >= 2], 60,
                "the crashes are counted")

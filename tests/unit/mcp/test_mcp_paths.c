@@ -2,6 +2,7 @@
  * back. Each is a server of its own on a loopback port. With an argument this program is the child of its own
  * test: a prober under raised load that is stopped and goes on. */
 #include <errno.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <spawn.h>
@@ -11,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -354,7 +356,7 @@ static void test_what_is_told_is_checked(void **state) {
 
 #define RAISED_S 2
 
-/* The child: raises its load and lives until it is killed. */
+/* The child: keeps its load raised until a byte comes, answers it, and lives until it is killed. */
 static int be_child(char *url) {
     struct config_target target = {.name = (char *)"gateway", .url = url};
     struct config_probe probe = {.name = (char *)"hold",
@@ -372,7 +374,11 @@ static int be_child(char *url) {
     witness_init(&w);
     if (mcp_start(&c, &key, boot, &w.emit, &m, &e) < 0)
         return 1;
-    mcp_set_load(m, RAISED_S * WHEN_S);
+    struct pollfd told = {.fd = STDIN_FILENO, .events = POLLIN};
+    do
+        mcp_set_load(m, RAISED_S * WHEN_S);
+    while (poll(&told, 1, 100) == 0);
+    (void)!write(STDIN_FILENO, "", 1);
     for (;;)
         (void)pause();
 }
@@ -390,10 +396,21 @@ static void test_raised_load_ends_while_stopped(void **state) {
     struct scene *s = *state;
     struct fault_server *server = &s->servers[0];
     char *argv[] = {(char *)"test_mcp_paths", server->url, NULL};
+    int ends[2];
+    posix_spawn_file_actions_t actions;
     pid_t pid;
+    char byte;
     fault_set(server, FAULT_NONE, 100);
-    assert_int_equal(posix_spawn(&pid, "/proc/self/exe", NULL, NULL, argv, NULL), 0);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+    assert_int_equal(posix_spawn_file_actions_init(&actions), 0);
+    assert_int_equal(posix_spawn_file_actions_adddup2(&actions, ends[1], STDIN_FILENO), 0);
+    assert_int_equal(posix_spawn(&pid, "/proc/self/exe", &actions, NULL, argv, NULL), 0);
+    (void)posix_spawn_file_actions_destroy(&actions);
+    (void)close(ends[1]);
     bool raised = wait_for(server, &server->most_open, 8);
+    assert_int_equal(write(ends[0], "", 1), 1);
+    assert_int_equal(read(ends[0], &byte, 1), 1);
+    (void)close(ends[0]);
     assert_int_equal(kill(pid, SIGSTOP), 0);
     (void)usleep((RAISED_S * 1000 + 200) * 1000); /* a stopped process can be waited for no other way */
     pthread_mutex_lock(&server->lock);

@@ -27,6 +27,7 @@ struct walk {
     char pointer[POINTER_MAX]; /* of the place that is looked at */
     char where[WHERE_MAX];
     unsigned depth;
+    bool fields; /* of a map that is there on one side only, each field */
 };
 
 /* ---- places that a release's normal form counts by itself: its status and times stand in the phases */
@@ -376,6 +377,8 @@ static int compare(struct walk *w, const json_t *before, const json_t *after) {
         return 0;
     if (w->depth < DEPTH_MAX && json_is_object(before) && json_is_object(after))
         return compare_maps(w, before, after);
+    if (w->fields && w->depth < DEPTH_MAX && (!before || !after) && json_object_size(before ? before : after))
+        return compare_maps(w, before, after);
     if (w->depth < DEPTH_MAX && json_is_array(before) && json_is_array(after))
         return compare_lists(w, before, after);
     return add(w, before, after);
@@ -393,14 +396,15 @@ static const char *why_unknown(const Pilotgate__Object *before, const Pilotgate_
     return *before->normal && *after->normal ? NULL : "the text of the object was not told";
 }
 
-int diff_normals(const char *kind, const json_t *before, const json_t *after, struct differences *ret,
-                 struct err *e) {
+static int diff(const char *kind, bool fields, const json_t *before, const json_t *after,
+                struct differences *ret, struct err *e) {
     struct walk *w = calloc(1, sizeof *w);
     *ret = (struct differences){0};
     if (!w)
         return err_oom(e);
     w->to = ret;
     w->kind = kind;
+    w->fields = fields;
     int r = compare(w, before, after);
     free(w);
     if (r < 0) {
@@ -408,6 +412,16 @@ int diff_normals(const char *kind, const json_t *before, const json_t *after, st
         return err_oom(e);
     }
     return 0;
+}
+
+int diff_normals(const char *kind, const json_t *before, const json_t *after, struct differences *ret,
+                 struct err *e) {
+    return diff(kind, false, before, after, ret, e);
+}
+
+int diff_fields(const char *kind, const json_t *before, const json_t *after, struct differences *ret,
+                struct err *e) {
+    return diff(kind, true, before, after, ret, e);
 }
 
 int diff_objects(const Pilotgate__Object *before, const Pilotgate__Object *after, struct differences *ret,

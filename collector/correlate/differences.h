@@ -39,4 +39,8 @@ int diff_objects(const Pilotgate__Object *before, const Pilotgate__Object *after
 /* The same for two documents in normal form of this kind. */
 int diff_normals(const char *kind, const json_t *before, const json_t *after, struct differences *ret,
                  struct err *e) MUST_CHECK;
+/* The same, but a map that is there on one side only is told field by field: for rules that are about fields.
+ */
+int diff_fields(const char *kind, const json_t *before, const json_t *after, struct differences *ret,
+                struct err *e) MUST_CHECK;
 void diff_free(struct differences *d);

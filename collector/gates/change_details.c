@@ -21,7 +21,7 @@ static void set_lines(json_t *o, const char *key, unsigned from, unsigned to) {
                                   from == to ? json_sprintf("%u", from) : json_sprintf("%u-%u", from, to));
 }
 
-static json_t *item_json(const struct difference *d) {
+json_t *gate_difference_json(const struct difference *d) {
     json_t *o = json_pack("{s:s, s:s}", "pointer", d->pointer, "where", d->where);
     if (!o)
         return json_pack("{s:s}", "pointer", "(not UTF-8)");
@@ -37,7 +37,7 @@ static json_t *item_json(const struct difference *d) {
 static void set_items(json_t *o, const struct differences *d) {
     json_t *items = json_array();
     for (size_t i = 0; i < d->n; i++)
-        (void)json_array_append_new(items, item_json(&d->items[i]));
+        (void)json_array_append_new(items, gate_difference_json(&d->items[i]));
     (void)json_object_set_new(o, "items", items);
     if (d->more)
         (void)json_object_set_new(o, "more", json_integer((json_int_t)d->more));

@@ -22,8 +22,8 @@ void moment_later(struct moment *m, const struct fact_phase *p) {
 }
 
 bool deployment_has_phase(const struct deployment *d, const struct fact_phase *p) {
-    if (p->kind == PILOTGATE__PHASE__KIND__KIND_NAMESPACE_CREATED && *d->namespace_uid)
-        return strcmp(p->p->uid, d->namespace_uid) == 0;
+    if (p->kind == PILOTGATE__PHASE__KIND__KIND_NAMESPACE_CREATED && d->life)
+        return strcmp(p->p->uid, d->life->uid) == 0;
     return p->lo >= d->since;
 }
 
@@ -202,8 +202,8 @@ static void measure(json_t *o, const struct deployment *d) {
 }
 
 static void show(json_t *o, const struct deployment *d) {
-    if (*d->namespace_uid)
-        (void)json_object_set_new(o, "namespace_uid", json_string(d->namespace_uid));
+    if (d->life)
+        (void)json_object_set_new(o, "namespace_uid", json_string(d->life->uid));
     (void)json_object_set_new(o, "installs", deployment_installs(d));
     (void)json_object_set_new(o, "t0_marks", deployment_marks(d));
     if (!d->t0.hi)

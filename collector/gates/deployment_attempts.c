@@ -28,10 +28,11 @@ static const struct fact_revision *before(const struct facts *f, const struct fa
     return NULL;
 }
 
-/* Numbers begin anew with each install. */
+/* Numbers begin anew with each install; what was in a namespace ends with it. */
 static bool begins_install(const struct facts *f, const struct fact_revision *v) {
     const struct fact_revision *p = before(f, v);
-    return !p || v->revision <= p->revision;
+    return !p || v->revision <= p->revision ||
+           facts_life_at(f, p->created_hi) != facts_life_at(f, v->created_hi);
 }
 
 static struct install install_of(const struct facts *f, const struct fact_revision *v) {
@@ -134,44 +135,28 @@ static int64_t called_in(const struct facts *f, int64_t from, int64_t to) {
     return 0;
 }
 
-static json_t *life_json(const struct facts *f, const struct fact_phase *p, int64_t to) {
+static json_t *life_json(const struct facts *f, const struct fact_life *l) {
     json_int_t installs = 0;
-    json_t *o = json_pack("{s:s}", "uid", p->p->uid);
+    json_t *o = json_pack("{s:s}", "uid", l->uid);
     if (!o)
         return NULL;
     for (size_t i = 0; i < f->n_revisions; i++)
-        installs += f->revisions[i].created_lo >= p->lo && f->revisions[i].created_lo < to &&
+        installs += f->revisions[i].created_lo >= l->from && f->revisions[i].created_lo < l->to &&
                     begins_install(f, &f->revisions[i]);
-    gate_set_time(o, "created", p->lo);
-    gate_set_time(o, "until", to);
+    gate_set_time(o, "created", l->from);
+    gate_set_time(o, "until", l->to);
     (void)json_object_set_new(o, "installs", json_integer(installs));
-    int64_t call = called_in(f, p->lo, to);
+    int64_t call = called_in(f, l->from, l->to);
     if (call) {
         gate_set_time(o, "first_call", call);
-        gate_set_seconds(o, "seconds", call - p->lo);
+        gate_set_seconds(o, "seconds", call - l->from);
     }
     return o;
 }
 
-/* The next namespace of this name was made then. */
-static int64_t life_end(const struct facts *f, const struct fact_phase *of) {
-    for (const struct fact_phase *p = of + 1; p < f->phases + f->n_phases; p++)
-        if (p->kind == of->kind && *p->p->uid && strcmp(p->p->uid, of->p->uid) != 0)
-            return p->lo;
-    return INT64_MAX;
-}
-
 json_t *deployment_past(const struct deployment *d) {
     json_t *list = json_array();
-    json_t *seen = json_object();
-    for (size_t i = 0; i < d->f->n_phases; i++) {
-        const struct fact_phase *p = &d->f->phases[i];
-        if (p->kind != PILOTGATE__PHASE__KIND__KIND_NAMESPACE_CREATED || !*p->p->uid ||
-            strcmp(p->p->uid, d->namespace_uid) == 0 || json_object_get(seen, p->p->uid))
-            continue;
-        (void)json_object_set_new(seen, p->p->uid, json_true());
-        (void)json_array_append_new(list, life_json(d->f, p, life_end(d->f, p)));
-    }
-    json_decref(seen);
+    for (size_t i = 0; i + 1 < d->f->n_lives; i++)
+        (void)json_array_append_new(list, life_json(d->f, &d->f->lives[i]));
     return list;
 }

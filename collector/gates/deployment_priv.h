@@ -18,8 +18,9 @@ struct moment {
 struct deployment {
     const struct corr *c;
     const struct facts *f;
-    const char *namespace_uid; /* ""; not known */
-    int64_t since; /* the namespace was made then; INT64_MIN: no earlier one of its name is known */
+    const struct fact_life
+        *life;     /* the namespace's last one, which is judged; NULL: its creation is not known */
+    int64_t since; /* it began then; INT64_MIN: no earlier one of its name is known */
     struct moment t0, call;
     const char *t0_sign;  /* what set t0: static text */
     const json_t *mark;   /* that moved t0, NULL: none did */

@@ -9,27 +9,6 @@
 #include "base/when.h"
 #include "gates/deployment_priv.h"
 
-/* ---- the namespace */
-
-static bool is_namespace(const struct fact_phase *p) {
-    return p->kind == PILOTGATE__PHASE__KIND__KIND_NAMESPACE_CREATED;
-}
-
-/* The newest namespace of this name, and whether there was an older one. */
-static void find_life(struct deployment *d) {
-    const struct fact_phase *newest = NULL;
-    bool several = false;
-    for (size_t i = 0; i < d->f->n_phases; i++) {
-        const struct fact_phase *p = &d->f->phases[i];
-        if (!is_namespace(p) || !*p->p->uid)
-            continue;
-        several = several || (newest && strcmp(newest->p->uid, p->p->uid) != 0);
-        newest = !newest || p->lo > newest->lo ? p : newest;
-    }
-    d->namespace_uid = newest ? newest->p->uid : "";
-    d->since = several ? newest->lo : INT64_MIN;
-}
-
 /* ---- the earliest sign */
 
 static void sign(struct deployment *d, const struct moment *m, const char *what) {
@@ -135,7 +114,9 @@ static bool was_adopted(const struct deployment *d) {
 }
 
 void deployment_start(struct deployment *d) {
-    find_life(d);
+    if (d->f->n_lives)
+        d->life = &d->f->lives[d->f->n_lives - 1];
+    d->since = d->f->n_lives > 1 ? d->life->from : INT64_MIN;
     struct moment m = deployment_first(d, PILOTGATE__PHASE__KIND__KIND_NAMESPACE_CREATED);
     d->namespace_known = m.hi != 0;
     sign(d, &m, "the namespace was created");

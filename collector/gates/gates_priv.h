@@ -1,6 +1,7 @@
 /* gates_priv: what the evaluators share. Each evaluator judges one stage and returns one stage object. */
 #pragma once
 
+#include "correlate/differences.h"
 #include "gates/gates.h"
 
 enum gate_verdict { GATE_PASS, GATE_PENDING, GATE_INCONCLUSIVE, GATE_FAIL }; /* ascending: worse wins */
@@ -51,6 +52,9 @@ json_t *gate_measured_json(const struct corr *c, const struct facts *f, const st
 json_t *gate_switches_json(const struct corr *c, const struct fact_change *ch);
 json_t *gate_replicas_json(const struct facts *f, const struct fact_change *ch);
 json_t *gate_background_json(const struct facts *f);
+
+/* change_details.c: one difference, {"pointer","where","before","after","secret",...}; a new reference. */
+json_t *gate_difference_json(const struct difference *d);
 
 /* supersede.c: marks those of `judged` (each with "id" and "verdict") that an attestation supersedes, and
  * shows every attestation in o. unknown_too: also those that name nothing in `judged`. */

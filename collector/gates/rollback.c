@@ -25,12 +25,15 @@ bool rollback_same_inputs(const struct fact_revision *a, const struct fact_revis
            strcmp(a->chart_version, b->chart_version) == 0;
 }
 
-/* The one before it of the same install: a reinstall counts from 1 again, and rolls nothing back. */
+/* The one before it of the same install: a reinstall counts from 1 again, and rolls nothing back; neither
+ * does one in another namespace of the same name. */
 static const struct fact_revision *previous(const struct facts *f, const struct fact_revision *v) {
-    for (const struct fact_revision *p = v; p-- > f->revisions;)
-        if (strcmp(p->release, v->release) == 0)
-            return p->revision < v->revision ? p : NULL;
-    return NULL;
+    const struct fact_revision *p = v;
+    while (p > f->revisions && strcmp((--p)->release, v->release) != 0) {
+    }
+    bool same_install = p < v && strcmp(p->release, v->release) == 0 && p->revision < v->revision &&
+                        facts_life_at(f, p->created_hi) == facts_life_at(f, v->created_hi);
+    return same_install ? p : NULL;
 }
 
 static const struct fact_revision *named_target(const struct facts *f, const struct fact_revision *v,
@@ -212,6 +215,8 @@ json_t *gate_rollback(const struct corr *c, const struct facts *f) {
     json_t *list = json_array();
     for (size_t i = 0; o && list && i < f->n_revisions; i++) {
         bool by_inputs;
+        if (facts_life_at(f, f->revisions[i].created_hi) + 1 < f->n_lives) /* its past, and not judged */
+            continue;
         const struct fact_revision *to = target_of(f, &f->revisions[i], &by_inputs);
         if (!to || facts_life_at(f, f->revisions[i].created_lo) + 1 < f->n_lives) /* the past is not judged */
             continue;

@@ -28,12 +28,12 @@ static const char *digest_of(const struct rollback_item *x) {
     return x ? x->o->digest : "";
 }
 
-/* Takes the pointers over. */
+/* Takes the fields over. */
 static void add(struct comparing *c, const char *key, const struct rollback_item *a,
                 const struct rollback_item *b, struct rollback_differ *d) {
     struct rollback_compared *k = c->k;
     bool wrong = d->what >= ROLLBACK_DIFFERENT;
-    const char *where = json_string_value(json_array_get(d->pointers, 0));
+    const char *where = js_str(json_array_get(d->fields, 0), "pointer", NULL);
     k->count[d->what]++;
     if (wrong && !*k->first)
         (void)snprintf(k->first, sizeof k->first, "%s%s%.120s", key, where ? " at " : "", where ? where : "");
@@ -42,9 +42,9 @@ static void add(struct comparing *c, const char *key, const struct rollback_item
                   "equal", d->what == ROLLBACK_EQUAL, "what", rollback_what_name(d->what));
     if (*d->why)
         (void)json_object_set_new(o, "why", json_string(d->why));
-    if (d->pointers)
-        (void)json_object_set_new(o, "pointers", d->pointers);
-    if (d->places > ROLLBACK_POINTERS_MAX)
+    if (d->fields)
+        (void)json_object_set_new(o, "fields", d->fields);
+    if (d->places > ROLLBACK_FIELDS_MAX)
         (void)json_object_set_new(o, "places", json_integer((json_int_t)d->places));
     (void)json_array_append_new(k->list, o);
     if (!c->cite || d->what == ROLLBACK_EQUAL)

@@ -10,10 +10,9 @@
  */
 #pragma once
 
-#include "base/norm.h"
 #include "gates/gates_priv.h"
 
-#define ROLLBACK_POINTERS_MAX 12 /* told of one object */
+#define ROLLBACK_FIELDS_MAX 12 /* differences that are told of one object */
 
 struct rollback {
     const struct corr *c;
@@ -100,9 +99,9 @@ const char *rollback_what_name(enum rollback_what w);
 
 struct rollback_differ {
     enum rollback_what what;
-    const char *why;  /* borrowed; "" */
-    json_t *pointers; /* owned; NULL: none */
-    size_t places, serious;
+    const char *why; /* borrowed; "" */
+    json_t *fields;  /* owned: gate_difference_json of the first; NULL: none */
+    size_t places;   /* all of them */
 };
 void rollback_differ(const struct rollback *r, const struct rollback_item *a, const struct rollback_item *b,
                      unsigned traits, struct rollback_differ *ret);

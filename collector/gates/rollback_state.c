@@ -206,7 +206,22 @@ static json_t *not_restored(const struct judging *j) {
     return list;
 }
 
+/* The names of those that are so: what scripts ask for first. */
+static json_t *names_of(const struct judging *j, enum rollback_what what) {
+    json_t *names = json_array();
+    size_t i;
+    json_t *x;
+    json_array_foreach(j->objects.list, i, x) {
+        if (strcmp(js_str(x, "what", ""), rollback_what_name(what)) == 0)
+            (void)json_array_append(names, json_object_get(x, "object"));
+    }
+    return names;
+}
+
 static void show(struct judging *j) {
+    (void)json_object_set_new(j->o, "leftover", names_of(j, ROLLBACK_LEFTOVER));
+    (void)json_object_set_new(j->o, "missing", names_of(j, ROLLBACK_MISSING));
+    (void)json_object_set_new(j->o, "different", names_of(j, ROLLBACK_DIFFERENT));
     (void)json_object_set(j->o, "objects", j->objects.list);
     (void)json_object_set(j->o, "product", j->product.list);
     (void)json_object_set(j->o, "not_compared", j->objects.unwatched);

@@ -67,7 +67,7 @@ static void value_lines(const struct report *r, char sign, const char *text) {
 
 /* ---- what it changed */
 
-static void item(const struct report *r, const json_t *d) {
+void report_difference(const struct report *r, const json_t *d) {
     const char *where = js_str(d, "where", "");
     const char *lines = js_str(d, "lines_after", js_str(d, "lines_before", ""));
     (void)fputs("      ", r->to);
@@ -94,7 +94,7 @@ static void object(const struct report *r, const json_t *o) {
     if (json_object_get(o, "not_known"))
         (void)fprintf(r->to, "      what differs is not known: %s\n", js_str(o, "not_known", ""));
     for (size_t i = 0; i < n && i < REPORT_LIST_MAX; i++)
-        item(r, json_array_get(items, i));
+        report_difference(r, json_array_get(items, i));
     report_rest(r, n, "      ");
     if (more)
         (void)fprintf(r->to, "      ... and %lld more differences\n", more);

@@ -10,16 +10,17 @@ static bool has(const json_t *o, const char *what) {
     return strcmp(js_str(o, "what", ""), what) == 0;
 }
 
-static void pointers(const struct report *r, const json_t *o) {
-    const json_t *list = json_object_get(o, "pointers");
+static void fields(const struct report *r, const json_t *o) {
+    const json_t *list = json_object_get(o, "fields");
     size_t places = (size_t)js_int(o, "places", (int64_t)json_array_size(list));
     size_t i;
-    json_t *p;
-    json_array_foreach((json_t *)list, i, p) {
-        (void)fprintf(r->to, "                     %s\n", json_string_value(p));
+    json_t *d;
+    json_array_foreach((json_t *)list, i, d) {
+        (void)fputs("      ", r->to);
+        report_difference(r, d);
     }
     if (places > i)
-        (void)fprintf(r->to, "                     and at %zu other places\n", places - i);
+        (void)fprintf(r->to, "            and at %zu other places\n", places - i);
 }
 
 static void entry(const struct report *r, const json_t *o) {
@@ -27,9 +28,9 @@ static void entry(const struct report *r, const json_t *o) {
     (void)fprintf(r->to, "      %-14s %-44s %.12s -> %.12s\n", js_str(o, "what", ""), js_str(o, "object", ""),
                   *js_str(o, "baseline", "") ? js_str(o, "baseline", "") : "nothing",
                   *js_str(o, "after", "") ? js_str(o, "after", "") : "nothing");
-    pointers(r, o);
     if (*why)
-        (void)fprintf(r->to, "                     %s\n", why);
+        (void)fprintf(r->to, "            %s\n", why);
+    fields(r, o);
 }
 
 /* What is not equal comes first and in full; of the rest one line each. */

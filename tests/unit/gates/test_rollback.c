@@ -224,6 +224,8 @@ static void what_is_left_over_or_missing_fails(void **state) {
     x.leftover = true;
     const json_t *stage = judged(&x, 290, "FAIL", "1 of them left over, first Service/debug", &result);
     assert_string_equal(js_str(entry(stage, "objects", "Service/debug"), "what", ""), "left over");
+    assert_string_equal(json_string_value(js_at(stage, "rollbacks.0.leftover.0")), "Service/debug");
+    assert_int_equal(json_array_size(js_at(stage, "rollbacks.0.missing")), 0);
     assert_int_equal(js_int(stage, "rollbacks.0.measured.left_over", 0), 1);
     assert_int_equal(js_int(stage, "rollbacks.0.measured.equal", 0), 3 + 3);
     json_decref(result);
@@ -267,8 +269,11 @@ static void differences_are_told_by_pointer(void **state) {
     const json_t *stage =
         judged(&x, 290, "FAIL", "first Deployment/gateway at /spec/template/spec/image", &result);
     const json_t *o = entry(stage, "objects", "Deployment/gateway");
-    assert_string_equal(js_str(o, "pointers.0", ""), "/spec/template/spec/image");
-    assert_int_equal(json_array_size(js_at(o, "pointers")), 1);
+    assert_string_equal(js_str(o, "fields.0.pointer", ""), "/spec/template/spec/image");
+    assert_string_equal(js_str(o, "fields.0.before", ""), "gateway:1");
+    assert_string_equal(js_str(o, "fields.0.after", ""), "gateway:2");
+    assert_int_equal(json_array_size(js_at(o, "fields")), 1);
+    assert_string_equal(json_string_value(js_at(stage, "rollbacks.0.different.0")), "Deployment/gateway");
     json_decref(result);
 }
 

@@ -17,7 +17,8 @@ static int load(void **state) {
     struct err e;
     json_t *own =
         json_loads("{\"longest_call\":\"15s\",\"tolerate\":[{\"kind\":\"Deployment\",\"name\":\"web-*\","
-                   "\"pointer\":\"/metadata/labels/team\",\"reason\":\"ours\"}]}",
+                   "\"pointer\":\"/metadata/labels/team\",\"reason\":\"ours\"},"
+                   "{\"kind\":\"PersistentVolumeClaim\",\"when\":\"kept\",\"reason\":\"data\"}]}",
                    0, NULL);
     int r = rubric_load(own, &rubric, &e);
     json_decref(own);
@@ -44,7 +45,10 @@ static void entries_match_by_place_and_trait(void **state) {
     assert_non_null(why("Job", "a", NULL, 0));
     assert_non_null(why("Job", "a", "/spec/anything", 0));
     assert_null(why("CronJob", "a", NULL, 0));
-    assert_non_null(why("ConfigMap", "a", NULL, RUBRIC_KEPT));
+    assert_null(
+        why("ConfigMap", "a", NULL, RUBRIC_KEPT)); /* what Helm was told to keep is left over all the same */
+    assert_non_null(why("ConfigMap", "a", NULL, RUBRIC_HOOK));
+    assert_string_equal(why("PersistentVolumeClaim", "a", NULL, RUBRIC_KEPT), "data");
     assert_null(why("ConfigMap", "a", "/data/x", 0));
     assert_null(why("Secret", "a", "/data/x", 0));
     assert_non_null(why("Secret", "a", "/data/x", RUBRIC_REGENERATED));

@@ -27,6 +27,13 @@ static bool has_controller(const json_t *normal) {
     return false;
 }
 
+/* Every namespace has these without anybody's doing. */
+static bool is_clusters_own(const Pilotgate__Object *o, const json_t *normal) {
+    return strcmp(js_str(normal, "type", ""), "kubernetes.io/service-account-token") == 0 ||
+           (strcmp(o->kind, "ServiceAccount") == 0 && strcmp(o->name, "default") == 0) ||
+           strcmp(o->kind, "Namespace") == 0;
+}
+
 /* A HelmRelease of Flux says which release of Helm's is its. */
 static int take_status(struct gitops *g, const Pilotgate__Object *o, const char *evidence, json_t *form) {
     char owner[GITOPS_OWNER_MAX];
@@ -45,7 +52,7 @@ static int take_object(struct gitops *g, const Pilotgate__Object *o, const char 
     (void)snprintf(name, sizeof name, "%s/%s", o->kind, o->name);
     if (is_custom(o->kind) && json_object_set_new(g->claims, name, json_string(o->managed_by)) < 0)
         return -ENOMEM;
-    if (has_controller(normal))
+    if (has_controller(normal) || is_clusters_own(o, normal))
         return 0;
     return json_array_append_new(g->objects,
                                  json_pack("{s:s, s:s, s:s, s:s, s:s}", "object", name, "managed_by",
@@ -59,7 +66,7 @@ static int take(void *ctx, const Pilotgate__Object *o, struct fact_ref ref) {
     char evidence[WIRE_REF_MAX];
     json_t *normal = NULL;
     int r = 0;
-    if (strcmp(o->kind, "HelmRelease") == 0 || strcmp(o->kind, "Namespace") == 0)
+    if (strcmp(o->kind, "HelmRelease") == 0)
         return 0;
     if (js_parse(o->normal, strlen(o->normal), WIRE_NORMAL_MAX, &normal, NULL) < 0)
         normal = NULL; /* it was cut */

@@ -96,6 +96,10 @@ static void flux_install(void) {
     not_of_helm(put(12, OP(LISTED), "ConfigMap", "by-hand", "", "{\"data\":{\"a\":\"1\"}}"));
     not_of_helm(put(12, OP(LISTED), "Secret", "made", "",
                     "{\"metadata\":{\"ownerReferences\":[{\"kind\":\"X\",\"controller\":true}]}}"));
+    not_of_helm(put(12, OP(LISTED), "ServiceAccount", "default", "", "{}"));
+    not_of_helm(put(12, OP(LISTED), "Namespace", "shop", "", "{}"));
+    not_of_helm(put(12, OP(LISTED), "Secret", "default-token", "",
+                    "{\"type\":\"kubernetes.io/service-account-token\"}"));
     not_of_helm(put(12, OP(LISTED), "Ingress", "edge", "flux:Kustomization/flux-system/edge", "{}"));
 }
 

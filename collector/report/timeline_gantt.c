@@ -10,7 +10,9 @@
 #define WIDTH_MIN 60
 #define WIDTH_MAX 400
 #define WIDTH_PLAIN 100 /* when nobody knows */
-#define LABELS "123456789abcdefghijklmnopqrstuvwxyz"
+#define NUMBERS "123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+#define LETTERS "abcdefghijklmnopqrstuvwxyz"
+#define LETTERS_MAX 36 /* of either */
 
 enum colour { PLAIN, GREEN, YELLOW, RED, DIM, CYAN };
 
@@ -59,10 +61,17 @@ static const char *code_of(enum colour c) {
     return codes[c];
 }
 
-static void put(const struct chart *c, const struct glyph *g) {
-    bool coloured = c->r->colour && g->colour != PLAIN;
-    (void)fprintf(c->r->to, "%s%s%s", coloured ? code_of(g->colour) : "", c->ascii ? g->ascii : g->wide,
-                  coloured ? "\033[0m" : "");
+/* Of neighbours in one colour only the first says which. */
+static void put(const struct chart *c, const struct glyph *g, enum colour *now) {
+    if (c->r->colour && g->colour != *now)
+        (void)fprintf(c->r->to, "\033[0m%s", code_of(g->colour));
+    *now = g->colour;
+    (void)fputs(c->ascii ? g->ascii : g->wide, c->r->to);
+}
+
+static void put_end(const struct chart *c, enum colour now) {
+    if (c->r->colour && now != PLAIN)
+        (void)fputs("\033[0m", c->r->to);
 }
 
 /* Writes at most so many characters of UTF-8; returns how many. */
@@ -155,11 +164,13 @@ static void paint_bound(struct chart *c, const struct glyph **cells, const struc
 }
 
 static void put_bar(struct chart *c, const struct glyph *const *cells) {
+    enum colour now = PLAIN;
     for (unsigned i = 0; i < c->bar; i++) {
         bool folded = tl_axis_folded(&c->axis, i);
         c->used_fold = c->used_fold || folded;
-        put(c, folded ? &fold : cells[i] ? cells[i] : &glyphs[TL_NONE]);
+        put(c, folded ? &fold : cells[i] ? cells[i] : &glyphs[TL_NONE], &now);
     }
+    put_end(c, now);
 }
 
 static void note_used(struct chart *c, const struct glyph *const *cells) {
@@ -193,17 +204,19 @@ static void put_row(struct chart *c, const struct tl_row *row) {
 
 /* ---- moments: one line of letters, and what each is below */
 
-static void put_letters(struct chart *c, const char *label, const int64_t *at, size_t n) {
-    struct glyph letters[sizeof LABELS];
-    char text[sizeof LABELS][2];
+static void put_letters(struct chart *c, const char *label, const char *names, const int64_t *at, size_t n) {
+    static const struct glyph several = {"*", "*", CYAN, NULL};
+    struct glyph letters[LETTERS_MAX];
+    char text[LETTERS_MAX][2];
     const struct glyph *cells[WIDTH_MAX] = {NULL};
     if (n == 0)
         return;
-    for (size_t i = 0; i < n && i < sizeof LABELS - 1; i++) {
-        text[i][0] = LABELS[i];
+    for (size_t i = 0; i < n; i++) {
+        const struct glyph **cell = &cells[tl_axis_col(&c->axis, at[i])];
+        text[i][0] = names[i];
         text[i][1] = 0;
         letters[i] = (struct glyph){text[i], text[i], CYAN, NULL};
-        cells[tl_axis_col(&c->axis, at[i])] = &letters[i];
+        *cell = *cell ? &several : &letters[i];
     }
     put_label(c, label, false);
     put_bar(c, cells);
@@ -233,55 +246,68 @@ static void explain_change(const struct chart *c, char letter, const struct fact
     (void)fputc('\n', c->r->to);
 }
 
+static int newest_first(const void *a, const void *b) {
+    const struct fact_change *x = *(const struct fact_change *const *)a;
+    const struct fact_change *y = *(const struct fact_change *const *)b;
+    if (x->begin_lo != y->begin_lo)
+        return x->begin_lo > y->begin_lo ? -1 : 1;
+    return strcmp(y->id, x->id);
+}
+
+/* The newest, when there are more than letters; oldest first. */
 static void put_changes(struct chart *c) {
     const struct facts *f = c->t->f;
-    int64_t at[sizeof LABELS];
-    const struct fact_change *shown[sizeof LABELS];
-    size_t n = 0;
-    size_t more = 0;
-    for (size_t i = f->n_changes; i-- > 0;) { /* the newest, when there are more than letters */
-        const struct fact_change *ch = &f->changes[i];
-        if (ch->window_to < c->t->from || ch->begin_lo > c->t->to)
-            continue;
-        if (n == sizeof LABELS - 1)
-            more++;
-        else
-            shown[n++] = ch;
-    }
-    for (size_t i = 0; i < n / 2; i++) {
-        const struct fact_change *swap = shown[i];
-        shown[i] = shown[n - 1 - i];
-        shown[n - 1 - i] = swap;
-    }
+    int64_t at[LETTERS_MAX];
+    const struct fact_change **all = calloc(f->n_changes + 1, sizeof *all);
+    size_t found = 0;
+    for (size_t i = 0; all && i < f->n_changes; i++)
+        if (f->changes[i].window_to >= c->t->from && f->changes[i].begin_lo <= c->t->to)
+            all[found++] = &f->changes[i];
+    if (found)
+        qsort(all, found, sizeof *all, newest_first);
+    size_t n = found < sizeof NUMBERS - 1 ? found : sizeof NUMBERS - 1;
     for (size_t i = 0; i < n; i++)
-        at[i] = shown[i]->begin_lo;
-    put_letters(c, "changes", at, n);
+        at[i] = all[n - 1 - i]->begin_lo;
+    put_letters(c, "changes", NUMBERS, at, n);
+    if (found > n)
+        (void)fprintf(c->r->to, "     %zu earlier ones: `pilotgate changes`\n", found - n);
     for (size_t i = 0; i < n; i++)
-        explain_change(c, LABELS[i], shown[i]);
-    if (more)
-        (void)fprintf(c->r->to, "     and %zu earlier: `pilotgate changes`\n", more);
+        explain_change(c, NUMBERS[i], all[n - 1 - i]);
+    free(all);
+}
+
+/* "first-call" as people write it. */
+static void put_words(const char *name, char *out, size_t size) {
+    (void)snprintf(out, size, "%s", name);
+    for (char *p = out; *p; p++)
+        *p = *p == '-' ? ' ' : *p;
+}
+
+static void explain_mark(const struct chart *c, char letter, const struct tl_mark *m) {
+    char at[WHEN_TEXT_MAX];
+    char what[40];
+    char line[300];
+    const char *bound = m->by ? tl_bound(m->by, c->ascii) : "";
+    put_words(m->what, what, sizeof what);
+    (void)snprintf(line, sizeof line, "  %c  %s%s%s  %s: %.150s", letter, bound, *bound ? " " : "",
+                   time_text(m->at, at), what, m->text);
+    (void)put_text(c->r->to, line, c->label + c->bar + c->note + 2);
+    (void)fputc('\n', c->r->to);
 }
 
 static void put_marks(struct chart *c) {
-    int64_t at[sizeof LABELS];
-    const struct tl_mark *shown[sizeof LABELS];
+    int64_t at[LETTERS_MAX];
+    const struct tl_mark *shown[LETTERS_MAX];
     size_t n = 0;
-    for (size_t i = 0; i < c->t->n_marks && n < sizeof LABELS - 1; i++)
+    for (size_t i = 0; i < c->t->n_marks && n < sizeof LETTERS - 1; i++)
         if (c->t->marks[i].at >= c->t->from && c->t->marks[i].at <= c->t->to) {
             shown[n] = &c->t->marks[i];
             at[n] = shown[n]->at;
             n++;
         }
-    put_letters(c, "tools, calls, marks", at, n);
-    for (size_t i = 0; i < n; i++) {
-        char text[WHEN_TEXT_MAX];
-        char line[300];
-        const char *bound = shown[i]->by ? tl_bound(shown[i]->by, c->ascii) : "";
-        (void)snprintf(line, sizeof line, "  %c  %s  %s%s%s %.150s", LABELS[i], time_text(at[i], text), bound,
-                       *bound ? " " : "", shown[i]->what, shown[i]->text);
-        (void)put_text(c->r->to, line, c->label + c->bar + c->note + 2);
-        (void)fputc('\n', c->r->to);
-    }
+    put_letters(c, "tools, calls, marks", LETTERS, at, n);
+    for (size_t i = 0; i < n; i++)
+        explain_mark(c, LETTERS[i], shown[i]);
 }
 
 /* ---- frame */
@@ -327,7 +353,9 @@ static void put_head(const struct chart *c) {
 static void put_legend_of(const struct chart *c, const struct glyph *g, bool used) {
     if (!used)
         return;
-    put(c, g);
+    enum colour now = PLAIN;
+    put(c, g, &now);
+    put_end(c, now);
     (void)fprintf(c->r->to, " %s   ", g->legend);
 }
 

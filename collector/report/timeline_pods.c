@@ -161,7 +161,8 @@ static int other_step(struct tl_row *row, const struct fact_phase *p, enum tl_st
         reach(row, p);
         return enter(row, TL_DEPLOYED, p->lo, p);
     case KIND(RELEASE_FAILED):
-        return fail(row, p) < 0 ? -ENOMEM : enter(row, TL_FAILING, p->lo, p);
+    case KIND(HOOK_FAILED):
+        return fail(row, p) < 0 ? -ENOMEM : end_row(row, p);
     case KIND(WORKLOAD_CREATED):
     case KIND(WORKLOAD_UNAVAILABLE):
     case KIND(HOOK_STARTED):
@@ -169,8 +170,6 @@ static int other_step(struct tl_row *row, const struct fact_phase *p, enum tl_st
     case KIND(WORKLOAD_AVAILABLE):
         reach(row, p);
         return enter(row, TL_AVAILABLE, p->lo, p);
-    case KIND(HOOK_FAILED):
-        return fail(row, p) < 0 ? -ENOMEM : end_row(row, p);
     case KIND(HOOK_SUCCEEDED):
         reach(row, p);
         return end_row(row, p);

@@ -169,7 +169,7 @@ static void test_rows_and_figures(void **state) {
     expect(text, "  gateway-1-aaaa", "ready after 7 s, pull 2.50 s 88 MB");
     expect(text, "  gateway-2-bbbb", "ErrImagePull x4");
     expect(text, "  gateway-2-bbbb", "!");
-    expect(text, "  1  ", "first-call Probe/hold");
+    expect(text, "  a  ", "first call: Probe/hold");
     expect(text, "  1  ", "change shop.v1: Install complete");
     expect(text, "  3  ", "change shop.v3: Rollback to 1");
     expect(text, "", ": long quiet, folded"); /* three days of nothing do not hide the seconds */

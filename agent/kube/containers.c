@@ -44,9 +44,10 @@ static void look_at_start(const struct pod_look *l, struct said_container *c, co
     (void)snprintf(c->started, sizeof c->started, "%s", t);
 }
 
+/* count: how many runs ended or could not begin, this one included. */
 static void tell_failed(const struct pod_look *l, struct said_container *c, struct kube_time t,
                         const char *reason, int64_t run) {
-    struct pod_word w = {PILOTGATE__PHASE__KIND__KIND_CONTAINER_FAILED, t, reason, c->name, run};
+    struct pod_word w = {PILOTGATE__PHASE__KIND__KIND_CONTAINER_FAILED, t, reason, c->name, run + 1};
     pod_tell_limited(l, w, &c->held);
 }
 

@@ -35,10 +35,12 @@ static int show_json(const struct corr *corr, const char *stage, const struct re
         if (rc == 0 && json_array_append_new(list, doc) < 0)
             rc = err_oom(e);
     }
-    if (rc == 0)
-        report_json(r, list);
+    json_t *all = rc == 0 ? json_pack("{s:O}", "stages", list) : NULL;
+    if (all)
+        report_json(r, all);
+    json_decref(all);
     json_decref(list);
-    return rc;
+    return rc == 0 && !all ? err_oom(e) : rc;
 }
 
 static int show(const struct cli *c, const struct corr *corr, struct report_timeline *how) {

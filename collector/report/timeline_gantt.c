@@ -287,7 +287,9 @@ static void explain_mark(const struct chart *c, char letter, const struct tl_mar
     char at[WHEN_TEXT_MAX];
     char what[40];
     char line[300];
-    const char *bound = m->by ? tl_bound(m->by, c->ascii) : "";
+    const char *bound = !m->by ? "" : tl_bound(m->by, c->ascii);
+    if (m->by && c->t->adopted && tl_is_first(m->by->kind))
+        bound = c->ascii ? "<=" : "\xe2\x89\xa4";
     put_words(m->what, what, sizeof what);
     (void)snprintf(line, sizeof line, "  %c  %s%s%s  %s: %.150s", letter, bound, *bound ? " " : "",
                    time_text(m->at, at), what, m->text);

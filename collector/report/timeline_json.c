@@ -7,7 +7,7 @@
  *              "failures": [{"at", "reason", "count", "container"}]}],
  *    "phases": [{"phase", "subject", "uid", "owner", "at", "precision_s", "bound", "source", "reason",
  * "count", "container", "image", "bytes", "duration_s", "cached", "evidence"}], "changes": [{"id", "begin",
- * "last", "window_to"}], "marks": [{"at", "what", "of"}]}
+ * "last", "window_to"}], "marks": [{"at", "what", "of", "source", "bound"}]}
  *
  * Fields are only ever added. What a phase does not say has no key. */
 #include <string.h>
@@ -25,12 +25,17 @@ static const char *bound_name(const Pilotgate__Phase *p) {
     case PILOTGATE__TIME_BOUND__TIME_BOUND_AT:
         return "at";
     case PILOTGATE__TIME_BOUND__TIME_BOUND_AT_MOST:
-        return "at-most";
+        return "at most";
     case PILOTGATE__TIME_BOUND__TIME_BOUND_AT_LEAST:
-        return "at-least";
+        return "at least";
     default:
         return "unknown";
     }
+}
+
+/* An agent's first one is the stage's at the latest, where the product was there before the agents. */
+static const char *bound_in(const struct timeline *t, const struct fact_phase *x) {
+    return t->adopted && tl_is_first(x->kind) ? "at most" : bound_name(x->p);
 }
 
 static double seconds(uint64_t ns) {
@@ -60,28 +65,38 @@ static int set_image(json_t *o, const Pilotgate__Phase *p) {
         r |= set(o, "bytes", json_integer((json_int_t)p->bytes));
     if (p->duration_ns)
         r |= set(o, "duration_s", json_real(seconds(p->duration_ns)));
-    if (p->cached)
-        r |= set(o, "cached", json_true());
+    if (*p->image)
+        r |= set(o, "cached", json_boolean(p->cached));
     return r;
 }
 
-static int add_phase(json_t *list, const struct facts *f, const struct fact_phase *x) {
+/* Events of a pod do not say whose it is; its row does. */
+static const char *owner_of(const struct timeline *t, const Pilotgate__Phase *p) {
+    if (*p->owner || !*p->uid)
+        return p->owner;
+    for (size_t i = 0; i < t->n_rows; i++)
+        if (strcmp(t->rows[i].uid, p->uid) == 0 && strcmp(t->rows[i].subject, p->subject) == 0)
+            return t->rows[i].owner;
+    return "";
+}
+
+static int add_phase(json_t *list, const struct timeline *t, const struct fact_phase *x) {
     const Pilotgate__Phase *p = x->p;
     char ref[WIRE_REF_MAX];
     json_t *o = json_object();
     int r = o ? 0 : -1;
     r |= set(o, "phase", json_string(wire_phase_name(x->kind)));
     r |= set(o, "subject", json_string(p->subject));
-    r |= set_text(o, "uid", p->uid) | set_text(o, "owner", p->owner);
+    r |= set_text(o, "uid", p->uid) | set_text(o, "owner", owner_of(t, p));
     r |= set(o, "at", time_json(x->lo));
     r |= set(o, "precision_s", json_real(seconds((uint64_t)(x->hi - x->lo))));
-    r |= set(o, "bound", json_string(bound_name(p)));
+    r |= set(o, "bound", json_string(bound_in(t, x)));
     r |= set(o, "source", json_string(wire_origin_name((int)p->origin)));
     r |= set_text(o, "reason", p->reason) | set_text(o, "container", p->container);
-    if (p->count)
+    if (p->count || x->kind == PILOTGATE__PHASE__KIND__KIND_CONTAINER_FAILED)
         r |= set(o, "count", json_integer(p->count));
     r |= set_image(o, p);
-    r |= set(o, "evidence", json_string(facts_ref(f->ev, x->ref, ref)));
+    r |= set(o, "evidence", json_string(facts_ref(t->f->ev, x->ref, ref)));
     return append(list, o, r);
 }
 
@@ -138,14 +153,16 @@ static int add_change(json_t *list, const struct fact_change *c) {
     return append(list, o, r);
 }
 
-static int add_mark(json_t *list, const struct tl_mark *m) {
+static int add_mark(json_t *list, const struct timeline *t, const struct tl_mark *m) {
     json_t *o = json_object();
     int r = o ? 0 : -1;
     r |= set(o, "at", time_json(m->at));
     r |= set(o, "what", json_string(m->what));
     r |= set_text(o, "of", m->text);
-    if (m->by)
+    if (m->by) {
         r |= set(o, "source", json_string(wire_origin_name((int)m->by->p->origin)));
+        r |= set(o, "bound", json_string(bound_in(t, m->by)));
+    }
     return append(list, o, r);
 }
 
@@ -156,13 +173,13 @@ static int fill(const struct timeline *t, json_t *rows, json_t *phases, json_t *
         r = add_row(rows, &t->rows[i]);
     for (size_t i = 0; i < t->f->n_phases && r == 0; i++)
         if (t->f->phases[i].hi >= t->from && t->f->phases[i].lo <= t->to)
-            r = add_phase(phases, t->f, &t->f->phases[i]);
+            r = add_phase(phases, t, &t->f->phases[i]);
     for (size_t i = 0; i < t->f->n_changes && r == 0; i++)
         if (t->f->changes[i].window_to >= t->from && t->f->changes[i].begin_lo <= t->to)
             r = add_change(changes, &t->f->changes[i]);
     for (size_t i = 0; i < t->n_marks && r == 0; i++)
         if (t->marks[i].at >= t->from && t->marks[i].at <= t->to)
-            r = add_mark(marks, &t->marks[i]);
+            r = add_mark(marks, t, &t->marks[i]);
     return r;
 }
 

@@ -61,12 +61,15 @@ struct tl_mark { /* one moment */
 struct timeline {
     const struct facts *f;
     int64_t from, to;    /* the window */
+    bool adopted;        /* the product was there before the agents */
     struct tl_row *rows; /* owned; in the order in which they are shown */
     size_t n_rows, cap_rows;
     struct tl_mark *marks; /* owned; by `at` */
     size_t n_marks, cap_marks;
 };
 
+/* FIRST_TOOL_LISTED, FIRST_CALL: of one agent. */
+bool tl_is_first(int kind);
 /* timeline_rows.c: every row of the stage, whatever the window. */
 int timeline_rows(struct timeline *t, struct err *e) MUST_CHECK;
 void timeline_free(struct timeline *t);

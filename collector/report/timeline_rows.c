@@ -192,6 +192,10 @@ static int add_mark(struct timeline *t, struct tl_mark m) {
     return 0;
 }
 
+bool tl_is_first(int kind) {
+    return kind == KIND(FIRST_TOOL_LISTED) || kind == KIND(FIRST_CALL);
+}
+
 /* Each agent tells of its own first one: the stage's is the earliest of them all. */
 static int mark_first(struct timeline *t, int kind, const char *what) {
     for (size_t i = 0; i < t->f->n_phases; i++) {
@@ -231,6 +235,7 @@ int timeline_rows(struct timeline *t, struct err *e) {
     if (r < 0)
         return err_oom(e);
     end_deleted(t);
+    t->adopted = t->f->n_revisions && !t->f->revisions[0].live;
     if (t->n_marks)
         qsort(t->marks, t->n_marks, sizeof *t->marks, by_moment);
     return 0;

@@ -249,8 +249,13 @@ static void test_backfill_is_bounded(void **state) {
     bounded(KIND(WORKLOAD_AVAILABLE), 60, "Deployment/gateway", AT_MOST);
     bounded(KIND(RELEASE_CREATED), 70, "Release/other.v1", AT);
     bounded(KIND(RELEASE_DEPLOYED), 72, "Release/other.v1", AT_LEAST);
+    Pilotgate__Phase call = make(KIND(FIRST_CALL), 5001.5, "Probe/hold", "", PILOTGATE__ORIGIN__ORIGIN_PROBE);
+    scenario_told_phase(&s, 0, 5001, &call);
+    scenario_release(&s, 0, PILOTGATE__OBJECT__OP__OP_LISTED, 5, 5000, 1, "superseded", "Install complete",
+                     "m");
     const struct facts *f = judged();
     char *text = shown(f, (struct report_timeline){.ascii = true}, 120);
+    expect(text, "  a  <= 2027-01-15 09:23:21", "first call"); /* of the agents: of the stage, at most */
     expect(text, "release shop.v1", "was here before the agents");
     expect(text, "release shop.v2", "deployed after <= 10 s");
     expect(text, "release other.v1", "deployed after >= 2 s");

@@ -385,7 +385,7 @@ static void test_what_is_held_back_is_told_before_the_pod_is_gone(void **state) 
     deleted();
     assert_int_equal(view.held, 0);
     assert_int_equal(caught_phases(&caught, PHASE(CONTAINER_FAILED)), told + 1);
-    assert_int_equal(phase(PHASE(CONTAINER_FAILED), told)->count, 199);
+    assert_int_equal(phase(PHASE(CONTAINER_FAILED), told)->count, 200);
     assert_string_equal(phase(PHASE(CONTAINER_FAILED), told)->container, "app");
     assert_int_equal(caught.items[caught.n - 1]->phase->kind, PHASE(POD_GONE));
 }

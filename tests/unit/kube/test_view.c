@@ -180,7 +180,7 @@ static void test_container_failures_once_a_run(void **state) {
     for (size_t i = 0; i < 5; i++)
         assert_string_equal(caught_phase(&caught, PHASE(CONTAINER_FAILED), i)->reason, reasons[i]);
     const Pilotgate__Phase *oom = caught_phase(&caught, PHASE(CONTAINER_FAILED), 4);
-    assert_int_equal(oom->count, 1);
+    assert_int_equal(oom->count, 2);
     assert_int_equal(oom->t_wall_ns, at("2026-11-23T04:00:08Z"));
     assert_int_equal(caught_phases(&caught, PHASE(CONTAINER_STARTED)), 2);
 }

@@ -11,10 +11,11 @@
  *   KUBE_OBJECT_MAX  text of one object. etcd takes no request over 1.5 MiB (--max-request-bytes), the API
  *                    server no body over 3 MiB (k8s.io/apiserver pkg/server/config.go, MaxRequestBodyBytes);
  *                    3 MiB is what etcd can hold even when every byte of it has to be escaped
- *   KUBE_NODES_MAX   values of one object. An empty object is two bytes of text and some 230 bytes of tree:
- *                    3 MiB of them would be 240 MiB. With the limit a tree takes 15 MiB at most, beside its
- *                    texts. The largest real ones (a release's status, a ConfigMap of thousands of keys with
- *                    managedFields) have some ten thousand
+ *   KUBE_NODES_MAX   marks of one object: brackets, commas and colons, of which a value has one or two. An
+ *                    empty object is two bytes of text and some 230 bytes of tree: 3 MiB of them would be
+ *                    240 MiB. With the limit a tree takes 15 MiB at most, and its normal form as much. The
+ *                    largest real ones (an Application of Argo CD with thousands of resources in its status,
+ *                    a ConfigMap of thousands of keys with managedFields) have some ten thousand values
  *   KUBE_META_MAX    metadata of a list: two texts, of which `continue` is a key of etcd in base64
  */
 #pragma once
@@ -26,7 +27,7 @@
 #include "base/err.h"
 
 #define KUBE_OBJECT_MAX (3u << 20)
-#define KUBE_NODES_MAX 65536
+#define KUBE_NODES_MAX 131072
 #define KUBE_META_MAX (64u << 10)
 #define KUBE_PEEK_MAX 254 /* of each text, with NUL */
 
@@ -62,7 +63,8 @@ bool kube_items_complete(const struct kube_items *l);
 /* Frees; keeps fn. */
 void kube_items_free(struct kube_items *l);
 
-/* At most how many values the text has: brackets, commas and colons outside of strings. */
+/* The marks of a text, brackets that open, commas and colons outside of strings, and one: it has no more
+ * values than that. */
 size_t kube_items_nodes(const char *text, size_t len);
 
 /* What the beginning of an object says of it, or of a watch event around one; "" for what is not there, or

@@ -11,10 +11,10 @@
  * follows.
  *
  * Silence: an API server sends a bookmark roughly every minute and 2 s before the watch's deadline (apiserver
- * pkg/storage/cacher, nextBookmarkTime, at the latest since 1.20), but none while it has seen no event of
- * that resource since it started (dispatchEvents). So a watch lives long only where bookmarks were seen;
- * elsewhere it asks to be ended after about a minute. Either way something must come within SILENT, or the
- * server hangs. */
+ * pkg/storage/cacher, nextBookmarkTime; since 1.19: kubernetes/kubernetes#90560), but none while it has seen
+ * no event of that resource since it started (dispatchEvents). So a watch lives long only where bookmarks
+ * were seen; elsewhere it asks to be ended after about a minute. Either way something must come within
+ * SILENT, or the server hangs. */
 #include <errno.h>
 #include <sodium.h>
 #include <stdio.h>
@@ -457,6 +457,8 @@ static void note_end(struct kube_source *s, enum kube_event ev) {
         s->plain_list = ev != KUBE_DENIED && ev != KUBE_THROTTLED;
     if (s->watch.state == KUBE_WATCH && s->short_lives > 0)
         s->short_lives--;
+    if (s->watch.state == KUBE_WATCH && ev != KUBE_ENDED && ev != KUBE_SILENT)
+        s->marks = false; /* another server, or one that started again, may send none */
     if (ev == KUBE_SILENT) {
         s->doubted = true;
         s->short_lives = s->marks ? SHORT_LIVES : 0;

@@ -27,7 +27,9 @@ static int parse(const char *text, size_t len, bool whole, size_t max, json_t **
         return err_set(e, -EMSGSIZE, "the object is longer than %zu bytes", max);
     size_t nodes = kube_items_nodes(text, len);
     if (nodes > KUBE_NODES_MAX)
-        return err_set(e, -EMSGSIZE, "the object has more than %d values", KUBE_NODES_MAX);
+        return err_set(e, -EMSGSIZE,
+                       "the object has too many values: more than %d brackets, commas and colons",
+                       KUBE_NODES_MAX);
     return js_parse(text, len, max, ret, e);
 }
 

@@ -47,6 +47,8 @@ struct fact_life {
     const char *uid;
     int64_t from; /* the API server's whole second */
     int64_t to;   /* when the next one began; INT64_MAX: it is the last */
+    int64_t heard_lo,
+        heard_hi; /* first and last word of the agents that told of this one alone; hi 0: none did */
     struct fact_ref ref;
 };
 
@@ -290,6 +292,7 @@ struct facts {
     uint64_t conflicts;
     const char *conflict_node;          /* of the first stream that has some */
     const char *twin_node, *clone_node; /* two agents said that they are it; its boot came elsewhere, too */
+    const struct fact_life *twins[2];   /* two namespaces whose agents told at the same time: two clusters */
     struct fact_missing *missing;       /* by lo; filled by facts_exposure */
     size_t n_missing, cap_missing;
     size_t n_streams;                        /* of this stage */

@@ -46,6 +46,72 @@ static int by_birth(const void *a, const void *b) {
     return strcmp(x->uid, y->uid);
 }
 
+/* ---- two namespaces at a time */
+
+#define NO_LIFE SIZE_MAX
+#define SOME_LIVES (SIZE_MAX - 1) /* an agent outside of it saw one go and another come */
+/* Agents end with their namespace; what one wrote down meanwhile may have the time of a clock that is off. */
+#define TWIN_NS (60 * WHEN_S)
+
+static size_t life_of_uid(const struct facts *f, const char *uid) {
+    size_t i = 0;
+    while (i < f->n_lives && strcmp(f->lives[i].uid, uid) != 0)
+        i++;
+    return i;
+}
+
+/* Which life each stream told of. */
+static void find_tellers(const struct facts *f, size_t *of) {
+    for (size_t i = 0; i < f->ev->n_streams; i++)
+        of[i] = NO_LIFE;
+    for (size_t i = 0; i < f->ev->records.n; i++) {
+        const struct ev_record *r = &f->ev->records.items[i];
+        struct fact_life l;
+        if (!namespace_of(f, r, &l))
+            continue;
+        size_t life = life_of_uid(f, l.uid);
+        of[r->stream] = of[r->stream] == NO_LIFE || of[r->stream] == life ? life : SOME_LIVES;
+    }
+}
+
+static void hear(struct facts *f, const size_t *of) {
+    for (size_t i = 0; i < f->ev->records.n; i++) {
+        const struct ev_record *r = &f->ev->records.items[i];
+        if (of[r->stream] >= f->n_lives)
+            continue;
+        struct fact_life *l = &f->lives[of[r->stream]];
+        int64_t lo;
+        int64_t hi;
+        corr_interval(f->ev, r->stream, r->r->wall_ns, 0, &lo, &hi);
+        l->heard_lo = l->heard_hi == 0 || lo < l->heard_lo ? lo : l->heard_lo;
+        l->heard_hi = hi > l->heard_hi ? hi : l->heard_hi;
+    }
+}
+
+/* A namespace that was made again has the agents of the old one gone. Two whose agents tell at the same time
+ * are on two clusters: the same name was given twice. */
+static int find_twins(struct facts *f, struct err *e) {
+    size_t *of = f->n_lives > 1 ? calloc(f->ev->n_streams + 1, sizeof *of) : NULL;
+    if (f->n_lives > 1 && !of)
+        return err_oom(e);
+    if (of) {
+        find_tellers(f, of);
+        hear(f, of);
+    }
+    for (size_t i = 0; i < f->n_lives; i++)
+        for (size_t k = i + 1; k < f->n_lives; k++) {
+            const struct fact_life *a = &f->lives[i];
+            const struct fact_life *b = &f->lives[k];
+            if (!f->twins[0] && a->heard_hi && b->heard_hi && a->heard_hi > b->heard_lo + TWIN_NS &&
+                b->heard_hi > a->heard_lo + TWIN_NS) {
+                f->twins[0] = a;
+                f->twins[1] = b;
+            }
+        }
+    free(of);
+    return 0;
+}
+
 int corr_lives(struct facts *f, struct err *e) {
     for (size_t i = 0; i < f->ev->records.n; i++) {
         struct fact_life l;
@@ -56,7 +122,7 @@ int corr_lives(struct facts *f, struct err *e) {
         qsort(f->lives, f->n_lives, sizeof *f->lives, by_birth);
     for (size_t i = 1; i < f->n_lives; i++)
         f->lives[i - 1].to = f->lives[i].from;
-    return 0;
+    return find_twins(f, e);
 }
 
 size_t facts_life_at(const struct facts *f, int64_t t) {

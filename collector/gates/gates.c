@@ -114,6 +114,13 @@ static json_t *unbelievable(const struct facts *f) {
             "records of node %s came under another stage, too, so its spool was copied: give each "
             "agent a volume of its own, and begin the pilot again with a new store",
             f->clone_node);
+    if (f->twins[0])
+        return gate_stage(
+            f, GATE_INCONCLUSIVE,
+            "agents of two namespaces (uids %.40s and %.40s) told at the same time that they are this "
+            "stage, so two clusters have one name: give each its own, and begin the pilot again with "
+            "a new store",
+            f->twins[0]->uid, f->twins[1]->uid);
     if (f->conflicts)
         return gate_stage(
             f, GATE_INCONCLUSIVE,

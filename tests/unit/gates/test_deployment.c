@@ -110,6 +110,26 @@ static void a_new_namespace_is_a_new_stage(void **state) {
     json_decref(judged(&s, 26 * HOUR, "PENDING", "no successful call"));
 }
 
+/* Two namespaces whose agents tell at the same time: one name was given to two clusters. */
+static void two_clusters_under_one_name_decide_nothing(void **state) {
+    (void)state;
+    struct scenario s;
+    begin(&s, 1);
+    namespace_made(&s, 0, 1, "u1");
+    installed(&s, 5, "m1");
+    called(&s, 65);
+    size_t other = scenario_agent(&s, "n1");
+    scenario_clock(&s, other, 100, 0, 0.001);
+    s.uid = "u2";
+    scenario_phase(&s, other, 90, NAMESPACE, "Namespace/shop", "");
+    s.c.ev.records.items[s.c.ev.records.n - 1].r->phase->origin = PILOTGATE__ORIGIN__ORIGIN_API_TIMESTAMP;
+    s.uid = NULL;
+    scenario_object(&s, other, LISTED, 101, 0, "Deployment", "gateway", "d1");
+    scenario_object(&s, other, MODIFIED, HOUR, 101, "Deployment", "gateway", "d2");
+    scenario_object(&s, 0, LISTED, HOUR, 0, "ConfigMap", "a", "c1");
+    json_decref(judged(&s, 2 * HOUR, "INCONCLUSIVE", "two clusters have one name"));
+}
+
 /* The product was there for some hours; whether its time is short enough is known, or not. */
 static json_t *late_agent(double came, double call, const char *verdict, const char *reason) {
     struct scenario s;
@@ -231,6 +251,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_reinstall_does_not_reset_the_clock),
         cmocka_unit_test(a_new_namespace_is_a_new_stage),
+        cmocka_unit_test(two_clusters_under_one_name_decide_nothing),
         cmocka_unit_test(what_was_there_before_is_known_at_most),
         cmocka_unit_test(objects_outlive_the_history),
         cmocka_unit_test(marks_are_shown_with_their_names),

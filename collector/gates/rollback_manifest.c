@@ -18,7 +18,8 @@ static bool add_named(json_t *named, const json_t *x, const char *ns) {
     char key[2 * WIRE_NAME_MAX + 2];
     if (js_bool(x, "unparsed", false) || !*kind || strcmp(kind, "List") == 0)
         return false;
-    if (*where && strcmp(where, ns) != 0)
+    bool elsewhere = (*where && strcmp(where, ns) != 0) || strcmp(kind, "Namespace") == 0;
+    if (elsewhere || !*js_str(x, "name", "")) /* or a name that the API server makes */
         return true;
     (void)snprintf(key, sizeof key, "%.250s/%.250s", kind, js_str(x, "name", ""));
     return json_object_set_new(named, key, json_string(js_str(x, "digest", ""))) == 0;

@@ -17,8 +17,12 @@
 #define DOWN PILOTGATE__PHASE__KIND__KIND_WORKLOAD_UNAVAILABLE
 #define DELETED PILOTGATE__OBJECT__OP__OP_DELETED
 
+/* With what lies elsewhere: another namespace, an object in it, and one whose name the API server makes. */
 #define MANIFEST(deployment, secret)                                                                    \
     "[{\"kind\":\"Deployment\",\"name\":\"gateway\",\"namespace\":\"\",\"digest\":\"" deployment "\"}," \
+    "{\"kind\":\"Namespace\",\"name\":\"other\",\"namespace\":\"\",\"digest\":\"mn\"},"                 \
+    "{\"kind\":\"ConfigMap\",\"name\":\"there\",\"namespace\":\"other\",\"digest\":\"mo\"},"            \
+    "{\"kind\":\"ConfigMap\",\"name\":\"\",\"namespace\":\"\",\"digest\":\"mg\"},"                      \
     "{\"kind\":\"ConfigMap\",\"name\":\"gateway-config\",\"namespace\":\"shop\",\"digest\":\"mc\"},"    \
     "{\"kind\":\"ServiceAccount\",\"name\":\"gateway\",\"namespace\":\"\",\"digest\":\"ma\"},"          \
     "{\"kind\":\"Secret\",\"name\":\"tls\",\"namespace\":\"\",\"digest\":\"" secret "\"}]"
@@ -37,6 +41,11 @@ struct story {
 };
 
 static const struct story good = {.description = "Rollback to 1", .content = "m1"};
+
+/* The object that was told last is nobody's. */
+static void disown(struct scenario *s) {
+    s->c.ev.records.items[s->c.ev.records.n - 1].r->object->release[0] = 0;
+}
 
 static void live(struct scenario *s, int op, double t, const struct story *x, bool after) {
     char text[512];
@@ -71,6 +80,8 @@ static void calls(struct scenario *s, double from, double to) {
 
 static void first_revision(struct scenario *s, const struct story *x) {
     scenario_phase(s, 0, 1, PILOTGATE__PHASE__KIND__KIND_NAMESPACE_CREATED, "Namespace/shop", "");
+    scenario_object(s, 0, LISTED, 3, 0, "Namespace", "shop", "n1");
+    disown(s);
     s->manifest = MANIFEST("md", "ms");
     s->inputs = "i1";
     scenario_release(s, 0, ADDED, 5, 5.2, 1, "pending-install", "Initial install underway", "m1");
@@ -387,6 +398,26 @@ static void a_reinstall_is_no_rollback(void **state) {
     scenario_end(&s);
 }
 
+static void namespace_made(struct scenario *s, double t, const char *uid) {
+    s->uid = uid;
+    scenario_phase(s, 0, t, PILOTGATE__PHASE__KIND__KIND_NAMESPACE_CREATED, "Namespace/shop", "");
+    s->c.ev.records.items[s->c.ev.records.n - 1].r->phase->origin = PILOTGATE__ORIGIN__ORIGIN_API_TIMESTAMP;
+    s->uid = NULL;
+}
+
+/* Between the revisions the namespace was made anew: there is nothing in it to go back to. */
+static void a_new_namespace_has_nothing_to_go_back_to(void **state) {
+    (void)state;
+    struct scenario s;
+    tell(&s, &good);
+    namespace_made(&s, 1, "u1");
+    namespace_made(&s, 150, "u2");
+    json_t *result = scenario_judge(&s, 290);
+    assert_string_equal(js_str(scenario_gate(result, "rollback"), "verdict", ""), "PENDING");
+    json_decref(result);
+    scenario_end(&s);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(whoever_rolls_back),
@@ -400,6 +431,7 @@ int main(void) {
         cmocka_unit_test(it_must_become_available),
         cmocka_unit_test(what_helm_never_restores_is_listed),
         cmocka_unit_test(a_reinstall_is_no_rollback),
+        cmocka_unit_test(a_new_namespace_has_nothing_to_go_back_to),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -314,6 +314,14 @@ static void wait_for(bool (*holds)(void), const char *what) {
     }
 }
 
+/* What agents said to have found, of ConfigMaps. */
+static unsigned listed(void) {
+    unsigned n = 0;
+    for (size_t i = 0; i < t.n; i++)
+        n += configmap(i) && configmap(i)->op == PILOTGATE__OBJECT__OP__OP_LISTED;
+    return n;
+}
+
 /* Changes for so long, one every 4 ms or so. */
 static void change_for(int64_t ns) {
     for (int64_t until = when_mono_ns() + ns; when_mono_ns() < until;) {
@@ -421,6 +429,7 @@ static void test_holder_is_killed_again_and_again(void **state) {
     (void)start_agent();
     wait_for(is_told, "the first list");
     size_t first = api_events(t.api);
+    unsigned found = listed();
     for (int i = 0; i < KILLS; i++) {
         change_for((100 + chance() % 500) * WHEN_MS);
         int child = holder_child();
@@ -434,6 +443,7 @@ static void test_holder_is_killed_again_and_again(void **state) {
     }
     wait_for(is_told, "the last event");
     assert_int_equal(losses(), 0);
+    assert_int_equal(listed(), found); /* a list at a position tells nothing */
     unsigned told = check_events(first);
     unsigned repeats = check_order();
     print_message("%u events told, %u repeats dropped, %u lists at a position\n", told, repeats,

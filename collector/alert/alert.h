@@ -9,16 +9,17 @@
  *                     session
  *   coverage-stale    for longer than the rubric's coverage_gap, or `stale` if longer, no newer coverage of a
  *                     node came; by the collector's clock, whatever the agent's says
+ *   stage-unwatched   for a minute agents told of their nodes, and none of the whole stage
  *   store-full        records are being refused because the disk is full, or the store fails
  *   conflict          two agents on one node, a cloned spool, a record with other bytes; what came so stays,
  *                     and so does the alert
  *
- * agent-gone and coverage-stale hold only while the pilot runs, and begin after they held for `hold`.
- * An alert begins once when its condition holds and ends once when it no longer does. The state is one JSON
- * document, kept in the store's operations after each look and each post, so that a restart repeats nothing
- * and forgets nothing; only a kill -9 between the receiver's answer and the write posts once more, with the
- * same id. A post that fails is tried again with growing waits, in order, for at most ALERT_KEEP_S, then
- * counted as dropped.
+ * agent-gone, coverage-stale and stage-unwatched hold only while the pilot runs, and the first two begin
+ * after they held for `hold`. An alert begins once when its condition holds and ends once when it no longer
+ * does. The state is one JSON document, kept in the store's operations after each look and each post, so that
+ * a restart repeats nothing and forgets nothing; only a kill -9 between the receiver's answer and the write
+ * posts once more, with the same id. A post that fails is tried again with growing waits, in order, for at
+ * most ALERT_KEEP_S, then counted as dropped.
  *
  * The webhook gets POST, application/json, one object:
  * {"id","pilot","alert","state":"begin"|"end","stage","gate","node","before","after","at","since","reason"};
@@ -35,6 +36,7 @@
 #include "base/err.h"
 
 #define ALERT_KEEP_S 86400
+#define ALERT_UNHELD_S 60 /* a successor takes the stage's work over within half of it */
 #define ALERT_ACTIVE_MAX 4096
 #define ALERT_QUEUE_MAX 8192       /* waiting to be told; the oldest give way, and are counted as dropped */
 #define ALERT_WAIT_MAX_S 300       /* between two attempts */
@@ -47,8 +49,10 @@ struct alert_seen {
     const char *pilot;
     bool running;           /* the pilot has begun and is not over */
     const json_t *verdicts; /* document of gates_evaluate */
-    const json_t *stages;   /* [{"stage","expected","conflicts","nodes":[{"node","connected","last_seen_ns",
-                               "age_ns" of its coverage, -1: not known}]}] */
+    const json_t
+        *stages; /* [{"stage","expected","conflicts","unheld_ns" (since when no agent watches all of it,
+                    -1: not known), "nodes":[{"node","connected","last_seen_ns",
+                    "age_ns" of its coverage, -1: not known}]}] */
     const char *store_full; /* why records are refused; "": they are taken; NULL: not known */
     const char *store_id;   /* of the ids */
     int64_t now_ns, stale_ns, hold_ns;

@@ -153,6 +153,21 @@ static int look_at_agents(struct look *l, const json_t *stage) {
     return r;
 }
 
+static int look_at_holding(struct look *l, const json_t *stage) {
+    char reason[REASON_MAX], age[WHEN_TEXT_MAX];
+    const char *name = js_str(stage, "stage", "");
+    int64_t ns = js_int(stage, "unheld_ns", -1);
+    if (ns < 0)
+        return holds_on(l, "stage-unwatched", name, "");
+    if (ns <= ALERT_UNHELD_S * WHEN_S)
+        return 0;
+    (void)snprintf(reason, sizeof reason,
+                   "no agent watches releases, workloads and configuration for %s: look at kube.stage_scoped "
+                   "and at the Lease kube.lease",
+                   when_format_duration(ns, age));
+    return holds(l, "stage-unwatched", name, "", reason);
+}
+
 static int gather(struct look *l) {
     size_t i;
     json_t *stage;
@@ -160,6 +175,8 @@ static int gather(struct look *l) {
     json_array_foreach(l->seen->stages, i, stage) {
         if (r == 0 && l->seen->running)
             r = look_at_agents(l, stage);
+        if (r == 0 && l->seen->running)
+            r = look_at_holding(l, stage);
         if (r == 0 && js_int(stage, "conflicts", 0) > 0)
             r = holds(l, "conflict", js_str(stage, "stage", ""), "",
                       "records of this stage contradict each other: `pilotgate agents` says which");

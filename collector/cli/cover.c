@@ -51,7 +51,7 @@ static void take_calls(struct cover_stream *st, const Pilotgate__Record *rec) {
 }
 
 /* Every agent's kube thread watches the pods of its node. */
-static bool is_kube(const Pilotgate__Coverage *cov) {
+bool cover_is_kube(const Pilotgate__Coverage *cov) {
     for (size_t k = 0; k < cov->n_sources; k++)
         if (strcmp(cov->sources[k]->name, "pods") == 0)
             return true;
@@ -60,7 +60,7 @@ static bool is_kube(const Pilotgate__Coverage *cov) {
 
 static int take_sources(struct cover_stream *st, const Pilotgate__Record *rec) {
     const Pilotgate__Coverage *cov = rec->coverage;
-    json_t **all = is_kube(cov) ? &st->kube : &st->products;
+    json_t **all = cover_is_kube(cov) ? &st->kube : &st->products;
     if (cov->n_sources == 0)
         return 0;
     if (all == &st->kube && st->kube_since_ns == 0)

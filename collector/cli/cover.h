@@ -27,6 +27,9 @@ struct cover {
         *unreadable; /* owned: {source: reason} over the streams that live; "stage": no agent does its work */
 };
 
+/* The half that a kube thread tells. */
+bool cover_is_kube(const Pilotgate__Coverage *c);
+
 /* Coverage since from_ns. The caller frees with cover_free. */
 int cover_read(struct store *s, const char *cluster, const char *ns, int64_t from_ns, struct cover *ret,
                struct err *e) MUST_CHECK;

@@ -4,10 +4,13 @@
 #include "base/buf.h"
 #include "cli/cli.h"
 
-/* What is remembered between looks: newest coverage by node, and what DaemonSets want by stage. */
+/* What is remembered between looks: newest coverage by node, what DaemonSets want and who watches by stage.
+ */
 struct watch_memory {
     json_t *nodes;    /* "stage\nnode": {"progress","since_mono_ns","moved"} */
     json_t *expected; /* stage: number */
+    json_t
+        *held; /* stage: monotonic time at which some agent last watched all of it, or was first asked to */
 };
 
 struct watch_look {

@@ -8,11 +8,14 @@
 
 #include "base/js.h"
 #include "base/when.h"
+#include "cli/cover.h"
 #include "cli/watch_priv.h"
 #include "correlate/load.h"
 #include "gates/gates.h"
 
-#define FAR_FUTURE_NS (INT64_MAX / 2) /* after every record: its neighbour before is the newest one */
+#define HOLDING_NS (10 * WHEN_S)        /* coverage comes each second */
+#define HOLDING_APART_NS (600 * WHEN_S) /* no clocks of agents that can be worked with are further apart */
+#define FAR_FUTURE_NS (INT64_MAX / 2)   /* after every record: its neighbour before is the newest one */
 
 struct reading {
     struct watch_memory *memory;
@@ -24,6 +27,7 @@ struct reading {
     size_t n, cap;
     json_t *progress; /* key: sum of the newest seqs of coverage over the node's streams */
     int64_t now_mono_ns, stale_ns;
+    json_t *newest; /* key: newest coverage of the node, by its own clock */
 };
 
 static json_t *stage_of(struct reading *r, const char *cluster, const char *namespace_name) {
@@ -123,12 +127,70 @@ static int take_coverage(void *ctx, const struct store_record *row, uint64_t com
         char stage[2 * WIRE_NAME_MAX + 2];
         (void)snprintf(stage, sizeof stage, "%.*s", (int)strcspn(st->key, "\n"), st->key);
         add(r->progress, st->key, (int64_t)row->seq);
+        if (rec->wall_ns > json_integer_value(json_object_get(r->newest, st->key)))
+            (void)json_object_set_new(r->newest, st->key, json_integer(rec->wall_ns));
         if (rec->coverage->expected_agents && !rec->coverage->bye)
             (void)json_object_set_new(r->memory->expected, stage,
                                       json_integer((json_int_t)rec->coverage->expected_agents));
     }
     wire_record_free(&rec);
     return 0;
+}
+
+/* ---- who watches the whole stage */
+
+struct holding {
+    bool kube, held; /* some agent's kube thread tells; one of them has the stage's work */
+};
+
+static int take_holding(void *ctx, const struct store_record *row, uint64_t commit) {
+    struct holding *h = ctx;
+    Pilotgate__Record *rec = NULL;
+    (void)commit;
+    if (wire_record_unpack(row->payload, row->len, &rec, NULL) < 0)
+        return 0;
+    if (rec->body_case == PILOTGATE__RECORD__BODY_COVERAGE && cover_is_kube(rec->coverage)) {
+        h->kube = true;
+        h->held = h->held || rec->coverage->stage_scoped;
+    }
+    wire_record_free(&rec);
+    return h->held; /* one is enough */
+}
+
+/* From when on every connected node's last seconds are, by its own clock; 0: none is connected. */
+static int64_t holding_from(const struct reading *r, const char *name, const json_t *stage) {
+    char key[3 * WIRE_NAME_MAX + 4];
+    const char *node_name;
+    json_t *node;
+    int64_t low = INT64_MAX, high = 0;
+    json_object_foreach(json_object_get(stage, "by_node"), node_name, node) {
+        (void)snprintf(key, sizeof key, "%s\n%s", name, node_name);
+        int64_t t = json_integer_value(json_object_get(r->newest, key));
+        if (!js_bool(node, "connected", false) || t == 0)
+            continue;
+        low = t < low ? t : low;
+        high = t > high ? t : high;
+    }
+    if (low < high - HOLDING_APART_NS) /* one that tells nothing any more */
+        low = high - HOLDING_APART_NS;
+    return high == 0 ? 0 : low - HOLDING_NS;
+}
+
+/* Of the stage's last seconds: sets unheld_ns, -1 where no kube thread tells. */
+static int read_holding(struct reading *r, struct store *s, struct store_query q, const char *name,
+                        json_t *stage, struct err *e) {
+    struct holding h = {false, false};
+    q.neighbours = false;
+    q.from_ns = holding_from(r, name, stage);
+    q.to_ns = INT64_MAX;
+    int ret = q.from_ns > 0 ? store_records(s, &q, take_holding, &h, e) : 0;
+    int64_t unheld = -1;
+    if (h.held || (h.kube && !json_object_get(r->memory->held, name)))
+        (void)json_object_set_new(r->memory->held, name, json_integer((json_int_t)r->now_mono_ns));
+    if (h.kube)
+        unheld = r->now_mono_ns - json_integer_value(json_object_get(r->memory->held, name));
+    (void)json_object_set_new(stage, "unheld_ns", json_integer((json_int_t)unheld));
+    return ret < 0 ? ret : 0;
 }
 
 /* -1 until it is known: something new came since this process looks, or nothing for longer than stale_ns. */
@@ -177,6 +239,8 @@ static int read_coverage(struct reading *r, struct store *s, struct err *e) {
                                 .to_ns = FAR_FUTURE_NS,
                                 .neighbours = true};
         ret = store_records(s, &q, take_coverage, r, e);
+        if (ret == 0)
+            ret = read_holding(r, s, q, name, stage, e);
     }
     return ret;
 }
@@ -245,12 +309,14 @@ int watch_read(const struct cli *c, struct store *s, int64_t stale_ns, struct wa
     struct reading r = {.memory = m,
                         .stages = json_object(),
                         .progress = json_object(),
+                        .newest = json_object(),
                         .now_mono_ns = when_mono_ns(),
                         .stale_ns = stale_ns};
     struct watch_look out = {.at_ns = when_wall_ns()};
     json_t *pilot = NULL;
     m->nodes = m->nodes ? m->nodes : json_object();
     m->expected = m->expected ? m->expected : json_object();
+    m->held = m->held ? m->held : json_object();
     int code = cli_pilot(s, &pilot, e);
     if (code == 0 && pilot) {
         (void)snprintf(out.pilot, sizeof out.pilot, "%s", js_str(pilot, "name", ""));
@@ -267,6 +333,7 @@ int watch_read(const struct cli *c, struct store *s, int64_t stale_ns, struct wa
     json_decref(pilot);
     json_decref(r.stages);
     json_decref(r.progress);
+    json_decref(r.newest);
     free(r.streams);
     out.took_ns = when_mono_ns() - r.now_mono_ns;
     if (code < 0)
@@ -285,4 +352,5 @@ void watch_look_free(struct watch_look *l) {
 void watch_memory_free(struct watch_memory *m) {
     json_decref(m->nodes);
     json_decref(m->expected);
+    json_decref(m->held);
 }

@@ -8,7 +8,8 @@
 #include "cli/watch_priv.h"
 #include "serve/metrics.h"
 
-static const char *const alerts[] = {"agent-gone", "coverage-stale", "store-full", "conflict", NULL};
+static const char *const alerts[] = {"agent-gone", "coverage-stale", "stage-unwatched",
+                                     "store-full", "conflict",       NULL};
 static const char *const verdicts[] = {"PASS", "FAIL", "INCONCLUSIVE", "PENDING", NULL};
 
 /* One number of each stage. scale: of the unit; a negative number is not known, and left out. */

@@ -146,6 +146,21 @@ static void test_a_connected_agent_that_covers_nothing(void **state) {
     PLAY(rows);
 }
 
+static void test_a_stage_that_no_agent_watches(void **state) {
+    (void)state;
+#define HELD(ns) "[{\"stage\":\"c/s\",\"expected\":0,\"conflicts\":0,\"unheld_ns\":" ns ",\"nodes\":[]}]"
+    static const char held[] = HELD("0"), minute[] = HELD("60000000000"), longer[] = HELD("61000000000");
+    const struct row rows[] = {
+        {.at = 0, .stages = held, .expected = ""},
+        {.at = 60, .stages = minute, .expected = ""},
+        {.at = 61, .stages = longer, .expected = "stage-unwatched begin c/s;"},
+        {.at = 70, .stages = HELD("-1"), .expected = ""}, /* nobody tells: it is as it was */
+        {.at = 80, .stages = held, .expected = "stage-unwatched end c/s;"},
+        {.at = 200, .stages = longer, .expected = "", .over = true},
+    };
+    PLAY(rows);
+}
+
 #define VERDICT(v) \
     "{\"gates\":[{\"id\":\"g\",\"stages\":[{\"stage\":\"c/s\",\"verdict\":\"" v "\",\"reason\":\"r\"}]}]}"
 
@@ -219,6 +234,7 @@ int main(void) {
         cmocka_unit_test(test_an_agent_goes_and_comes_back),
         cmocka_unit_test(test_which_agents_are_missed),
         cmocka_unit_test(test_a_connected_agent_that_covers_nothing),
+        cmocka_unit_test(test_a_stage_that_no_agent_watches),
         cmocka_unit_test(test_verdicts),
         cmocka_unit_test(test_store_and_conflicts),
         cmocka_unit_test(test_what_nobody_takes_is_dropped_after_a_day_and_counted),

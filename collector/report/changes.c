@@ -18,18 +18,6 @@ struct kinds {
     const char *name;
 };
 
-/* Each object once, whoever told of it and however often. */
-static bool is_first(const json_t *list, size_t at) {
-    const json_t *s = json_array_get(list, at);
-    for (size_t i = 0; i < at; i++) {
-        const json_t *o = json_array_get(list, i);
-        if (strcmp(js_str(o, "kind", ""), js_str(s, "kind", "")) == 0 &&
-            strcmp(js_str(o, "name", ""), js_str(s, "name", "")) == 0)
-            return false;
-    }
-    return true;
-}
-
 static void count(struct kinds *k, const json_t *s) {
     const char *kind = js_str(s, "kind", "");
     if (strcmp(kind, "HelmRelease") == 0) {
@@ -45,6 +33,22 @@ static void count(struct kinds *k, const json_t *s) {
         k->object = kind;
         k->name = js_str(s, "name", "");
     }
+}
+
+/* Each object once, whoever told of it and however often. */
+static void count_once(const json_t *signs, struct kinds *k) {
+    char what[2 * WIRE_NAME_MAX + 2];
+    json_t *seen = json_object();
+    size_t i;
+    json_t *s;
+    json_array_foreach((json_t *)signs, i, s) {
+        (void)snprintf(what, sizeof what, "%s/%s", js_str(s, "kind", ""), js_str(s, "name", ""));
+        if (json_object_get(seen, what))
+            continue;
+        (void)json_object_set_new(seen, what, json_true());
+        count(k, s);
+    }
+    json_decref(seen);
 }
 
 static void add_word(char *out, const char *fmt, ...) PRINTF_LIKE(2, 3);
@@ -67,9 +71,7 @@ static const char *sign_words(const json_t *change, char out[SIGNS_TEXT]) {
     size_t removed = json_array_size(json_object_get(change, "tools_removed"));
     struct kinds k = {0};
     out[0] = 0;
-    for (size_t i = 0; i < json_array_size(list); i++)
-        if (is_first(list, i))
-            count(&k, json_array_get(list, i));
+    count_once(list, &k);
     if (k.marks)
         add_word(out, "marked");
     if (k.releases)

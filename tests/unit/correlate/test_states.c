@@ -87,6 +87,15 @@ static const struct {
       {2, MODIFIED, 130.1, C, "u", "ac", "d3"}},
      "ConfigMap/c d1>d2; ConfigMap/c d2>d3",
      "ConfigMap/c=d3"},
+    {"versions that are no numbers, told again by the same agent",
+     1,
+     {{0, LISTED, 10, C, "u", "aa", "d1"},
+      {0, MODIFIED, 20, C, "u", "ab", "d2"},
+      {0, MODIFIED, 30, C, "u", "ac", "d3"},
+      {0, ADDED, 90, C, "u", "ab", "d2"},
+      {0, MODIFIED, 90.1, C, "u", "ac", "d3"}},
+     "ConfigMap/c d1>d2; ConfigMap/c d2>d3",
+     "ConfigMap/c=d3"},
     {"what the successor finds is another state",
      3,
      {{0, LISTED, 10, C, "u", "5", "d1"},
@@ -247,6 +256,41 @@ static void a_late_state_is_placed_before_its_successor(void **state) {
     scenario_end(&s);
 }
 
+/* A clock that nobody knows does not say when, where another one does. */
+static void a_known_clock_says_when(void **state) {
+    (void)state;
+    struct scenario s;
+    scenario_begin(&s, "{}");
+    size_t b = scenario_agent(&s, "n2");
+    size_t a = scenario_agent(&s, "n1");
+    scenario_clock(&s, a, 1, 0, 0.001);
+    told_add(&s, &(struct tell){a, LISTED, 10, C, "u", "5", "d1"});
+    told_add(&s, &(struct tell){b, MODIFIED, 14, C, "u", "6", "d2"});
+    told_add(&s, &(struct tell){a, MODIFIED, 20, C, "u", "6", "d2"});
+    const struct facts *f = told_facts(&s);
+    assert_int_equal(f->n_signs, 1);
+    assert_int_equal(f->signs[0].ref.stream, a);
+    assert_true(f->signs[0].hi >= told_ns(20));
+    scenario_end(&s);
+}
+
+/* A reading that confirms the old state moves the earliest moment of the change. */
+static void a_confirmed_reading_bounds_the_change(void **state) {
+    (void)state;
+    struct scenario s;
+    scenario_begin(&s, "{}");
+    size_t a = scenario_agent(&s, "n1");
+    scenario_clock(&s, a, 1, 0, 0.001);
+    told_add(&s, &(struct tell){a, LISTED, 10, .kind = "ToolCatalogue", .name = "t", "", "", "d1"});
+    told_add(&s, &(struct tell){a, PILOTGATE__OBJECT__OP__OP_CONFIRMED, 50, .kind = "ToolCatalogue",
+                                .name = "t", "", "", "d1"});
+    told_add(&s, &(struct tell){a, MODIFIED, 60, .kind = "ToolCatalogue", .name = "t", "", "", "d2"});
+    const struct facts *f = told_facts(&s);
+    assert_int_equal(f->n_signs, 1);
+    assert_true(f->signs[0].lo > told_ns(49) && f->signs[0].lo <= told_ns(50));
+    scenario_end(&s);
+}
+
 /* ---- any order of tellings */
 
 static uint32_t dice;
@@ -360,8 +404,10 @@ static void a_revision_that_came_unwatched_is_a_sign(void **state) {
                                 RELEASE(1, "superseded"), .created = 5});
     told_add(&s, &(struct tell){b, LISTED, 90, "HelmRelease", "shop.v2", "r2", "8", "d",
                                 RELEASE(2, "deployed"), .created = 50});
+    told_add(&s, &(struct tell){b, LISTED, 90, .kind = "HelmRelease", .name = "shop.v3", "r3", "10", "d",
+                                RELEASE(3, "deployed"), .created = 60});
     const struct facts *f = told_facts(&s);
-    assert_string_equal(told_signs(f), "HelmRelease/shop.v2 >d");
+    assert_string_equal(told_signs(f), "HelmRelease/shop.v2 >d; HelmRelease/shop.v3 >d");
     scenario_end(&s);
 }
 
@@ -407,6 +453,8 @@ int main(void) {
         cmocka_unit_test(each_case),
         cmocka_unit_test(a_sign_has_the_earliest_time),
         cmocka_unit_test(a_late_state_is_placed_before_its_successor),
+        cmocka_unit_test(a_known_clock_says_when),
+        cmocka_unit_test(a_confirmed_reading_bounds_the_change),
         cmocka_unit_test(any_order_tells_the_same_story),
         cmocka_unit_test(a_status_told_again_is_not_the_newest),
         cmocka_unit_test(a_revision_that_came_unwatched_is_a_sign),

@@ -79,7 +79,9 @@ class Case:
         lines += [f"a declared gap begins before it can: {gap}" for gap in gaps if gap["from"] < self.begun - 90]
         lost = pictures.missing(writes, seen)
         if self.lossy:
-            self.said.append(f"{len(lost)} writes untold, {len(gaps)} gaps declared")
+            self.said.append(f"{len(lost)} writes untold, {len(gaps)} gaps declared"
+                             + (f", of {min(g['to'] - g['from'] for g in gaps):.1f} to "
+                                f"{max(g['to'] - g['from'] for g in gaps):.1f} s" if gaps else ""))
         if lines:
             raise Wrong("; ".join(lines[:6]) + (f"; and {len(lines) - 6} more" if len(lines) > 6 else ""))
 

@@ -7,6 +7,7 @@ import asyncio
 import collections
 import json
 import re
+import time
 
 from apiproxy import Cut, End, as_line
 
@@ -152,8 +153,13 @@ class WideLine(OnLine):
 class HangInWatch(OnLine):
     """The watch stays open, and from a line on nothing comes any more, no BOOKMARK either."""
 
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.since = {}
+
     async def line(self, exchange, one):
         self.count(exchange.request.source)
+        self.since[exchange.request.source] = time.monotonic()
         await exchange.hang()
 
 
@@ -212,6 +218,7 @@ class Silent(Fault):
 
     async def instead(self, exchange):
         self.count(exchange.request.source)
+        exchange.entry.fault = self.name
         await exchange.hang()
 
 
@@ -314,13 +321,15 @@ class Both(Fault):
 
     def __init__(self, first, second):
         super().__init__("any")
+        self.neither = Fault()
         self.first, self.second, self.struck, self.name = first, second, second.struck, second.name
 
     def chosen(self, request):
-        return next((f for f in (self.first, self.second) if f.wants(request)), None)
+        """What wanted a request may want no more of it."""
+        return next((f for f in (self.first, self.second) if f.wants(request)), self.neither)
 
     def wants(self, request):
-        return self.chosen(request) is not None
+        return self.chosen(request) is not self.neither
 
     def target(self, request):
         return self.chosen(request).target(request)

@@ -161,6 +161,10 @@ static const struct conf_key keys[] = {
             "leaves the agent."},
     {"kube.gitops", CONF_BOOL, AT(kube.gitops), .fallback = "true",
      .doc = "Read the objects of Flux and Argo CD in the namespace, where the cluster serves them."},
+    {"kube.gitops_namespaces", CONF_STRINGS, AT(kube.gitops_namespaces), .max = CONFIG_GITOPS_NAMESPACES_MAX,
+     .doc =
+         "Other namespaces in which those are read that apply to the stage, as flux-system or argocd: their "
+         "state and revisions, not their configuration. Needs list and watch on them there."},
     {"kube.stage_scoped", CONF_BOOL, AT(kube.stage_scoped), .fallback = "true",
      .doc = "Witness the stage's releases, workloads and configuration; false: only the pods of this node."},
     {"kube.own_release", CONF_STRING, AT(kube.own_release), .fallback = "pilotgate",
@@ -311,6 +315,12 @@ static int check_kube(struct config *c, struct err *e) {
         return err_set(e, -EINVAL, "kube.api: http would send the token in clear: use https");
     if (r == 0 && *c->kube.lease && !wire_name_ok(c->kube.lease))
         return err_set(e, -EINVAL, "kube.lease: '%.200s' is no name of an object", c->kube.lease);
+    for (size_t i = 0; r == 0 && i < c->kube.gitops_namespaces.n; i++) {
+        const char *ns = c->kube.gitops_namespaces.items[i];
+        if (!wire_name_ok(ns) || strcmp(ns, c->stage.namespace_name) == 0)
+            return err_set(e, -EINVAL, "kube.gitops_namespaces: '%.200s' is %s", ns,
+                           wire_name_ok(ns) ? "the stage's own namespace: leave it out" : "no name");
+    }
     return r;
 }
 

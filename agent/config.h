@@ -5,7 +5,8 @@
 
 #include "base/conf.h"
 
-#define CONFIG_SERVICES_MAX 16 /* different `replicas` among the targets */
+#define CONFIG_SERVICES_MAX 16         /* different `replicas` among the targets */
+#define CONFIG_GITOPS_NAMESPACES_MAX 4 /* besides the stage's own */
 
 enum config_target_kind { CONFIG_TARGET_MCP, CONFIG_TARGET_ARCADE, CONFIG_TARGET_WORKER };
 enum config_era { CONFIG_ERA_AUTO, CONFIG_ERA_LEGACY, CONFIG_ERA_MODERN };
@@ -78,9 +79,10 @@ struct config {
         char *api; /* https://host:port; default from KUBERNETES_SERVICE_HOST/PORT */
         char *token_file;
         char *ca_file;
-        bool secrets;      /* ask for Helm's release Secrets */
-        bool gitops;       /* ask for the objects of Flux and Argo CD */
-        bool stage_scoped; /* false: node-scoped work only */
+        bool secrets;                          /* ask for Helm's release Secrets */
+        bool gitops;                           /* ask for the objects of Flux and Argo CD */
+        struct conf_strings gitops_namespaces; /* also in these */
+        bool stage_scoped;                     /* false: node-scoped work only */
         char *own_release; /* Helm release of pilotgate itself, left out of every comparison */
         char *lease;       /* name of the Lease that elects the one that does stage-scoped work */
     } kube;

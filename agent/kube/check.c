@@ -16,6 +16,7 @@
 
 struct check {
     const struct config *config;
+    const char *ns; /* whose objects are tried */
     struct kube_http http;
     struct buf body;
     struct kube_served served; /* only what it answered */
@@ -51,8 +52,7 @@ static bool try_server(struct check *k) {
 
 /* One answer, into k->body. */
 static int ask(struct check *k, const struct kube_kind *kind, long *ret_status, struct err *e) {
-    char *path = kube_kind_path(kind, k->config->stage.namespace_name, k->config->stage.node,
-                                kind->poll ? "" : "limit=1");
+    char *path = kube_kind_path(kind, k->ns, k->config->stage.node, kind->poll ? "" : "limit=1");
     int r = path ? kube_http_get(&k->http, path, 5, &k->body, ret_status, e) : err_oom(e);
     free(path);
     return r;
@@ -65,9 +65,8 @@ static bool try_kind(struct check *k, const struct kube_kind *kind) {
     char advice[KUBE_REASON_MAX];
     struct err e;
     long status = 0;
-    const char *ns = k->config->stage.namespace_name;
     (void)snprintf(what, sizeof what, "%s %s in namespace %.253s", kind->poll ? "get" : "list", kind->source,
-                   ns);
+                   k->ns);
     int r = ask(k, kind, &status, &e);
     if (r == 0 && status == 404 && kind->optional) {
         kind = kind[1].older ? kube_served_choose(&k->served, kind + 1) : NULL;
@@ -78,7 +77,7 @@ static bool try_kind(struct check *k, const struct kube_kind *kind) {
         return false;
     }
     if (status == 403)
-        kube_kind_advice(kind, ns, advice);
+        kube_kind_advice(kind, k->ns, advice);
     else
         (void)snprintf(advice, sizeof advice, "the API server answered HTTP %ld%s", status,
                        status == 404 && kind->poll ? ": create the namespace or correct stage.namespace"
@@ -122,6 +121,20 @@ static bool is_asked_for(const struct config *c, const struct kube_kind *kind) {
            (!kind->gitops || c->kube.gitops) && !kind->older;
 }
 
+/* Kinds of GitOps in the other namespaces. */
+static void try_elsewhere(struct check *k) {
+    const struct conf_strings *all = &k->config->kube.gitops_namespaces;
+    for (size_t i = 0; i < all->n; i++) {
+        k->ns = all->items[i];
+        for (const struct kube_kind *kind = kube_kinds; kind->source; kind++) {
+            const struct kube_kind *there = kind->gitops ? kube_served_choose(&k->served, kind) : NULL;
+            if (is_asked_for(k->config, kind) && there)
+                (void)try_kind(k, there);
+        }
+    }
+    k->ns = k->config->stage.namespace_name;
+}
+
 static void try_kinds(struct check *k) {
     struct err e;
     long status = 0;
@@ -133,6 +146,7 @@ static void try_kinds(struct check *k) {
         if (is_asked_for(k->config, kind) && there)
             (void)try_kind(k, there);
     }
+    try_elsewhere(k);
     free(k->served.list);
     k->served.list = NULL;
 }
@@ -163,7 +177,8 @@ static void try_lease(struct check *k) {
 }
 
 int kube_check(const struct config *c, check_say *fn, void *ctx) {
-    struct check k = {.config = c, .body = BUF_INIT(ANSWER_MAX), .say = fn, .ctx = ctx};
+    struct check k = {
+        .config = c, .ns = c->stage.namespace_name, .body = BUF_INIT(ANSWER_MAX), .say = fn, .ctx = ctx};
     struct err e;
     const char *ns = c->stage.namespace_name;
     const char *node = c->stage.node;

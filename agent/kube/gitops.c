@@ -412,9 +412,40 @@ json_t *gitops_spec(const struct norm_key *key, const json_t *object, const char
 
 /* ---- handler */
 
+/* "STAGE_name_group_Kind" (Kustomization v1, "Inventory") of something in the namespace. */
+static bool has_inventory(const json_t *object, const char *ns) {
+    size_t i;
+    json_t *entry;
+    size_t n = strlen(ns);
+    json_array_foreach(js_at(object, "status.inventory.entries"), i, entry) {
+        const char *id = js_str(entry, "id", "");
+        if (strncmp(id, ns, n) == 0 && id[n] == '_')
+            return true;
+    }
+    return false;
+}
+
+/* Of an object in another namespace: does it apply to the stage, or may it be the source of one that does? */
+static bool concerns(const json_t *object, const char *kind, const char *stage) {
+    if (strcmp(kind, "Application") == 0)
+        return strcmp(js_str(object, "spec.destination.namespace", ""), stage) == 0;
+    if (strcmp(kind, "HelmRelease") != 0 && strcmp(kind, "Kustomization") != 0)
+        return true;
+    return strcmp(js_str(object, "spec.targetNamespace", ""), stage) == 0 ||
+           strcmp(js_str(object, "status.storageNamespace", ""), stage) == 0 || has_inventory(object, stage);
+}
+
 struct said_gitops {
     char digest[NORM_HEX_MAX]; /* of the status last told */
 };
+
+/* "KIND.GROUP/NAME"; "KIND.GROUP/NAMESPACE/NAME" of one in another namespace. */
+static void status_name(const struct kube_scope *sc, const struct kube_kind *kind, const char *name,
+                        char *out, size_t size) {
+    bool elsewhere = sc->stage_namespace != NULL;
+    (void)snprintf(out, size, "%.120s/%.100s%s%.253s", kind->object, elsewhere ? sc->namespace_name : "",
+                   elsewhere ? "/" : "", name);
+}
 
 /* The status has a digest of its own, beside that of the spec in the entry. */
 static int tell_status(const struct kube_scope *sc, const struct kube_kind *kind, const struct kube_sight *s,
@@ -423,7 +454,7 @@ static int tell_status(const struct kube_scope *sc, const struct kube_kind *kind
     char name[2 * KUBE_NAME_MAX];
     struct kube_meta m = *spec;
     struct kube_entry status = {.uid = (char *)m.uid};
-    (void)snprintf(name, sizeof name, "%.200s/%.253s", kind->object, m.name);
+    status_name(sc, kind, m.name, name, sizeof name);
     m.name = name;
     json_t *form = gitops_form(sc->key, object, kind->kind, kind->object + strlen(kind->kind) + 1);
     if (!form)
@@ -439,12 +470,18 @@ static int tell_status(const struct kube_scope *sc, const struct kube_kind *kind
 
 int kube_gitops_see(const struct kube_scope *sc, const struct kube_kind *kind, const struct kube_sight *s,
                     const struct kube_meta *m, const json_t *object, struct kube_entry *x, struct err *e) {
+    bool elsewhere = sc->stage_namespace != NULL;
+    if (elsewhere && !x->extra && !concerns(object, kind->kind, sc->stage_namespace))
+        return 0;
     if (!x->extra)
         x->extra = calloc(1, sizeof(struct said_gitops));
     if (!x->extra)
         return err_oom(e);
     if (strcmp(kind->kind, "Application") == 0)
         kube_apps_add(sc->apps, m->name);
+    if (elsewhere) /* what is configured there is not the stage's configuration; what comes of it shows here
+                    */
+        return tell_status(sc, kind, s, m, object, x->extra, e);
     json_t *spec = gitops_spec(sc->key, object, kind->kind);
     if (!spec)
         return err_oom(e);
@@ -456,12 +493,13 @@ int kube_gitops_see(const struct kube_scope *sc, const struct kube_kind *kind, c
 void kube_gitops_gone(const struct kube_scope *sc, const struct kube_kind *kind, const struct kube_sight *s,
                       const struct kube_entry *x) {
     char name[2 * KUBE_NAME_MAX];
+    const struct said_gitops *said = x->extra;
     struct kube_entry status = *x;
-    (void)snprintf(name, sizeof name, "%.200s/%.253s", kind->object, x->name);
+    status_name(sc, kind, x->name, name, sizeof name);
     status.name = name;
-    if (strcmp(kind->kind, "Application") == 0)
+    if (said && strcmp(kind->kind, "Application") == 0)
         kube_apps_remove(sc->apps, x->name);
     kube_object_gone(sc, kind, s, x);
-    if (*((const struct said_gitops *)x->extra)->digest)
+    if (said && *said->digest)
         kube_tell_deleted(sc, "GitOps", s, &status);
 }

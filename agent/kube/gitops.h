@@ -1,6 +1,8 @@
 /* gitops: what Flux and Argo CD say of the objects that they reconcile. Their spec is told as an object of
  * kind KIND.GROUP ("HelmRelease.helm.toolkit.fluxcd.io") in normal form; their status, which is no
- * configuration, as an object of kind "GitOps", name "KIND.GROUP/NAME", with this form:
+ * configuration, as an object of kind "GitOps", name "KIND.GROUP/NAME", with this form. Of objects in other
+ * namespaces (kube.gitops_namespaces) only the status is told, of those that apply to the stage and of
+ * sources, as "KIND.GROUP/NAMESPACE/NAME":
  *
  *   {"controller": "flux" | "argocd", "kind", "name", "namespace",
  *    "suspended": bool, "automated": bool (Argo CD: it syncs by itself; Flux: not suspended),

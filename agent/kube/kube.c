@@ -14,7 +14,7 @@
 #include "base/when.h"
 #include "kube/lease.h"
 
-#define SOURCES_MAX (48 + CONFIG_SERVICES_MAX)
+#define SOURCES_MAX (48 + 8 * CONFIG_GITOPS_NAMESPACES_MAX + CONFIG_SERVICES_MAX)
 
 struct kube {
     struct kube_http http;
@@ -22,6 +22,7 @@ struct kube {
     struct kube_fleet fleet;
     struct kube_served served;
     struct kube_apps apps;
+    struct kube_elsewhere elsewhere[CONFIG_GITOPS_NAMESPACES_MAX];
     struct kube_events events;
     const struct config *config;
     bool elects; /* the Lease says who does the stage-scoped work */
@@ -134,11 +135,11 @@ static void resume(struct kube *k, struct kube_source *s) {
     kube_source_resume(s, p, since < now ? since : now);
 }
 
-static void add_kind(struct kube *k, const struct kube_kind *kind) {
+static void add_kind(struct kube *k, const struct kube_kind *kind, const struct kube_scope *scope) {
     if (k->n == SOURCES_MAX || kind->older || (kind->gitops && !k->config->kube.gitops))
         return;
     struct kube_source *s = &k->sources[k->n++];
-    kube_source_init(s, kind, &k->scope, &k->http, k->multi, k->config->stage.node);
+    kube_source_init(s, kind, scope, &k->http, k->multi, k->config->stage.node);
     if (kind->needs_secrets && !k->config->kube.secrets)
         kube_source_disable(s, strcmp(kind->object, "HelmRelease") == 0
                                    ? "kube.secrets is false: Helm releases are not read"
@@ -151,7 +152,13 @@ static void stage_begin(struct kube *k) {
     k->works = true;
     for (const struct kube_kind *kind = kube_kinds; kind->source; kind++)
         if (!kind->node_scoped)
-            add_kind(k, kind);
+            add_kind(k, kind, &k->scope);
+    for (size_t i = 0; i < k->config->kube.gitops_namespaces.n; i++) {
+        struct kube_elsewhere *w = &k->elsewhere[i];
+        kube_elsewhere_init(w, &k->scope, k->config->kube.gitops_namespaces.items[i]);
+        for (const struct kube_kind *kind = w->kinds; kind->source; kind++)
+            add_kind(k, kind, &w->scope);
+    }
 }
 
 static void stage_end(struct kube *k) {
@@ -242,7 +249,7 @@ static void *work(void *ctx) {
 static void add_node(struct kube *k) {
     for (const struct kube_kind *kind = kube_kinds; kind->source; kind++)
         if (kind->node_scoped)
-            add_kind(k, kind);
+            add_kind(k, kind, &k->scope);
 }
 
 static void add_services(struct kube *k, const struct config *c) {

@@ -169,7 +169,8 @@ struct kube_scope {
     struct kube_fleet *fleet;           /* NULL: nobody asks */
     struct kube_served *served;         /* NULL: optional kinds are simply tried */
     struct kube_apps *apps;             /* NULL: no Argo CD */
-    struct kube_events *events;         /* NULL: events are not told */
+    const char *stage_namespace; /* NULL: namespace_name is the stage; else it is another one, and this is */
+    struct kube_events *events;  /* NULL: events are not told */
 };
 
 /* One look at one object: how and when it reached us. */
@@ -325,6 +326,18 @@ bool kube_words_random(const char *word, size_t n);
 json_t *kube_values_form(const struct norm_key *key, const json_t *values);
 /* The same as {JSON Pointer: value} of all leaves, at most about max bytes; ret_cut: some were left out. */
 json_t *kube_values_list(const struct norm_key *key, const json_t *values, size_t max, bool *ret_cut);
+
+/* ---------------------------------------------------------------- elsewhere.c: GitOps in other namespaces */
+
+#define KUBE_GITOPS_ROWS_MAX 32
+/* The kinds of GitOps once more, for another namespace than the stage's: only what applies to the stage is
+ * told, and only its status. */
+struct kube_elsewhere {
+    struct kube_scope scope;
+    struct kube_kind kinds[KUBE_GITOPS_ROWS_MAX + 1]; /* ended by source == NULL */
+    char sources[KUBE_GITOPS_ROWS_MAX][2 * KUBE_NAME_MAX];
+};
+void kube_elsewhere_init(struct kube_elsewhere *w, const struct kube_scope *stage, const char *ns);
 
 /* ---------------------------------------------------------------- owner.c: who owns an object as code (pure)
  */

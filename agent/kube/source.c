@@ -94,7 +94,8 @@ static void tell_unreadable(struct kube_source *s) {
     if (s->kind->replicas)
         kube_replicas_unknown(s->scope, s->kind, s->reason);
     else
-        kube_tell_unreadable(s->scope, s->kind->object, "*", s->reason);
+        kube_tell_unreadable(s->scope, s->kind->object, s->scope->stage_namespace ? s->kind->source : "*",
+                             s->reason);
 }
 
 /* An API server that has just started denies for a moment what it allows: what was readable before is

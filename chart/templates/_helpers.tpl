@@ -105,6 +105,7 @@ securityContext: {{- include "pilotgate.podSecurity" .root | nindent 2 }}
   "stage" (dict "cluster" (required "agent.cluster is empty: give this cluster's name" .Values.agent.cluster)
     "namespace" .Release.Namespace)
   "kube" (dict "enabled" true "secrets" .Values.agent.rbac.secrets "gitops" .Values.agent.rbac.gitops
+    "gitops_namespaces" (ternary .Values.agent.rbac.gitopsNamespaces list .Values.agent.rbac.gitops)
     "own_release" .Release.Name "lease" (include "pilotgate.lease" .))
   "spool" (dict "dir" "/var/spool/pilotgate/agent" "quota" .Values.agent.spool.quota "grace" .Values.agent.spool.grace)
   "metrics" (dict "listen" (printf "0.0.0.0:%d" (int .Values.agent.metrics.port))) -}}
@@ -197,4 +198,20 @@ volumeMounts:
 {{- $ports = append $ports (int .) -}}
 {{- end -}}
 {{- $ports | uniq | sortAlpha | toJson -}}
+{{- end }}
+
+{{/* Reading what Flux and Argo CD keep in a namespace. */}}
+{{- define "pilotgate.gitopsRules" -}}
+- apiGroups: [helm.toolkit.fluxcd.io]
+  resources: [helmreleases]
+  verbs: [list, watch]
+- apiGroups: [kustomize.toolkit.fluxcd.io]
+  resources: [kustomizations]
+  verbs: [list, watch]
+- apiGroups: [source.toolkit.fluxcd.io]
+  resources: [gitrepositories, helmrepositories, ocirepositories, helmcharts, buckets]
+  verbs: [list, watch]
+- apiGroups: [argoproj.io]
+  resources: [applications]
+  verbs: [list, watch]
 {{- end }}

@@ -9,8 +9,6 @@
 #include "base/js.h"
 #include "correlate/correlate_priv.h"
 
-#define SOURCES ".source.toolkit.fluxcd.io"
-
 /* ---- gathering */
 
 static bool is_custom(const char *kind) {
@@ -34,16 +32,28 @@ static bool is_clusters_own(const Pilotgate__Object *o, const json_t *normal) {
            strcmp(o->kind, "Namespace") == 0;
 }
 
-/* A HelmRelease of Flux says which release of Helm's is its. */
-static int take_status(struct gitops *g, const Pilotgate__Object *o, const char *evidence, json_t *form) {
-    char owner[GITOPS_OWNER_MAX];
+static bool is_source(const json_t *form) {
+    const char *kind = js_str(form, "kind", "");
+    return strcmp(js_str(form, "controller", ""), "flux") == 0 && strcmp(kind, "HelmRelease") != 0 &&
+           strcmp(kind, "Kustomization") != 0;
+}
+
+static void source_key(const char *kind, const char *ns, const char *name, char *out) {
+    (void)snprintf(out, GITOPS_OWNER_MAX, "source:%.63s/%.253s/%.253s", kind, ns, name);
+}
+
+/* A HelmRelease of Flux says which release of Helm's is its, and in which namespace. */
+static int take_status(struct gitops *g, const char *evidence, json_t *form) {
+    char key[GITOPS_OWNER_MAX];
     const char *release = js_str(form, "release.name", "");
+    const char *stage = strchr(g->f->stage, '/');
+    gitops_owner_of(form, key);
     int bad = json_object_set_new(form, "evidence", json_string(evidence)) < 0;
-    if (!bad && *release) {
-        gitops_owner_of(form, owner);
-        bad = json_object_set_new(g->helm, release, json_string(owner)) < 0;
-    }
-    return bad || json_object_set(g->status, o->name, form) < 0 ? -ENOMEM : 0;
+    if (!bad && *release && stage && strcmp(js_str(form, "release.namespace", ""), stage + 1) == 0)
+        bad = json_object_set_new(g->helm, release, json_string(key)) < 0;
+    if (is_source(form))
+        source_key(js_str(form, "kind", ""), js_str(form, "namespace", ""), js_str(form, "name", ""), key);
+    return bad || json_object_set(g->status, key, form) < 0 ? -ENOMEM : 0;
 }
 
 static int take_object(struct gitops *g, const Pilotgate__Object *o, const char *evidence,
@@ -78,7 +88,7 @@ static int take(void *ctx, const Pilotgate__Object *o, struct fact_ref ref) {
     if (strcmp(o->kind, "GitOps") != 0)
         r = take_object(g, o, evidence, normal);
     else if (json_is_object(normal))
-        r = take_status(g, o, evidence, normal);
+        r = take_status(g, evidence, normal);
     json_decref(normal);
     return r;
 }
@@ -100,9 +110,9 @@ static const char *app_name(const char *instance) {
 }
 
 static bool is_app(const struct gitops *g, const char *instance) {
-    char name[2 * WIRE_TEXT_MAX];
-    (void)snprintf(name, sizeof name, "Application.argoproj.io/%s", app_name(instance));
-    return *instance && json_object_get(g->status, name);
+    char owner[GITOPS_OWNER_MAX];
+    (void)snprintf(owner, sizeof owner, "argocd:%.253s", app_name(instance));
+    return *instance && json_object_get(g->status, owner);
 }
 
 /* Who owns it as code, "" for nobody. */
@@ -123,27 +133,26 @@ static void owner_of(const struct gitops *g, const json_t *object, char *out) {
         (void)snprintf(out, GITOPS_OWNER_MAX, "argocd:%.253s", app_name(instance));
 }
 
-/* "KIND.GROUP/NAME" under which the owner is told, "" when it is of another namespace than the stage's. */
-static void told_name(const struct gitops *g, const char *owner, char *out, size_t size) {
-    char kind[64];
-    char ns[WIRE_NAME_MAX + 1];
-    char name[WIRE_NAME_MAX + 1];
-    out[0] = 0;
-    if (strncmp(owner, "argocd:", 7) == 0)
-        (void)snprintf(out, size, "Application.argoproj.io/%s", owner + 7);
-    else if (sscanf(owner, "flux:%63[^/]/%253[^/]/%253s", kind, ns, name) == 3)
-        (void)snprintf(out, size, "%s.%s.toolkit.fluxcd.io/%s", kind,
-                       strcmp(kind, "HelmRelease") == 0 ? "helm" : "kustomize", name);
-    const json_t *form = json_object_get(g->status, out);
-    if (form && strncmp(owner, "flux:", 5) == 0 && strcmp(js_str(form, "namespace", ""), ns) != 0)
-        out[0] = 0;
+const json_t *gitops_source(const struct gitops *g, const char *kind, const char *ns, const char *name) {
+    char key[GITOPS_OWNER_MAX];
+    source_key(kind, ns, name, key);
+    return json_object_get(g->status, key);
 }
 
-const json_t *gitops_source(const struct gitops *g, const char *kind, const char *ns, const char *name) {
-    char told[4 * WIRE_NAME_MAX];
-    (void)snprintf(told, sizeof told, "%.63s" SOURCES "/%.253s", kind, name);
-    const json_t *form = json_object_get(g->status, told);
-    return form && strcmp(js_str(form, "namespace", ""), ns) == 0 ? form : NULL;
+/* Who owns the owner itself, when that is an object of the stage; "": nobody, or it is not known. */
+static const char *via_of(const struct gitops *g, const json_t *form) {
+    char name[4 * WIRE_NAME_MAX];
+    const char *kind = js_str(form, "kind", "");
+    const char *stage = strchr(g->f->stage, '/');
+    if (!stage || strcmp(js_str(form, "namespace", ""), stage + 1) != 0)
+        return "";
+    (void)snprintf(name, sizeof name, "%.63s.%s/%.253s", kind,
+                   strcmp(kind, "HelmRelease") == 0     ? "helm.toolkit.fluxcd.io"
+                   : strcmp(kind, "Kustomization") == 0 ? "kustomize.toolkit.fluxcd.io"
+                                                        : "argoproj.io",
+                   js_str(form, "name", ""));
+    const char *via = json_string_value(json_object_get(g->claims, name));
+    return via ? via : "";
 }
 
 /* What it is made from; of a source of Flux also where that fetches from, and what it has. */
@@ -165,12 +174,9 @@ static json_t *source_of(const struct gitops *g, const json_t *form) {
 static json_t *owner_entry(const struct gitops *g, const char *owner) {
     static const char *const texts[] = {"ready", "reason", "message", "revision", "attempted", "evidence"};
     static const char *const flags[] = {"suspended", "drifted", "stalled", "automated"};
-    char told[4 * WIRE_NAME_MAX];
-    told_name(g, owner, told, sizeof told);
-    const json_t *form = json_object_get(g->status, told);
-    const char *via = json_string_value(json_object_get(g->claims, told));
+    const json_t *form = json_object_get(g->status, owner);
     json_t *x = json_pack("{s:s, s:i, s:b, s:s, s:o, s:I}", "owner", owner, "objects", 0, "seen",
-                          form != NULL, "via", via ? via : "", "source", source_of(g, form), "failures",
+                          form != NULL, "via", via_of(g, form), "source", source_of(g, form), "failures",
                           (json_int_t)js_int(form, "failures", 0));
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         (void)json_object_set_new(x, texts[i], json_string(js_str(form, texts[i], "")));
@@ -191,13 +197,10 @@ static json_t *entry(const struct gitops *g, json_t *owners, const char *owner) 
 /* Those that own nothing here are shown as well: one that is suspended before its first sync owns nothing
  * yet. */
 static int add_seen(const struct gitops *g, json_t *owners) {
-    const char *name;
+    const char *owner;
     json_t *form;
-    json_object_foreach(g->status, name, form) {
-        char owner[GITOPS_OWNER_MAX];
-        bool source = strstr(name, SOURCES "/") != NULL;
-        gitops_owner_of(form, owner);
-        if (!source && !entry(g, owners, owner))
+    json_object_foreach(g->status, owner, form) {
+        if (!is_source(form) && !entry(g, owners, owner))
             return -ENOMEM;
     }
     return 0;

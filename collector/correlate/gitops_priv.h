@@ -10,9 +10,10 @@ struct gitops {
     const struct facts *f;
     const struct rubric *rubric;
     int64_t t;
-    json_t *status;  /* "KIND.GROUP/NAME" -> form of agent/kube/gitops.h, with "evidence" */
+    json_t *status;  /* owner ("flux:HelmRelease/NS/NAME") or "source:KIND/NS/NAME" -> form of
+                        agent/kube/gitops.h, with  "evidence" */
     json_t *objects; /* [{"object","kind","name","managed_by","instance","evidence"}] that count */
-    json_t *claims;  /* "KIND.GROUP/NAME" -> managed_by, of Flux's and Argo CD's own objects */
+    json_t *claims;  /* "KIND.GROUP/NAME" -> managed_by, of Flux's and Argo CD's own objects in the stage */
     json_t *helm;    /* Helm release -> owner that says that it is its */
 };
 

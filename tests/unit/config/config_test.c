@@ -167,6 +167,13 @@ static void kube(void **state) {
     expect_taken(STAGE "kube: {api: 'http://127.0.0.1:8080'}\n");
     expect_taken(STAGE "kube: {api: 'http://[::1]:8080', lease: pilotgate}\n");
     expect_error(STAGE "kube: {api: 'https://x', lease: 'a/b'}\n", "kube.lease");
+    expect_taken(STAGE "kube: {api: 'https://x', gitops_namespaces: []}\n");
+    expect_taken(STAGE "kube: {api: 'https://x', gitops_namespaces: [flux-system, argocd]}\n");
+    expect_error(STAGE "kube: {api: 'https://x', gitops_namespaces: ['a/b']}\n", "'a/b' is no name");
+    expect_error(STAGE "kube: {api: 'https://x', gitops_namespaces: [a, b, c, d, e]}\n", "gitops_namespaces");
+    expect_error(
+        "stage: {cluster: east, namespace: shop}\nkube: {api: 'https://x', gitops_namespaces: [shop]}\n",
+        "the stage's own namespace");
 }
 
 static void targets(void **state) {

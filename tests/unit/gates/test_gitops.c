@@ -124,6 +124,29 @@ static void test_coverage(void **state) {
     assert_true(strlen(js_str(doc, "unowned.0.evidence", "")) > 10);
 }
 
+/* Flux's own objects often stand in a namespace of theirs; the agent tells the status of those that apply
+ * here. */
+static void test_owners_in_another_namespace(void **state) {
+    (void)state;
+    flux_install();
+    put(20, OP(LISTED), "GitOps", "Kustomization.kustomize.toolkit.fluxcd.io/flux-system/apps", "",
+        "{\"controller\":\"flux\",\"kind\":\"Kustomization\",\"name\":\"apps\",\"namespace\":\"flux-system\","
+        "\"ready\":\"True\",\"revision\":\"main@sha1:9999\",\"source\":{\"kind\":\"GitRepository\",\"name\":"
+        "\"fleet\","
+        "\"namespace\":\"flux-system\"},\"history\":[]}");
+    put(20, OP(LISTED), "GitOps", "GitRepository.source.toolkit.fluxcd.io/flux-system/fleet", "",
+        "{\"controller\":\"flux\",\"kind\":\"GitRepository\",\"name\":\"fleet\",\"namespace\":\"flux-"
+        "system\","
+        "\"revision\":\"main@sha1:9999\",\"source\":{\"url\":\"https://git.example/fleet\"}}");
+    read_at(30);
+    const json_t *x = owner("flux:Kustomization/flux-system/apps");
+    assert_true(js_bool(x, "seen", false));
+    assert_int_equal(js_int(x, "objects", 0), 1); /* the HelmRelease */
+    assert_string_equal(js_str(x, "revision", ""), "main@sha1:9999");
+    assert_string_equal(js_str(x, "source.url", ""), "https://git.example/fleet");
+    assert_int_equal(js_int(doc, "objects", 0), 6); /* what is elsewhere is no object of the stage */
+}
+
 static void test_revisions_are_archived_and_tied(void **state) {
     (void)state;
     flux_install();
@@ -216,6 +239,7 @@ static void test_nothing_is_known(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_coverage),
+        TEST(test_owners_in_another_namespace),
         TEST(test_revisions_are_archived_and_tied),
         TEST(test_argo_by_label_and_by_time),
         TEST(test_a_kustomization_without_history),

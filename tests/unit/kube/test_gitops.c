@@ -309,6 +309,37 @@ static void test_spec_and_status_are_two_objects(void **state) {
     json_decref(object);
 }
 
+/* Of another namespace: only what applies to the stage, or may be its source, and only the status. */
+static void test_elsewhere(void **state) {
+    (void)state;
+    static struct kube_elsewhere w;
+    kube_elsewhere_init(&w, &scope, "flux-system");
+    const struct kube_kind *k = w.kinds;
+    while (k->source && strcmp(k->source, "kustomizations.kustomize.toolkit.fluxcd.io/flux-system") != 0)
+        k++;
+    assert_non_null(k->source);
+    assert_true(k[1].older && strcmp(k[1].source, k->source) == 0);
+    view = (struct kube_view){.scope = &w.scope, .kind = k};
+    json_t *object =
+        parse("{\"metadata\":{\"name\":\"other\",\"namespace\":\"flux-system\",\"uid\":\"u1\"},\"spec\":{},"
+              "\"status\":{\"inventory\":{\"entries\":[{\"id\":\"mcp2_a__ConfigMap\",\"v\":\"v1\"}]}}}");
+    see(object, "1", true);
+    assert_int_equal(caught.n, 0);
+    (void)json_array_append_new(js_at(object, "status.inventory.entries"),
+                                json_pack("{s:s}", "id", "mcp_a__ConfigMap"));
+    see(object, "2", false);
+    assert_int_equal(caught.n, 1);
+    assert_string_equal(caught.items[0]->object->kind, "GitOps");
+    assert_string_equal(caught.items[0]->object->name,
+                        "Kustomization.kustomize.toolkit.fluxcd.io/flux-system/other");
+    struct kube_sight s = {.recv_wall = T0 + 7};
+    assert_int_equal(kube_view_delete(&view, &s, object, NULL), 0);
+    assert_int_equal(caught.n, 2);
+    assert_string_equal(caught.items[1]->object->name,
+                        "Kustomization.kustomize.toolkit.fluxcd.io/flux-system/other");
+    json_decref(object);
+}
+
 static void test_a_sync_that_is_asked_for_is_no_change(void **state) {
     (void)state;
     open_view("applications.argoproj.io");
@@ -391,6 +422,7 @@ int main(void) {
         TEST(test_urls_without_credentials),
         TEST(test_application_of_several_sources),
         TEST(test_spec_and_status_are_two_objects),
+        TEST(test_elsewhere),
         TEST(test_a_sync_that_is_asked_for_is_no_change),
         TEST(test_secrets_stay),
         TEST(test_hostile_shapes),

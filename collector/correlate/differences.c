@@ -18,8 +18,6 @@
 #define DEPTH_MAX 64
 #define HASH_HEX 64
 #define MASKED_MAX (4 * WIRE_NORMAL_MAX) /* a value with what masks its hashes */
-#define SECRET_TEXT "(secret)"
-#define SECRET_CHANGED "(secret, changed)"
 
 struct walk {
     struct differences *to;
@@ -87,7 +85,7 @@ static int mask(const char *text, struct buf *out, bool *ret_found) {
         size_t n = hash_at(text, &kept);
         if (n) {
             r = buf_add(out, plain, (size_t)(text - plain) + kept);
-            r = r == 0 ? buf_adds(out, SECRET_TEXT) : r;
+            r = r == 0 ? buf_adds(out, DIFF_SECRET) : r;
             plain = text + n;
             *ret_found = true;
         }
@@ -135,7 +133,7 @@ static char *text_of(const struct walk *w, const json_t *v, bool *ret_secret) {
     char *out = NULL;
     if (text && json_is_string(v) && is_digest(w, text)) {
         *ret_secret = true;
-        out = strdup(SECRET_TEXT);
+        out = strdup(DIFF_SECRET);
     } else if (text && mask(text, &masked, ret_secret) == 0) {
         out = strdup(buf_str(&masked));
     }
@@ -150,7 +148,7 @@ static int set_values(struct difference *d, const struct walk *w, const json_t *
     size_t from = a && b ? shown_from(a, b) : 0;
     bool hidden = a && b && d->secret && strcmp(a, b) == 0;
     d->before = a ? bounded(a, from) : NULL;
-    d->after = hidden ? strdup(SECRET_CHANGED) : b ? bounded(b, from) : NULL;
+    d->after = hidden ? strdup(DIFF_SECRET_CHANGED) : b ? bounded(b, from) : NULL;
     free(a);
     free(b);
     return (before && !d->before) || (after && !d->after) ? -ENOMEM : 0;

@@ -14,8 +14,10 @@
 #include "base/err.h"
 #include "wire/wire.h"
 
-#define DIFF_ITEMS_MAX 200 /* differences of one object that are kept; more are counted */
-#define DIFF_VALUE_MAX 240 /* bytes of a value that are kept */
+#define DIFF_ITEMS_MAX 200     /* differences of one object that are kept; more are counted */
+#define DIFF_VALUE_MAX 240     /* bytes of a value that are kept */
+#define DIFF_SECRET "(secret)" /* stands for a keyed hash */
+#define DIFF_SECRET_CHANGED "(secret, changed)"
 
 struct difference {
     char *pointer;                 /* owned */

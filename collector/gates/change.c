@@ -80,6 +80,8 @@ static void add_teller(json_t *o, const struct facts *f, const struct fact_sign 
         (void)json_object_set_new(o, "note", json_string(js_str(s->mark, "note", "")));
         return;
     }
+    if (s->kind == FACT_SIGN_UNINSTALL)
+        (void)json_object_set_new(o, "uninstall", json_true());
     (void)json_object_set_new(o, "node", json_string(f->ev->streams[s->ref.stream].node));
     (void)json_object_set_new(o, "origin", json_string(wire_origin_name((int)s->after->origin)));
     (void)json_object_set_new(o, "path", json_string(s->after->path));

@@ -87,10 +87,15 @@ static int compare(const struct facts *f, const struct fact_change *c, const str
     bool both = first->before && *first->old_digest && *last->new_digest;
     if (!both || first->kind == FACT_SIGN_UNINSTALL || strcmp(first->old_digest, last->new_digest) == 0)
         return 0;
-    return diff_objects(first->before, last->after, ret, e);
+    int r = diff_objects(first->before, last->after, ret, e);
+    if (r == 0 && ret->n == 0 && !ret->unknown)
+        ret->unknown = "the order of a list that is a set, or something of which agents tell a digest alone";
+    return r;
 }
 
 static const char *word(const struct fact_sign *first, const struct fact_sign *last) {
+    if (first->kind == FACT_SIGN_UNINSTALL)
+        return "uninstalled";
     if (first->kind == FACT_SIGN_RELEASE)
         return "new revision";
     if (strcmp(first->old_digest, last->new_digest) == 0)

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/js.h"
+#include "correlate/differences.h"
 #include "report/report_priv.h"
 
 void report_heading(const struct report *r, const char *text) {
@@ -80,6 +81,11 @@ void report_difference(const struct report *r, const json_t *d) {
     if (*lines)
         (void)fprintf(r->to, "  line%s %s", strchr(lines, '-') ? "s" : "", lines);
     (void)fputc('\n', r->to);
+    if (js_bool(d, "secret", false) && strcmp(js_str(d, "before", ""), DIFF_SECRET) == 0 &&
+        strcmp(js_str(d, "after", ""), DIFF_SECRET_CHANGED) == 0) {
+        (void)fputs("        changed; agents tell a keyed hash of it alone\n", r->to);
+        return;
+    }
     value_lines(r, '-', js_str(d, "before", NULL));
     value_lines(r, '+', js_str(d, "after", NULL));
 }
@@ -92,7 +98,7 @@ static void object(const struct report *r, const json_t *o) {
     (void)fprintf(r->to, "    %s%s%s  %s\n", js_str(o, "object", ""), *path ? " at " : "", path,
                   js_str(o, "what", ""));
     if (json_object_get(o, "not_known"))
-        (void)fprintf(r->to, "      what differs is not known: %s\n", js_str(o, "not_known", ""));
+        (void)fprintf(r->to, "      what differs is not shown: %s\n", js_str(o, "not_known", ""));
     for (size_t i = 0; i < n && i < REPORT_LIST_MAX; i++)
         report_difference(r, json_array_get(items, i));
     report_rest(r, n, "      ");

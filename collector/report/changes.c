@@ -20,7 +20,9 @@ struct kinds {
 
 static void count(struct kinds *k, const json_t *s) {
     const char *kind = js_str(s, "kind", "");
-    if (strcmp(kind, "HelmRelease") == 0) {
+    if (js_bool(s, "uninstall", false)) {
+        k->uninstalls++;
+    } else if (strcmp(kind, "HelmRelease") == 0) {
         k->releases++;
     } else if (strcmp(kind, "ToolCatalogue") == 0) {
         k->catalogues++;
@@ -74,6 +76,8 @@ static const char *sign_words(const json_t *change, char out[SIGNS_TEXT]) {
     count_once(list, &k);
     if (k.marks)
         add_word(out, "marked");
+    if (k.uninstalls)
+        add_word(out, "uninstall");
     if (k.releases)
         add_word(out, "release");
     if (k.objects == 1)

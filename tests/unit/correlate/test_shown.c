@@ -175,7 +175,7 @@ static void one_in_full(void **state) {
     assert_non_null(strstr(
         text,
         "      /spec/template/spec/containers/0/image  (gateway)\n        - g:1\n        + g:2?[31m\n"));
-    assert_non_null(strstr(text, "      /data/t\n        - (secret)\n        + (secret, changed)\n"));
+    assert_non_null(strstr(text, "      /data/t\n        changed; agents tell a keyed hash of it alone\n"));
     assert_non_null(strstr(text, "      /data/c.yaml  line 2\n        - b: 2\n        + b: 3\n"));
     assert_non_null(strstr(text, "told by node n1 (watch)"));
     assert_null(strstr(text, "\033"));

@@ -15,7 +15,7 @@
 #include "ingest/ingest.h"
 #include "wire/curve.h"
 
-#define WAIT_MS 10000
+#define WAIT_MS 60000
 
 struct site {
     char dir[64], url[128], key_file[128], allow_file[128];

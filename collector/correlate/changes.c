@@ -3,8 +3,9 @@
  *   begin_lo          switch_lo  switch_hi     last_hi                        window_to
  *      |-- everything old --|--- ? ---|-- all new --|-- longest call + keep-alive --|
  *
- * A new Helm revision always begins a change, and so does each command of a drill; other signs join the
- * open change while they follow within the rubric's merge_gap. */
+ * A new Helm revision begins a change, and so does each command of a drill; other signs join the open change
+ * while they follow within the rubric's merge_gap. What asked for a revision (a mark, a custom resource of
+ * Flux or Argo CD) is of its change. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,12 +51,29 @@ static int64_t drilled_between(const struct facts *f, int64_t after, int64_t unt
     return last;
 }
 
-/* A revision, an uninstall or a drill's command never joins what came before it, nor does anything that came
- * after the namespace was made again. */
+/* What asks somebody for a change: a mark, or a custom resource of Flux or Argo CD, of which the controller
+ * makes a Helm revision a little later. */
+static bool is_wish(const struct fact_sign *s) {
+    static const char flux[] = ".toolkit.fluxcd.io";
+    size_t n = strlen(s->object_kind);
+    return s->kind == FACT_SIGN_MARK || strcmp(s->object_kind, "Application.argoproj.io") == 0 ||
+           (n > sizeof flux && strcmp(s->object_kind + n - (sizeof flux - 1), flux) == 0);
+}
+
+static bool is_wished(const struct fact_change *c) {
+    for (size_t i = 0; i < c->n_signs; i++)
+        if (!is_wish(c->signs[i]))
+            return false;
+    return true;
+}
+
+/* A revision never joins what came before it, but what asked for it; an uninstall and a drill's command join
+ * nothing, nor does anything that came after the namespace was made again. */
 static int joins(const struct facts *f, const struct fact_change *c, const struct fact_sign *s,
                  const struct rubric *rubric) {
-    return c && s->kind != FACT_SIGN_RELEASE && s->kind != FACT_SIGN_UNINSTALL && s->life == c->life &&
-           s->order - c->last_hi <= rubric->rules.merge_gap_ns && !drilled_between(f, c->last_hi, s->hi, 0);
+    return c && s->kind != FACT_SIGN_UNINSTALL && (s->kind != FACT_SIGN_RELEASE || is_wished(c)) &&
+           s->life == c->life && s->order - c->last_hi <= rubric->rules.merge_gap_ns &&
+           !drilled_between(f, c->last_hi, s->hi, 0);
 }
 
 static int add_to(struct fact_change *c, struct fact_sign *s, struct err *e) {

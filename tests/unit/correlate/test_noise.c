@@ -37,6 +37,10 @@ static const struct {
     {"a run of a CronJob", "Job", "clean-2", NULL,
      "{\"metadata\":{\"ownerReferences\":[{\"kind\":\"CronJob\",\"name\":\"clean\"}]}}", "CronJob"},
     {"a Job", "Job", "migrate", NULL, "{\"metadata\":{\"name\":\"migrate\"}}", NULL},
+    {"a claim of a StatefulSet's pod", "PersistentVolumeClaim", "data-gateway-2", NULL, "{\"spec\":{}}",
+     "StatefulSet"},
+    {"a claim of a release", "PersistentVolumeClaim", "data-0", NULL,
+     "{\"metadata\":{\"annotations\":{\"meta.helm.sh/release-name\":\"shop\"}}}", NULL},
     {"a service account's token", "Secret", "x-token-abc", NULL,
      "{\"type\":\"kubernetes.io/service-account-token\",\"data\":{\"token\":\"keyed:1\"}}", "token"},
     {"an opaque Secret", "Secret", "x", "{\"type\":\"Opaque\",\"data\":{\"a\":\"keyed:1\"}}",
@@ -260,11 +264,65 @@ static void a_mark_is_a_sign(void **state) {
     scenario_end(&s);
 }
 
+/* What asked for a revision is of its change, whose window begins with the revision; what came long before is
+ * not. */
+static void what_asked_for_a_revision(void **state) {
+    (void)state;
+    static const struct {
+        double asked;
+        size_t changes;
+    } when[] = {{980, 1}, {800, 2}};
+    for (size_t i = 0; i < 4; i++) {
+        struct scenario s;
+        static const char flux[] = "HelmRelease.helm.toolkit.fluxcd.io";
+        double t = when[i % 2].asked;
+        scenario_begin(&s, "{}");
+        size_t a = scenario_agent(&s, "n1");
+        scenario_clock(&s, a, 1, 0, 0.001);
+        told_add(&s, &(struct tell){.agent = a,
+                                    .op = LISTED,
+                                    .t = 10,
+                                    .kind = flux,
+                                    .name = "c",
+                                    .uid = "u",
+                                    .version = "5",
+                                    .digest = "a"});
+        if (i < 2)
+            told_add(&s, &(struct tell){.agent = a,
+                                        .op = MODIFIED,
+                                        .t = t,
+                                        .previous = t - 1,
+                                        .kind = flux,
+                                        .name = "c",
+                                        .uid = "u",
+                                        .version = "6",
+                                        .digest = "b"});
+        else
+            mark(&s, "east/shop", "change", t);
+        told_add(&s, &(struct tell){.agent = a,
+                                    .op = ADDED,
+                                    .t = 1000.5,
+                                    .kind = "HelmRelease",
+                                    .name = "shop.v2",
+                                    .uid = "r",
+                                    .version = "7",
+                                    .digest = "r",
+                                    .created = 1000,
+                                    .normal = "{\"name\":\"shop\",\"revision\":2}"});
+        const struct facts *f = told_facts(&s);
+        assert_int_equal(f->n_changes, when[i % 2].changes);
+        const struct fact_change *last = &f->changes[f->n_changes - 1];
+        assert_string_equal(last->id, "shop.v2");
+        assert_int_equal(last->begin_lo, told_ns(1000));
+        scenario_end(&s);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_rule),          cmocka_unit_test(noise_is_counted),
         cmocka_unit_test(a_pilot_adds_rules), cmocka_unit_test(a_wrong_rule_is_refused),
-        cmocka_unit_test(a_mark_is_a_sign),
+        cmocka_unit_test(a_mark_is_a_sign),   cmocka_unit_test(what_asked_for_a_revision),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

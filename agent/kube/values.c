@@ -130,7 +130,7 @@ static void list_node(struct listing *l, struct buf *pointer, json_t *node, int 
 json_t *kube_values_list(const struct norm_key *key, const json_t *values, size_t max, bool *ret_cut) {
     struct listing l = {.key = key, .out = json_object(), .left = max};
     struct buf pointer = BUF_INIT(8192);
-    json_t *form = kube_values_form(key, values);
+    json_t *form = values ? kube_values_form(key, values) : json_object(); /* Helm writes no empty config */
     l.failed = !l.out || !form || buf_adds(&pointer, "") < 0 || buf_reserve(&pointer, 1) < 0;
     if (!l.failed && (json_object_size(form) || json_array_size(form)))
         list_node(&l, &pointer, form, 0);

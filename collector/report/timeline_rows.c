@@ -315,7 +315,7 @@ static int64_t newest_revision(const struct timeline *t) {
 }
 
 static bool is_old(const struct tl_row *row, int64_t newest) {
-    return row->kind == TL_POD && row->gone < newest;
+    return row->kind == TL_POD && end_of(row) < newest;
 }
 
 /* What a group shows at a moment is its last pod's state then: spans one after the other. */

@@ -24,7 +24,7 @@ from lab import BUILD, PILOTGATE, Process, free_port, listens, load_schema, run,
 NAME, INDEX = "scene", 7
 TOOLS = pathlib.Path(os.environ.get("PILOTGATE_LAB_CACHE", pathlib.Path.home() / ".cache" / "pilotgate-lab")) / "bin"
 PRODUCT = CLUSTER / "product"
-STAGES = ("helm", "gitops", "leader", "adopted")
+STAGES = ("helm", "gitops", "leader", "adopted", "phases")
 AGENTS = 2  # one a node
 
 # Windows of twelve seconds; 59 clean units bound a drop rate of 5 % at 95 %. longest_call is the probes' timeout.
@@ -224,6 +224,11 @@ class Stage:
         stage = next(s for s in timeline["stages"] if s["stage"] == self.name)
         return [p for p in stage["phases"] if phase in (None, p["phase"]) and
                 all(p.get(field) == value for field, value in wanted.items())]
+
+    def row(self, subject):
+        """The row of the timeline of this thing."""
+        timeline = self.scene.read("timeline", self.name, "--all")
+        return next(r for s in timeline["stages"] for r in s["rows"] if r.get("subject") == subject)
 
     def wait_for_phase(self, phase, bound=60, **wanted):
         return wait_until(lambda: self.phases(phase, **wanted), bound, f"{self.name}: {phase} {wanted}")[-1]

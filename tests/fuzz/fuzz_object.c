@@ -39,8 +39,13 @@ static void look_at_secret(const json_t *object) {
 static void look(const struct kube_kind *kind, const json_t *object) {
     static const struct emit emit = {.fn = take};
     static struct kube_apps apps;
-    const struct kube_scope scope = {
-        .own_release = "pilotgate", .namespace_name = "shop", .key = &key, .emit = &emit, .apps = &apps};
+    struct kube_events events = {.n = 0};
+    const struct kube_scope scope = {.own_release = "pilotgate",
+                                     .namespace_name = "shop",
+                                     .key = &key,
+                                     .emit = &emit,
+                                     .apps = &apps,
+                                     .events = &events};
     struct kube_view view = {.scope = &scope, .kind = kind};
     struct kube_sight sight = {.recv_wall = 1795000000000000000, .previous_wall = 1794999999000000000};
     struct err e;
@@ -48,9 +53,12 @@ static void look(const struct kube_kind *kind, const json_t *object) {
     if (kube_view_see(&view, &sight, object, &e) == 0) {
         size_t before = told;
         MUST(kube_view_see(&view, &sight, object, &e) == 0 && told == before);
+        kube_view_tick(&view, sight.recv_wall + 3600000000000);
+        kube_events_tick(&scope, sight.recv_wall + 3600000000000);
         (void)!kube_view_delete(&view, &sight, object, &e);
     }
     kube_view_free(&view);
+    kube_events_free(&events);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {

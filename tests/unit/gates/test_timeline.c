@@ -178,6 +178,63 @@ static void test_rows_and_figures(void **state) {
     free(text);
 }
 
+static void unschedulable(const char *name, double t, unsigned count) {
+    Pilotgate__Phase p = make(KIND(POD_UNSCHEDULABLE), t, name, "", EVENT);
+    p.reason = (char *)"0/2 nodes are available";
+    p.count = count;
+    scenario_told_phase(&s, 0, t + 0.1, &p);
+}
+
+static void hook(int kind, double t, const char *name, const char *reason) {
+    Pilotgate__Phase p = make(kind, t, name, "shop", API);
+    p.reason = (char *)reason;
+    scenario_told_phase(&s, 0, t + 0.1, &p);
+}
+
+/* Each phase has a character of its own, in the order in which it happened. */
+static void test_characters(void **state) {
+    (void)state;
+    tell(KIND(NAMESPACE_CREATED), 0, "Namespace/shop", "", API);
+    hook(KIND(HOOK_STARTED), 1, "Job/migrate", "pre-install");
+    hook(KIND(HOOK_SUCCEEDED), 9, "Job/migrate", "pre-install");
+    hook(KIND(HOOK_STARTED), 12, "Job/check", "post-install");
+    hook(KIND(HOOK_FAILED), 21, "Job/check", "post-install: BackoffLimitExceeded");
+    const char *pod = "Pod/gateway-1";
+    tell(KIND(POD_CREATED), 0, pod, "Deployment/gateway", API);
+    unschedulable(pod, 5, 3);
+    tell(KIND(POD_SCHEDULED), 10, pod, "Deployment/gateway", API);
+    tell(KIND(CONTAINER_STARTED), 15, pod, "Deployment/gateway", API); /* of an init container */
+    tell(KIND(POD_INITIALIZED), 20, pod, "Deployment/gateway", API);
+    pull(pod, 22);
+    tell(KIND(CONTAINER_STARTED), 30, pod, "Deployment/gateway", API);
+    tell(KIND(POD_READY), 35, pod, "Deployment/gateway", API);
+    tell(KIND(POD_UNREADY), 40, pod, "Deployment/gateway", API);
+    tell(KIND(POD_DELETING), 45, pod, "Deployment/gateway", API);
+    tell(KIND(POD_GONE), 50, pod, "Deployment/gateway", API);
+    tell(KIND(POD_CREATED), 0, "Pod/gateway-2", "Deployment/gateway", API);
+    unschedulable("Pod/gateway-2", 1, 1);
+    unschedulable("Pod/gateway-2", 25, 9);
+    char *text = shown(judged(), (struct report_timeline){.ascii = true}, 140);
+    const char *line = strstr(text, "  gateway-1 ");
+    assert_non_null(line);
+    static const char order[] = ".!?-i-p-s#~\\";
+    size_t at = 0;
+    for (line += strlen("  gateway-1 "); *line != '\n' && order[at]; line++) {
+        if (at && *line == order[at - 1])
+            continue;
+        if (*line == order[at])
+            at++;
+    }
+    if (order[at])
+        fail_msg("no '%s' in its place in\n%s", order + at, text);
+    expect(text, "hook Job/migrate", "succeeded after 8 s");
+    expect(text, "hook Job/check", "post-install: BackoffLimitExceeded");
+    expect(text, "hook Job/check", "ooo!");
+    expect(text, "  gateway-2", "0/2 nodes are available x9");
+    expect(text, "  gateway-2", "?! "); /* nobody says that it is so still */
+    free(text);
+}
+
 static size_t columns(const char *line, size_t bytes) {
     size_t n = 0;
     for (size_t i = 0; i < bytes; i++)
@@ -369,8 +426,9 @@ static void test_nothing_yet(void **state) {
 int main(void) {
 #define T(name) cmocka_unit_test_setup_teardown(test_##name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        T(rows_and_figures), T(any_terminal),  T(windows),     T(backfill_is_bounded),
-        T(document),         T(hostile_names), T(nothing_yet), T(pods_of_old_revisions_are_one_row),
+        T(rows_and_figures), T(characters),          T(any_terminal),
+        T(windows),          T(backfill_is_bounded), T(document),
+        T(hostile_names),    T(nothing_yet),         T(pods_of_old_revisions_are_one_row),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -86,6 +86,21 @@ static unsigned put_text(FILE *to, const char *text, unsigned columns) {
     return n;
 }
 
+static unsigned columns_of(const char *text) {
+    unsigned n = 0;
+    for (; *text; text++)
+        n += ((unsigned char)*text & 0xc0) != 0x80;
+    return n;
+}
+
+static void put_note(const struct chart *c, const char *text) {
+    const char *dots = c->ascii ? ".." : "\xe2\x80\xa6";
+    unsigned marks = c->ascii ? 2 : 1;
+    bool whole = columns_of(text) <= c->note;
+    (void)put_text(c->r->to, text, whole ? c->note : c->note - marks);
+    (void)fputs(whole ? "" : dots, c->r->to);
+}
+
 static void spaces(FILE *to, unsigned n) {
     while (n--)
         (void)fputc(' ', to);
@@ -198,7 +213,7 @@ static void put_row(struct chart *c, const struct tl_row *row) {
     put_label(c, label, row->kind == TL_POD);
     put_bar(c, cells);
     (void)fputc(' ', c->r->to);
-    (void)put_text(c->r->to, row->note, c->note);
+    put_note(c, row->note);
     (void)fputc('\n', c->r->to);
 }
 
@@ -383,7 +398,7 @@ static void measure(struct chart *c) {
         char text[300];
         row_label(&c->t->rows[i], text, sizeof text);
         label = strlen(text) > label ? strlen(text) : label;
-        note = strlen(c->t->rows[i].note) > note ? strlen(c->t->rows[i].note) : note;
+        note = columns_of(c->t->rows[i].note) > note ? columns_of(c->t->rows[i].note) : note;
     }
     c->label = label < width * 3 / 10 ? (unsigned)label : width * 3 / 10;
     c->note = note < width * 3 / 10 ? (unsigned)note : width * 3 / 10;

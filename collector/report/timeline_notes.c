@@ -155,9 +155,14 @@ static void note_hook(struct tl_row *row, bool ascii) {
         add(row, "never ended");
 }
 
+/* What matters more comes first: of a pod that serves how soon it did, of others why not. */
 static void note_pod(struct tl_row *row, bool ascii) {
+    bool serves = row->n_spans && row->spans[row->n_spans - 1].state == TL_READY;
+    if (!serves)
+        add_failure(row);
     add_goal(row, "ready", ascii);
-    add_failure(row);
+    if (serves)
+        add_failure(row);
     add_pull(row);
 }
 

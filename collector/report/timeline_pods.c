@@ -132,9 +132,6 @@ static int fill_pod(struct tl_row *row, const struct fact_phase *const *phases, 
     for (size_t i = 0; i < n; i++)
         if (pod_step(row, phases[i], initialized) < 0)
             return -ENOMEM;
-    if (state_of(row) ==
-        TL_UNSCHEDULABLE) /* nobody tells when it is taken away: shown as long as it was told */
-        row->spans[row->n_spans - 1].to = phases[n - 1]->lo;
     return 0;
 }
 

@@ -177,6 +177,34 @@ static void end_deleted(struct timeline *t) {
     }
 }
 
+static const struct tl_row *workload_row(const struct timeline *t, const char *subject) {
+    for (size_t i = 0; i < t->n_rows; i++)
+        if (t->rows[i].kind == TL_WORKLOAD && strcmp(t->rows[i].subject, subject) == 0)
+            return &t->rows[i];
+    return NULL;
+}
+
+/* The first moment after t at which the workload had no such pod: it was available, which it is only when it
+ * has as many pods as it wants, each of them available; or it was gone. */
+static int64_t without_since(const struct tl_row *workload, int64_t t) {
+    for (size_t i = 0; i < workload->n_spans; i++)
+        if (workload->spans[i].state == TL_AVAILABLE && workload->spans[i].from > t)
+            return workload->spans[i].from;
+    return workload->gone;
+}
+
+/* Nobody tells when a pod that no node took is taken away. */
+static void end_unscheduled(struct timeline *t) {
+    for (struct tl_row *row = t->rows; row < t->rows + t->n_rows; row++) {
+        struct tl_span *last = row->n_spans ? &row->spans[row->n_spans - 1] : NULL;
+        const struct tl_row *workload = last && last->state == TL_UNSCHEDULABLE && last->to == INT64_MAX
+                                            ? workload_row(t, row->owner)
+                                            : NULL;
+        if (workload)
+            last->to = without_since(workload, last->from);
+    }
+}
+
 /* ---- marks */
 
 static int add_mark(struct timeline *t, struct tl_mark m) {
@@ -235,6 +263,7 @@ int timeline_rows(struct timeline *t, struct err *e) {
     if (r < 0)
         return err_oom(e);
     end_deleted(t);
+    end_unscheduled(t);
     t->adopted = t->f->n_revisions && !t->f->revisions[0].live;
     if (t->n_marks)
         qsort(t->marks, t->n_marks, sizeof *t->marks, by_moment);

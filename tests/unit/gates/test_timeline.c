@@ -214,6 +214,10 @@ static void test_characters(void **state) {
     tell(KIND(POD_CREATED), 0, "Pod/gateway-2", "Deployment/gateway", API);
     unschedulable("Pod/gateway-2", 1, 1);
     unschedulable("Pod/gateway-2", 25, 9);
+    tell(KIND(POD_CREATED), 0, "Pod/bare", "", API);
+    unschedulable("Pod/bare", 1, 1);
+    tell(KIND(WORKLOAD_CREATED), 0, "Deployment/gateway", "shop", API);
+    tell(KIND(WORKLOAD_AVAILABLE), 36, "Deployment/gateway", "shop", WATCH);
     char *text = shown(judged(), (struct report_timeline){.ascii = true}, 140);
     const char *line = strstr(text, "  gateway-1 ");
     assert_non_null(line);
@@ -231,7 +235,8 @@ static void test_characters(void **state) {
     expect(text, "hook Job/check", "post-install: BackoffLimitExceeded");
     expect(text, "hook Job/check", "ooo!");
     expect(text, "  gateway-2", "0/2 nodes are available x9");
-    expect(text, "  gateway-2", "?! "); /* nobody says that it is so still */
+    expect(text, "  gateway-2", "???  "); /* its workload has all its pods: it is none of them any more */
+    expect(text, "  bare", "??? 0/2");    /* for all we know, it is there still */
     free(text);
 }
 

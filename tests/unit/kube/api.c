@@ -198,6 +198,7 @@ static enum MHD_Result show_lease(const struct api *a, struct MHD_Connection *c,
 
 static enum MHD_Result lease(struct api *a, struct MHD_Connection *c, const char *method, const char *body) {
     char rv[32];
+    bool dry = MHD_lookup_connection_value(c, MHD_GET_ARGUMENT_KIND, "dryRun") != NULL;
     if (a->deny)
         return refuse(c, 403);
     if (strcmp(method, "GET") == 0)
@@ -212,9 +213,9 @@ static enum MHD_Result lease(struct api *a, struct MHD_Connection *c, const char
                    : !a->lease                                                     ? 404
                    : strcmp(js_str(doc, "metadata.resourceVersion", ""), old) != 0 ? 409
                                                                                    : 0;
-    if (bad) {
+    if (bad || dry) {
         json_decref(doc);
-        return refuse(c, bad);
+        return bad ? refuse(c, bad) : answer(c, 200, body);
     }
     snprintf(rv, sizeof rv, "%lld", (long long)++a->rv);
     (void)json_object_set_new(json_object_get(doc, "metadata"), "resourceVersion", json_string(rv));

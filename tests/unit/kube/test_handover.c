@@ -547,6 +547,36 @@ static void test_without_the_lease_every_agent_works(void **state) {
     assert_int_equal(losses(), 0);
 }
 
+static unsigned checks; /* that failed, about the Lease, with the advice */
+
+static void hear(void *ctx, bool ok, const char *what, const char *advice) {
+    unsigned *tried = ctx;
+    if (!strstr(what, "Lease elected in namespace mcp"))
+        return;
+    ++*tried;
+    checks += !ok && strstr(advice, "get, update on elected") != NULL;
+}
+
+/* Reading, making and changing it; nothing is changed by trying. */
+static void test_check_tries_the_lease(void **state) {
+    (void)state;
+    struct config config = {.kube = {.enabled = true,
+                                     .api = (char *)(uintptr_t)api_url(t.api),
+                                     .stage_scoped = true,
+                                     .lease = (char *)"elected"},
+                            .stage = {.namespace_name = (char *)"mcp", .node = (char *)"n0"}};
+    unsigned tried = 0;
+    checks = 0;
+    (void)kube_check(&config, hear, &tried);
+    assert_int_equal(tried, 3);
+    assert_int_equal(checks, 0);
+    assert_int_equal(api_writes(t.api), 0);
+    assert_false(has_holder());
+    api_deny_lease(t.api, true);
+    (void)kube_check(&config, hear, &tried);
+    assert_int_equal(checks, 3);
+}
+
 int main(int argc, char **argv) {
     if (argc == 5 && strcmp(argv[1], "agent") == 0)
         return run_agent(argv[2], atoi(argv[3]), atoi(argv[4]));
@@ -555,6 +585,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test_setup_teardown(test_what_the_history_no_longer_has_is_declared, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_an_orderly_end_hands_over_at_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_without_the_lease_every_agent_works, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_check_tries_the_lease, set_up, tear_down),
     };
     (void)signal(SIGPIPE, SIG_IGN);
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,6 +10,7 @@
  *
  * Pauses:
  *   NOW      at once
+ *   FIRST    2 s: by then the new holder has positions of its own to note
  *   RENEW    5 s
  *   POLL     8 to 10 s, or when the other's term ends (plus up to 2 s by chance, so that not all write at
  * once) SOON     0.5 to 1 s PATIENCE 0.8 s doubling to 10 s, times 1.0 to 2.0 by chance; what Retry-After
@@ -22,13 +23,14 @@
 /* In seconds of the election (lease.h). */
 #define REFUSED_FOR 5 /* an API server that has just started refuses for a moment what it allows */
 #define FAILED_FOR 30
+#define FIRST_AFTER 2
 #define RENEW_EVERY 5
 #define POLL_EVERY 8
 #define LATER_EVERY 30
 #define PATIENCE_MAX 10
 #define RETRY_AFTER_MAX 60
 
-enum pause { NOW, RENEW, POLL, SOON, PATIENCE, LATER };
+enum pause { NOW, FIRST, RENEW, POLL, SOON, PATIENCE, LATER };
 
 struct step {
     enum election_state state;
@@ -45,7 +47,7 @@ static const struct step table[ELECTION_STATES][ELECTION_EVENTS] = {
         [ELECTION_OTHER]    = {ELECTION_FOLLOW, ELECTION_READ,   POLL},
         [ELECTION_LIVING]   = {ELECTION_FOLLOW, ELECTION_READ,   POLL},
         [ELECTION_EXPIRED]  = {ELECTION_FOLLOW, ELECTION_UPDATE, NOW},
-        [ELECTION_WRITTEN]  = {ELECTION_HOLD,   ELECTION_UPDATE, RENEW},
+        [ELECTION_WRITTEN]  = {ELECTION_HOLD,   ELECTION_UPDATE, FIRST},
         [ELECTION_CONFLICT] = {ELECTION_FOLLOW, ELECTION_READ,   SOON},
         [ELECTION_REFUSED]  = {ELECTION_FOLLOW, ELECTION_READ,   SOON},
         [ELECTION_FAILED]   = {ELECTION_FOLLOW, ELECTION_READ,   PATIENCE},
@@ -71,7 +73,7 @@ static const struct step table[ELECTION_STATES][ELECTION_EVENTS] = {
         [ELECTION_OTHER]    = {ELECTION_ALONE,  ELECTION_READ,   POLL},
         [ELECTION_LIVING]   = {ELECTION_FOLLOW, ELECTION_READ,   POLL},
         [ELECTION_EXPIRED]  = {ELECTION_ALONE,  ELECTION_UPDATE, NOW},
-        [ELECTION_WRITTEN]  = {ELECTION_HOLD,   ELECTION_UPDATE, RENEW},
+        [ELECTION_WRITTEN]  = {ELECTION_HOLD,   ELECTION_UPDATE, FIRST},
         [ELECTION_CONFLICT] = {ELECTION_ALONE,  ELECTION_READ,   SOON},
         [ELECTION_REFUSED]  = {ELECTION_ALONE,  ELECTION_READ,   LATER},
         [ELECTION_FAILED]   = {ELECTION_ALONE,  ELECTION_READ,   LATER},
@@ -108,6 +110,8 @@ static int64_t patience(struct kube_election *e, int64_t retry_after, uint32_t c
 static int64_t wait_of(struct kube_election *e, enum pause pause, int64_t now, int64_t retry_after,
                        uint32_t chance) {
     switch (pause) {
+    case FIRST:
+        return FIRST_AFTER * e->second;
     case RENEW:
         return RENEW_EVERY * e->second;
     case POLL:

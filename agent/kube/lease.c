@@ -217,18 +217,30 @@ static enum election_event look_at_other(struct kube_lease *l, const json_t *o) 
     return kube_election_other(&l->election, now, first, changed);
 }
 
+/* NODE_LIFETIME of our own node: there is one agent a node, so that one is over. Asked once, when we begin:
+ * two that are there all the same do not take it from each other for ever. */
+static bool is_earlier_life(const struct kube_lease *l, const char *holder) {
+    const char *mine = strrchr(l->identity, '_');
+    const char *theirs = strrchr(holder, '_');
+    size_t n = mine ? (size_t)(mine - l->identity) : 0;
+    return !l->looked && n > 0 && theirs && (size_t)(theirs - holder) == n &&
+           memcmp(holder, l->identity, n) == 0;
+}
+
 static enum election_event look(struct kube_lease *l, json_t *o) {
     const char *holder = js_str(o, "spec.holderIdentity", "");
     bool ours = strcmp(holder, l->identity) == 0;
+    bool free = !*holder || (!ours && is_earlier_life(l, holder));
+    l->looked = true;
     json_decref(l->object);
     l->object = json_incref(o);
     if (!ours)
         kube_positions_read(js_str(o, PATH_POSITIONS, ""), &l->found);
-    if (ours || !*holder)
+    if (ours || free)
         l->seen_rv[0] = 0;
     if (ours)
         return l->act == ELECTION_READ ? ELECTION_OURS : ELECTION_WRITTEN;
-    return !*holder ? ELECTION_FREE : look_at_other(l, o);
+    return free ? ELECTION_FREE : look_at_other(l, o);
 }
 
 /* Once, and again when it comes back or changes. */

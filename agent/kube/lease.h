@@ -108,6 +108,7 @@ struct kube_lease {
     struct curl_slist *headers;
     struct buf body;
     json_t *object;              /* as read or written last; owned */
+    bool looked;                 /* it was read once */
     char seen_rv[KUBE_RV_MAX];   /* of a Lease that names another one; "": none was seen */
     struct kube_positions found; /* the annotation as read last */
     struct kube_positions ours;  /* acknowledged by the collector: goes into the next write */

@@ -324,6 +324,14 @@ void api_holder(struct api *a, char *out, size_t size) {
     pthread_mutex_unlock(&a->lock);
 }
 
+bool api_positions(struct api *a) {
+    pthread_mutex_lock(&a->lock);
+    bool some =
+        strstr(js_str(a->lease, "/metadata/annotations/pilotgate~1positions", ""), "configmaps") != NULL;
+    pthread_mutex_unlock(&a->lock);
+    return some;
+}
+
 unsigned api_writes(struct api *a) {
     pthread_mutex_lock(&a->lock);
     unsigned n = a->writes;

@@ -29,6 +29,8 @@ void api_compact(struct api *a);
 void api_cut(struct api *a);
 /* "n0_..." or "". */
 void api_holder(struct api *a, char *out, size_t size);
+/* True when the Lease's annotation has a position. */
+bool api_positions(struct api *a);
 /* How often the Lease was written, and how many lists at a position were answered with 200. */
 unsigned api_writes(struct api *a);
 unsigned api_exact(struct api *a);

@@ -92,7 +92,7 @@ static bool out_clock(void *ctx, int64_t *ret_offset, uint64_t *ret_bound) {
     return true;
 }
 
-static int run_agent(const char *url, int fd, int index) {
+static int run_agent(const char *url, int fd, int index, int on_node, int64_t second) {
     char node[16];
     uint8_t boot[WIRE_BOOT_BYTES];
     sigset_t set;
@@ -106,14 +106,14 @@ static int run_agent(const char *url, int fd, int index) {
     (void)sigemptyset(&set);
     (void)sigaddset(&set, SIGTERM);
     (void)pthread_sigmask(SIG_BLOCK, &set, NULL);
-    (void)snprintf(node, sizeof node, "n%d", index);
+    (void)snprintf(node, sizeof node, "n%d", on_node);
     struct config config = {
         .kube = {.enabled = true, .api = (char *)url, .stage_scoped = true, .lease = (char *)"elected"},
         .stage = {.namespace_name = (char *)"mcp", .node = node}};
     const struct emit emit = {.fn = out_emit};
     const struct kube_handover handover = {
         .settled = out_flush, .clock = out_clock, .ctx = &outbox, .boot = boot};
-    if (kube_start_timed(&config, &key, &emit, NULL, &handover, SECOND, &kube, &e) < 0) {
+    if (kube_start_timed(&config, &key, &emit, NULL, &handover, second, &kube, &e) < 0) {
         (void)fprintf(stderr, "%s\n", e.text);
         return 1;
     }
@@ -150,25 +150,34 @@ static unsigned chance(void) {
     return t.random >> 8;
 }
 
-static int start_agent(void) {
+/* One on this node; slower: how much longer the election's seconds are. Returns the child. */
+static int start_agent_on(int on_node, int slower) {
     int fds[2];
     char fd[16];
     char index[16];
+    char node[16];
+    char second[32];
     assert_true(t.n_children < CHILDREN_MAX && pipe2(fds, O_CLOEXEC) == 0);
     struct child *c = &t.children[t.n_children];
     (void)snprintf(fd, sizeof fd, "%d", fds[1]);
     (void)snprintf(index, sizeof index, "%d", t.n_children);
+    (void)snprintf(node, sizeof node, "%d", on_node);
+    (void)snprintf(second, sizeof second, "%lld", (long long)(slower * SECOND));
     const char *url = api_url(t.api);
     c->pid = fork();
     assert_true(c->pid >= 0);
     if (c->pid == 0) { /* other threads hold locks: nothing but exec */
         (void)fcntl(fds[1], F_SETFD, 0);
-        (void)execl("/proc/self/exe", "test", "agent", url, fd, index, (char *)NULL);
+        (void)execl("/proc/self/exe", "test", "agent", url, fd, index, node, second, (char *)NULL);
         _exit(127);
     }
     (void)close(fds[1]);
     c->fd = fds[0];
     return t.n_children++;
+}
+
+static int start_agent(void) {
+    return start_agent_on(t.n_children, 1);
 }
 
 static void keep(int child, const uint8_t *bytes, size_t len) {
@@ -296,6 +305,10 @@ static bool is_told(void) {
 
 static bool is_declared(void) {
     return losses() > 0;
+}
+
+static bool has_position(void) {
+    return api_positions(t.api);
 }
 
 static bool has_holder(void) {
@@ -499,6 +512,25 @@ static void test_an_orderly_end_hands_over_at_once(void **state) {
     (void)check_order();
 }
 
+/* Its earlier life on this node is over: the term, twelve seconds here, is not waited for. */
+static void test_a_new_life_goes_on_at_once(void **state) {
+    (void)state;
+    int first = start_agent_on(0, 40);
+    wait_for(is_told, "the first list");
+    size_t since = api_events(t.api);
+    wait_for(has_position, "a position is noted");
+    change_for(100 * WHEN_MS);
+    end_agent(first, SIGKILL);
+    change_for(100 * WHEN_MS);
+    int64_t killed = when_mono_ns();
+    (void)start_agent_on(0, 40);
+    wait_for(is_told, "the last event");
+    assert_true(when_mono_ns() - killed < 9 * WHEN_S);
+    assert_int_equal(losses(), 0);
+    (void)check_events(since);
+    (void)check_order();
+}
+
 /* What an agent's newest coverage says. */
 static bool works(int child) {
     for (size_t i = t.n; i-- > 0;)
@@ -578,12 +610,13 @@ static void test_check_tries_the_lease(void **state) {
 }
 
 int main(int argc, char **argv) {
-    if (argc == 5 && strcmp(argv[1], "agent") == 0)
-        return run_agent(argv[2], atoi(argv[3]), atoi(argv[4]));
+    if (argc == 7 && strcmp(argv[1], "agent") == 0)
+        return run_agent(argv[2], atoi(argv[3]), atoi(argv[4]), atoi(argv[5]), atoll(argv[6]));
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_holder_is_killed_again_and_again, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_what_the_history_no_longer_has_is_declared, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_an_orderly_end_hands_over_at_once, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_new_life_goes_on_at_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_without_the_lease_every_agent_works, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_check_tries_the_lease, set_up, tear_down),
     };

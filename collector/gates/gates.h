@@ -11,6 +11,20 @@
  *   "measured":{"units","in_flight",...,"background":{"known","n","lost","rate","from","to"}},
  *   "superseded":{"by","who",...} when an attestation lets its failure no longer decide; the stage then has
  *   "supersedes":[{"change","by","who","said","valid","reason"}], also those without effect.
+ * A stage of Helm deployment has besides:
+ *   "t0","t0_sign","t0_marks":[{"at","by","note","used"}],"watched_from","adopted","namespace_uid",
+ *   "past":[{"uid","created","until","installs","first_call"}],
+ *   "installs":[{"release","chart","version","status","revisions","created","deployed","ended","end",...}],
+ *   "phases":[{"phase","seen","at","since_t0_s","precision_s","bound":"at"|"at most"|"at least"}],
+ *   "images":[{"image","pulls","cached","bytes","seconds"}],
+ *   "failures":[{"what","reason","subject","objects","times","first","last"}]
+ * A rollback, in the Rollback's stages:
+ *   "id","revision","target","from","recognised","status","baseline_at","after_at",
+ *   "objects" and "product":[{"object","baseline","after","equal","what","why","fields","places"}], fields as
+ *   differences of a change; what: "equal" "tolerated" "regenerated" "not comparable" "different" "came"
+ *   "missing" "left over"; "leftover","missing","different":[name],
+ *   "manifest":[{"object","what",...}] of what is rendered otherwise, "not_compared":[name],
+ *   "not_restored":[{"what","reason"}], "measured":{how many of each,"completed_after"}
  * verdict: "PASS" "FAIL" "INCONCLUSIVE" "PENDING". Times are RFC 3339, durations seconds as numbers.
  */
 #pragma once

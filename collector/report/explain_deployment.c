@@ -41,6 +41,11 @@ static void marks(const struct report *r, const json_t *list) {
     }
 }
 
+/* A text of the cluster's. */
+static void plain(const struct report *r, const char *text) {
+    report_plain(r->to, text, strlen(text));
+}
+
 static void images(const struct report *r, const json_t *list) {
     size_t i;
     json_t *o;
@@ -49,7 +54,9 @@ static void images(const struct report *r, const json_t *list) {
     json_array_foreach((json_t *)list, i, o) {
         double mib = json_number_value(json_object_get(o, "bytes")) / 1048576.0;
         double seconds = json_number_value(json_object_get(o, "seconds"));
-        (void)fprintf(r->to, "    %s: ", js_str(o, "image", ""));
+        (void)fputs("    ", r->to);
+        plain(r, js_str(o, "image", ""));
+        (void)fputs(": ", r->to);
         if (js_int(o, "pulls", 0))
             (void)fprintf(r->to, "%lld pulled", (long long)js_int(o, "pulls", 0));
         if (js_int(o, "cached", 0))
@@ -72,8 +79,9 @@ static void failures(const struct report *r, const json_t *list) {
         if (i >= REPORT_LIST_MAX)
             continue;
         int64_t objects = js_int(o, "objects", 1);
-        (void)fprintf(r->to, "    %lld x %s: %s (%s", (long long)js_int(o, "times", 0), js_str(o, "what", ""),
-                      js_str(o, "reason", ""), js_str(o, "subject", ""));
+        (void)fprintf(r->to, "    %lld x %s: ", (long long)js_int(o, "times", 0), js_str(o, "what", ""));
+        plain(r, js_str(o, "reason", ""));
+        (void)fprintf(r->to, " (%s", js_str(o, "subject", ""));
         if (objects > 1)
             (void)fprintf(r->to, " and %lld more", (long long)objects - 1);
         (void)fprintf(r->to, "), %s to %s\n", js_str(o, "first", ""), js_str(o, "last", ""));

@@ -398,7 +398,7 @@ static size_t make_many_values(uint64_t pos, char *out, size_t max) {
     return make_parts(pos, out, max,
                       (const char *const[]){"{\"metadata\":{\"resourceVersion\":\"7\"},\"items\":[",
                                             "{" META("many", "um", "3") ",\"x\":["},
-                      2400000, "{},", "{}]}," POD("b", "ub", "2") "]}");
+                      3ul * KUBE_NODES_MAX, "{},", "{}]}," POD("b", "ub", "2") "]}");
 }
 
 /* Text that is short enough, at the limit of values: the tree that is really built. */

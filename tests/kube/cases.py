@@ -26,6 +26,17 @@ class Undisturbed(Case):
     def judge(self):
         super().judge()
         self.expect_no_lists()
+        if not self.w.streaming:
+            self.expect_streams_refused()
+
+    def expect_streams_refused(self):
+        """The lab's API server is older than streaming lists: it says so, and nobody asks it again."""
+        asked = [e for e in self.proxy.log if e.request.streamed]
+        if not asked or {e.status for e in asked} != {422}:
+            raise Wrong(f"requests for a streaming list were answered with {sorted({e.status for e in asked})}")
+        if len({e.request.target.split("timeoutSeconds")[0] for e in asked}) < len(asked):
+            raise Wrong("a streaming list was asked for again after it was refused")
+        self.said.append(f"{len(asked)} streaming lists refused with 422")
 
 
 class Lines(Case):

@@ -307,6 +307,24 @@ static void test_other_unreadable_objects(void **state) {
     assert_string_equal(caught_phase(&caught, PHASE(POD_GONE), 0)->subject, "Pod/b");
 }
 
+/* What was never seen is not said to be gone. */
+static void test_an_unreadable_object_that_goes_was_never_there(void **state) {
+    (void)state;
+    static const struct fake_step steps[] = {
+        {.expect = "",
+         .status = 200,
+         .body = LIST("1", "", "{" META("twice", "u1", "1") ",\"a\":1,\"a\":2}," POD("b", "u2", "1"))},
+        {.expect = "resourceVersion=1", .status = 410, .body = EXPIRED},
+        {.expect = "", .status = 200, .body = LIST("5", "", "")},
+        {.expect = "resourceVersion=5", .body = "", HOLD},
+    };
+    BEGIN(steps, "pods");
+    turn_until(was_asked, &(size_t){4});
+    assert_int_equal(source.view.known.n, 0);
+    assert_int_equal(caught_phases(&caught, PHASE(POD_GONE)), 1);
+    assert_string_equal(caught_phase(&caught, PHASE(POD_GONE), 0)->subject, "Pod/b");
+}
+
 /* ---- memory */
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -748,6 +766,7 @@ int main(void) {
         TEST(test_a_polled_object_has_no_gap),
         TEST(test_a_large_object_is_said_and_the_others_go_on),
         TEST(test_other_unreadable_objects),
+        TEST(test_an_unreadable_object_that_goes_was_never_there),
         TEST(test_a_streaming_list_becomes_the_watch),
         TEST(test_an_unfinished_streaming_list_is_no_picture),
         TEST(test_a_bookmark_without_the_mark_ends_no_list),

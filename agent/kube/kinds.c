@@ -1,9 +1,9 @@
 /* kinds: the table of everything that is watched. See kube_priv.h.
  *
- * Cost: one watch each, all but the pods' stage-scoped. 12 that every API server has, 8 for what else a
- * release or an architecture names, and where Flux or Argo CD are 7 and 1 more. At rest a watch is one
- * request in 5 to 10 minutes and a bookmark a minute. A kind that is not served costs nothing but its share
- * of one GET of /apis in 10 minutes. */
+ * Cost: one watch each, all but the pods' stage-scoped: 12 that every API server has, 7 for what else a
+ * release or an architecture names, and where they are 7 for Flux and 1 for Argo CD; those 8 again for each
+ * other namespace of kube.gitops_namespaces. At rest a watch is one request in 5 to 10 minutes and a bookmark
+ * a minute. A kind that is not served costs nothing but its share of one GET of /apis in 10 minutes. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

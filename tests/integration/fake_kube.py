@@ -1,4 +1,4 @@
-"""An API server of one namespace on loopback that answers lists with what it was given, and holds watches open.
+"""An API server of one namespace, and of what stands in others, on loopback that answers lists with what it was given, and holds watches open.
 
 A fake, because what is planted in it stands in places that only controllers write which do not run here (Flux's and
 Argo CD's status, events of a kubelet); real API servers are in tests/cluster. Plain HTTP: the agent sends no token.
@@ -48,10 +48,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
                                                            "resourceVersion": "1"}})
         else:
             self.answer({"kind": "List", "metadata": {"resourceVersion": "9"},
-                         "items": self.items(url.path.split("/")[-1], query.get("fieldSelector", [""])[0])})
+                         "items": self.items(*url.path.split("/")[-2:], query.get("fieldSelector", [""])[0])})
 
-    def items(self, plural, selector):
-        items = self.server.items.get(plural, [])
+    def items(self, namespace, plural, selector):
+        items = self.server.elsewhere.get(namespace, self.server.items).get(plural, [])
         if plural == "secrets":
             helm = selector == "type=helm.sh/release.v1"
             items = [s for s in items if (s.get("type") == "helm.sh/release.v1") == helm]
@@ -59,16 +59,20 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 class FakeKube:
-    """items: plural -> objects; each gets uid and resourceVersion."""
+    """items: plural -> objects; each gets uid and resourceVersion. elsewhere: namespace -> the same."""
 
-    def __init__(self, items):
+    def __init__(self, items, elsewhere=None):
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
         self.server.over = threading.Event()
-        self.server.items = {plural: [self.object(plural, number, item) for number, item in enumerate(objects)]
-                             for plural, objects in items.items()}
+        self.server.items = self.objects(items)
+        self.server.elsewhere = {name: self.objects(more) for name, more in (elsewhere or {}).items()}
         self.url = f"http://127.0.0.1:{self.server.server_port}"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def objects(self, items):
+        return {plural: [self.object(plural, number, item) for number, item in enumerate(objects)]
+                for plural, objects in items.items()}
 
     @staticmethod
     def object(plural, number, item):

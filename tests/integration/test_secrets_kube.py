@@ -60,8 +60,9 @@ def gateway():
 
 def flux():
     message = f"Helm upgrade failed: execution error: {plant('flux')} is no password"
-    return {"apiVersion": "helm.toolkit.fluxcd.io/v2", "kind": "HelmRelease", "metadata": {"name": "shop",
-                                                                                         "namespace": "plant"},
+    return {"apiVersion": "helm.toolkit.fluxcd.io/v2", "kind": "HelmRelease", "metadata": {
+        "name": "shop", "namespace": "plant", "labels": {"kustomize.toolkit.fluxcd.io/name": "apps",
+                                                         "kustomize.toolkit.fluxcd.io/namespace": "flux-system"}},
             "spec": {"suspend": True, "values": {"db": {"pw": plant("inline")}},
                      "chart": {"spec": {"chart": "shop", "sourceRef": {"kind": "GitRepository", "name": "code"}}}},
             "status": {"conditions": [{"type": "Ready", "status": "False", "reason": "UpgradeFailed",
@@ -87,6 +88,18 @@ def application():
                        "sync": {"status": "OutOfSync"}}}
 
 
+def kustomization():
+    """In a namespace of Flux's, as the owner of the stage's HelmRelease."""
+    return {"kind": "Kustomization", "metadata": {"name": "apps", "namespace": "flux-system"},
+            "spec": {"sourceRef": {"kind": "GitRepository", "name": "fleet"},
+                     "postBuild": {"substitute": {"x": plant("elsewhere")}}},
+            "status": {"lastAppliedRevision": "main@sha1:feed", "inventory": {"entries": [
+                {"id": "plant_shop_helm.toolkit.fluxcd.io_HelmRelease", "v": "v2"}]},
+                       "conditions": [{"type": "Ready", "status": "True", "reason": "ReconciliationSucceeded",
+                                       "message": f"token: {plant('applied')}",
+                                       "lastTransitionTime": "2026-11-23T04:00:05Z"}]}}
+
+
 def pod():
     waiting = {"reason": "CreateContainerConfigError", "message": f"token={plant('waiting')} is invalid"}
     return {"metadata": {"name": "gateway-1"}, "spec": {"nodeName": "plant"},
@@ -110,7 +123,8 @@ def kube():
                         "data": {"app.yaml": f"db:\n  password: {plant('file')}\n",
                                  "key.pem": f"-----BEGIN PRIVATE KEY-----\n{plant('pem')}\n"}}],
         "deployments": [gateway()], "pods": [pod()], "events": [event()], "helmreleases": [flux()],
-        "gitrepositories": [source()], "applications": [application()]})
+        "gitrepositories": [source()], "applications": [application()]},
+        {"flux-system": {"kustomizations": [kustomization()]}})
     yield served
     served.close()
 
@@ -121,7 +135,8 @@ def told(lab, stage):
 
 def test_planted_secrets_do_not_leave(lab, kube):
     stage = lab.begin("plant")
-    stage.config["kube"] = {"enabled": True, "api": kube.url, "own_release": "pilotgate"}
+    stage.config["kube"] = {"enabled": True, "api": kube.url, "own_release": "pilotgate", "lease": "",
+                            "gitops_namespaces": ["flux-system"]}
     stage.config["log_level"] = "debug"
     stage.start_agent()
     wanted = {"HelmRelease", "Secret", "ConfigMap", "Deployment", "GitOps", "HelmRelease.helm.toolkit.fluxcd.io",
@@ -146,12 +161,15 @@ def test_planted_secrets_do_not_leave(lab, kube):
     (lab.folder / "records").write_bytes(b"".join(r.SerializeToString() for r in told(lab, stage)))
     files = [*spooled.iterdir(), *lab.folder.glob("pilot.db*"), lab.folder / "records", lab.backup(),
              *lab.folder.glob("said-*"), stage.agent.log, lab.collector.log]
-    assert len(PLANTED) >= 33
+    assert len(PLANTED) >= 35
     assert holding(files, PLANTED) == []
     # What may be known is known.
     (owned,) = json.loads((lab.folder / "said-5").read_text())
     owner = next(o for o in owned["owners"] if o["owner"] == "flux:HelmRelease/plant/shop")
     assert owner["suspended"] and owner["objects"] == 1 and owner["reason"] == "UpgradeFailed"
     assert owner["source"]["revision"].startswith("main@sha1:0123")
-    assert [r["helm"] for r in owned["revisions"]] == ["shop.v3"]
+    assert owner["via"] == "flux:Kustomization/flux-system/apps"
+    apps = next(o for o in owned["owners"] if o["owner"] == owner["via"])
+    assert apps["revision"] == "main@sha1:feed" and apps["objects"] == 1
+    assert [r["helm"] for r in owned["revisions"]] == ["shop.v3", ""]
     assert "is suspended" in (lab.folder / "said-3").read_text()

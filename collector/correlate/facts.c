@@ -129,3 +129,19 @@ int corr_tells_state(const Pilotgate__Object *o) {
     return o->op == PILOTGATE__OBJECT__OP__OP_LISTED || o->op == PILOTGATE__OBJECT__OP__OP_ADDED ||
            o->op == PILOTGATE__OBJECT__OP__OP_MODIFIED || o->op == PILOTGATE__OBJECT__OP__OP_DELETED;
 }
+
+int facts_snapshot(const struct facts *f, int64_t t, facts_object_fn *fn, void *ctx, struct err *e) {
+    const struct fact_state **last = calloc(f->n_objects + 1, sizeof *last);
+    if (!last)
+        return err_oom(e);
+    size_t life = facts_life_at(f, t);
+    for (size_t i = 0; i < f->n_states && f->states[i].hi <= t; i++)
+        last[f->states[i].object] = &f->states[i];
+    int r = 0;
+    for (size_t i = 0; i < f->n_objects && r == 0; i++)
+        if (last[i] && last[i]->life == life && !corr_is_product(last[i]->o) &&
+            last[i]->o->op != PILOTGATE__OBJECT__OP__OP_DELETED)
+            r = fn(ctx, last[i]->o, last[i]->ref);
+    free(last);
+    return r;
+}

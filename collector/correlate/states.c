@@ -486,19 +486,3 @@ int corr_states(struct facts *f, struct err *e) {
     free(m.lives);
     return r < 0 ? err_oom(e) : 0;
 }
-
-int facts_snapshot(const struct facts *f, int64_t t, facts_object_fn *fn, void *ctx, struct err *e) {
-    const struct fact_state **last = calloc(f->n_objects + 1, sizeof *last);
-    if (!last)
-        return err_oom(e);
-    size_t life = facts_life_at(f, t);
-    for (size_t i = 0; i < f->n_states && f->states[i].hi <= t; i++)
-        last[f->states[i].object] = &f->states[i];
-    int r = 0;
-    for (size_t i = 0; i < f->n_objects && r == 0; i++)
-        if (last[i] && last[i]->life == life && !corr_is_product(last[i]->o) &&
-            last[i]->o->op != PILOTGATE__OBJECT__OP__OP_DELETED)
-            r = fn(ctx, last[i]->o, last[i]->ref);
-    free(last);
-    return r;
-}

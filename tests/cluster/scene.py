@@ -220,7 +220,7 @@ class Stage:
 
     def phases(self, phase=None, **wanted):
         """The timeline's phases, oldest first; only those of this name and with these fields."""
-        stage = next(s for s in self.scene.read("timeline", self.name) if s["stage"] == self.name)
+        stage = next(s for s in self.scene.read("timeline", self.name)["stages"] if s["stage"] == self.name)
         return [p for p in stage["phases"] if phase in (None, p["phase"]) and
                 all(p.get(field) == value for field, value in wanted.items())]
 

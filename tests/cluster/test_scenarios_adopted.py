@@ -38,9 +38,9 @@ def test_history_is_found(stage):
 def test_what_was_not_watched_is_bounded(stage):
     """Nobody saw the moment at which the revision was deployed, or the first tool was listed."""
     deployed = stage.phases("release-deployed", subject="Release/shop.v2")[0]
-    assert deployed["bound"] == "at-most", deployed
+    assert deployed["bound"] == "at most", deployed
     for phase in ("first-tool-listed", "first-call"):
-        assert stage.phases(phase)[0]["bound"] == "at-most", phase
+        assert stage.phases(phase)[0]["bound"] == "at most", phase
     pods = stage.phases("pod-ready", owner="Deployment/gateway")
     assert pods and pods[0]["at"] < stage.adopted  # a condition's time is the API's own
 

@@ -186,6 +186,8 @@ json_t *gate_change(const struct corr *c, const struct facts *f, const struct fa
     (void)json_object_set_new(o, "missing", gate_missing_json(f, ch->begin_lo, ch->window_to, true));
     if (ch->drill)
         (void)json_object_set_new(o, "drill", json_string(ch->drill));
+    if (f->n_lives)
+        (void)json_object_set_new(o, "namespace_uid", json_string(f->lives[ch->life].uid));
     const char *why_not = no_change(f, ch);
     (void)json_object_set_new(o, "qualifies", json_boolean(!why_not));
     if (why_not)

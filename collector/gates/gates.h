@@ -8,7 +8,9 @@
  * A change, in Config safety's stages and from gates_changes, has besides id, verdict, reason and window:
  *   "switches":[{"what","path","from","to","in_flight":{"reused","new"},"units":{...},"dropped",...}]
  *   "replicas":{"workload","before","after","seen_before","seen_after"}, "lost":[...], "unwitnessed":[...],
- *   "measured":{"units","in_flight",...,"background":{"known","n","lost","rate","from","to"}},
+ *   "signs":[{"kind","name","path","what","old","new","node","origin","evidence","old_seen_until","new_seen_from"}];
+ * of an uninstall "uninstall":true, of a mark "by" and "note"; "namespace_uid": the life of the stage that it
+ * is of, "measured":{"units","in_flight",...,"background":{"known","n","lost","rate","from","to"}},
  *   "superseded":{"by","who",...} when an attestation lets its failure no longer decide; the stage then has
  *   "supersedes":[{"change","by","who","said","valid","reason"}], also those without effect.
  * A stage of Helm deployment has besides:

@@ -444,6 +444,8 @@ static void a_namespace_made_again_is_a_new_stage(void **state) {
     assert_false(js_bool(json_array_get(list, 0), "qualifies", true));
     assert_non_null(strstr(js_str(json_array_get(list, 0), "reason", ""), "earlier life"));
     assert_null(strstr(js_str(json_array_get(list, 1), "reason", ""), "earlier life"));
+    assert_string_equal(js_str(json_array_get(list, 0), "namespace_uid", ""), "ns-1");
+    assert_string_equal(js_str(json_array_get(list, 1), "namespace_uid", ""), "ns-2");
     json_decref(list);
     scenario_end(&s);
 }

@@ -143,12 +143,19 @@ static bool witness_failed(json_t *o, const struct corr *c, const struct facts *
     return true;
 }
 
-/* An object that nobody's release or drill touched may have nothing to do with the product at all. */
+static bool is_marked(const struct fact_change *ch) {
+    for (size_t i = 0; i < ch->n_signs; i++)
+        if (ch->signs[i]->kind == FACT_SIGN_MARK)
+            return true;
+    return false;
+}
+
+/* An object that nobody's release, drill or mark touched may have nothing to do with the product at all. */
 static void no_effect(json_t *o, const struct fact_change *ch) {
     gate_decide(o, GATE_INCONCLUSIVE,
                 "the change changed nothing that can be seen through the gateway: same tools, same "
                 "configuration");
-    if (!ch->revision && !ch->drill)
+    if (!ch->revision && !ch->drill && !is_marked(ch))
         (void)json_object_set_new(o, "weak", json_true());
 }
 

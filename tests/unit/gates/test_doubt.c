@@ -105,6 +105,17 @@ static void tool_passes_by(struct scenario *s) {
     scenario_calls(s, 0, 1, "brief", 101.1, 101.3, PILOTGATE__OUTCOME__OUTCOME_RPC_ERROR, 0);
 }
 
+/* Of an object that changed, and nobody said why, nothing follows; a person's word is to be judged. */
+static void object_alone(struct scenario *s) {
+    scenario_object(s, 0, MODIFIED, 250, 249, "ConfigMap", "other", "o1");
+}
+
+static void marked(struct scenario *s) {
+    json_t *mark = json_pack("{s:s, s:s, s:s, s:I}", "stage", "east/shop", "what", "change", "by", "Ann",
+                             "t_ns", (json_int_t)AT(250));
+    assert_int_equal(json_array_append_new(s->c.ev.marks, mark), 0);
+}
+
 static void tools_are_judged_by_first_and_last(void **state) {
     (void)state;
     config_fails(list_flickers, "1 calls dropped");
@@ -115,6 +126,8 @@ static void tools_are_judged_by_first_and_last(void **state) {
     config_fails(cut_catalogues, "1 calls dropped");
     config_undecided(cut_catalogues_only, "names of the tools");
     config_undecided(no_net_effect, "changed nothing");
+    passes(object_alone, "config-safety");
+    config_undecided(marked, "changed nothing");
 }
 
 /* ---- what nobody saw */

@@ -165,11 +165,26 @@ static void pass(json_t *o, const struct deployment *d, const char *allowed) {
                 d->mark ? "the marked t0" : "clean namespace", allowed, besides);
 }
 
+/* Argo CD renders charts itself and leaves nothing of Helm's behind. */
+static bool is_argos(const struct facts *f) {
+    for (size_t i = 0; i < f->ev->records.n; i++) {
+        const struct ev_record *r = &f->ev->records.items[i];
+        if (r->r->body_case == PILOTGATE__RECORD__BODY_OBJECT && facts_has_stream(f, r->stream) &&
+            strncmp(r->r->object->managed_by, "argocd:", 7) == 0)
+            return true;
+    }
+    return false;
+}
+
 static void decide(json_t *o, const struct deployment *d) {
     char allowed[WHEN_TEXT_MAX];
     (void)when_format_duration(d->c->rubric.rules.deployment_limit_ns, allowed);
     if (d->t0.hi == 0 || !deployment_created(d).hi)
-        gate_decide(o, GATE_PENDING, "no Helm release was seen in this stage yet");
+        gate_decide(o, GATE_PENDING, "no Helm release was seen in this stage yet%s",
+                    is_argos(d->f)
+                        ? ": Argo CD, which owns objects here, renders charts itself and leaves none; "
+                          "Helm or Flux must install it to be judged here"
+                        : "");
     else if (d->call.hi && !d->clock_known)
         gate_decide(o, GATE_INCONCLUSIVE,
                     "the clock of the agent that made the first call is not known against the collector's");

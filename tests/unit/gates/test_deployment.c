@@ -247,6 +247,18 @@ static void the_way_is_told(void **state) {
     json_decref(stage);
 }
 
+static void argo_leaves_no_release(void **state) {
+    (void)state;
+    struct scenario s;
+    begin(&s, 1);
+    namespace_made(&s, 0, 1, "u1");
+    called(&s, 65);
+    scenario_object(&s, 0, LISTED, 3, 0, "Deployment", "gateway", "d1");
+    Pilotgate__Object *o = s.c.ev.records.items[s.c.ev.records.n - 1].r->object;
+    o->managed_by = strdup("argocd:shop");
+    json_decref(judged(&s, 2 * HOUR, "PENDING", "Argo CD, which owns objects here"));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_reinstall_does_not_reset_the_clock),
@@ -256,6 +268,7 @@ int main(void) {
         cmocka_unit_test(objects_outlive_the_history),
         cmocka_unit_test(marks_are_shown_with_their_names),
         cmocka_unit_test(the_way_is_told),
+        cmocka_unit_test(argo_leaves_no_release),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -41,7 +41,7 @@ static int stops_of_stage(struct store *s, const struct corr *corr, const struct
         return r;
     const struct plan_rules rules = told_plan_rules(&corr->rubric);
     const struct plan_stage load = told_plan_stage(f, &told, st->verdicts);
-    const struct hindrance_input in = {f, &load, &rules, missing_agents(st->agents, f->stage)};
+    const struct hindrance_input in = {f, &load, &rules, missing_agents(st->agents, f->stage), corr->at_ns};
     hindrances_of_stage(&in, st->stops);
     told_free(&told);
     json_t *holes = holes_of_stage(f);

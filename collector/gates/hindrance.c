@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/js.h"
+#include "base/when.h"
 #include "gates/gates_priv.h"
 
 static const char deployment[] = "helm-deployment", safety[] = "config-safety", rollback[] = "rollback";
@@ -61,6 +63,50 @@ static void secrets(const struct noting *n) {
     (void)snprintf(text, sizeof text, "Helm's Secrets cannot be read: %.300s", u->reason);
     static const char what_to_do[] =
         "let the agents list Secrets (chart: agent.rbac.secrets), or no revision is seen";
+    note(n, deployment, text, what_to_do);
+    note(n, rollback, text, what_to_do);
+}
+
+/* ---- an operation of Helm's that never ended */
+
+#define PENDING_LONG (15 * 60 * WHEN_S) /* Helm gives up after 5 min, unless told otherwise */
+
+struct newest {
+    const struct facts *f;
+    char name[WIRE_NAME_MAX + 1], status[32];
+    int64_t revision, created;
+};
+
+/* The newest revision of those whose Secrets are there. */
+static int take_revision(void *ctx, const Pilotgate__Object *o, struct fact_ref ref) {
+    struct newest *n = ctx;
+    json_t *normal = NULL;
+    (void)ref;
+    if (strcmp(o->kind, "HelmRelease") != 0 ||
+        js_parse(o->normal, strlen(o->normal), WIRE_NORMAL_MAX, &normal, NULL) < 0)
+        return 0;
+    const char *release = js_str(normal, "name", "");
+    if ((!n->f->release || strcmp(release, n->f->release) == 0) && o->created_wall_ns >= n->created &&
+        js_int(normal, "revision", 0) > n->revision) {
+        n->created = o->created_wall_ns;
+        n->revision = js_int(normal, "revision", 0);
+        (void)snprintf(n->name, sizeof n->name, "%.253s", o->name);
+        (void)snprintf(n->status, sizeof n->status, "%s", js_str(normal, "status", ""));
+    }
+    json_decref(normal);
+    return 0;
+}
+
+static void pending(const struct noting *n) {
+    struct newest x = {.f = n->in->f};
+    char text[WIRE_NAME_MAX + 128], since[WHEN_TEXT_MAX];
+    if (facts_snapshot(n->in->f, n->in->now, take_revision, &x, NULL) < 0 ||
+        strncmp(x.status, "pending-", 8) != 0 || n->in->now - x.created < PENDING_LONG)
+        return;
+    (void)snprintf(text, sizeof text, "release %s is %s since %s: whoever began it did not end it", x.name,
+                   x.status, when_format(x.created, 0, since));
+    static const char what_to_do[] =
+        "Helm refuses the next operation until `helm rollback` or `helm uninstall`";
     note(n, deployment, text, what_to_do);
     note(n, rollback, text, what_to_do);
 }
@@ -142,6 +188,7 @@ void hindrances_of_stage(const struct hindrance_input *in, json_t *list) {
     if (nobody_watches(&n))
         return;
     secrets(&n);
+    pending(&n);
     custom_server(&n);
     readings(&n);
     gateway(&n);

@@ -12,6 +12,7 @@ struct hindrance_input {
     const struct plan_stage *load;
     const struct plan_rules *rules;
     unsigned missing_agents; /* expected, and never seen */
+    int64_t now;
 };
 
 /* Adds {"gate","stage","what","do"} to list, for each gate that is judged. */

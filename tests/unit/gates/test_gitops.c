@@ -11,6 +11,7 @@
 
 #include "base/js.h"
 #include "correlate/gitops.h"
+#include "gates/hindrance.h"
 #include "scenario.h"
 
 #define OP(x) PILOTGATE__OBJECT__OP__OP_##x
@@ -170,6 +171,26 @@ static void test_revisions_are_archived_and_tied(void **state) {
     assert_string_equal(js_str(list, "1.status", ""), "deployed");
 }
 
+/* Helm was killed: nobody says so but the Secret that stays as it is. */
+static void test_an_operation_that_never_ended(void **state) {
+    (void)state;
+    static const struct plan_rules rules;
+    static const struct plan_stage load;
+    scenario_release(&s, 0, OP(LISTED), 5, 11, 1, "deployed", "Install complete", "a");
+    scenario_release(&s, 0, OP(ADDED), 100, 101, 2, "pending-upgrade", "Preparing upgrade", "b");
+    json_decref(scenario_judge(&s, 2000));
+    for (int minutes = 5; minutes <= 20; minutes += 15) {
+        json_t *list = json_array();
+        struct hindrance_input in = {&s.c.stages[0], &load, &rules, 0,
+                                     (SCENARIO_T0 + 60LL * minutes) * 1000000000LL};
+        hindrances_of_stage(&in, list);
+        char *text = json_dumps(list, 0);
+        assert_true((strstr(text, "release shop.v2 is pending-upgrade since") != NULL) == (minutes > 15));
+        free(text);
+        json_decref(list);
+    }
+}
+
 #define APP(sync, history)                                                                          \
     "{\"controller\":\"argocd\",\"kind\":\"Application\",\"name\":\"shop\",\"namespace\":\"shop\"," \
     "\"ready\":"                                                                                    \
@@ -241,6 +262,7 @@ int main(void) {
         TEST(test_coverage),
         TEST(test_owners_in_another_namespace),
         TEST(test_revisions_are_archived_and_tied),
+        TEST(test_an_operation_that_never_ended),
         TEST(test_argo_by_label_and_by_time),
         TEST(test_a_kustomization_without_history),
         TEST(test_nothing_is_known),

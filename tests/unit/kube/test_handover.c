@@ -27,7 +27,7 @@
 #define UNACKNOWLEDGED (150 * WHEN_MS)
 #define PATIENCE (30 * WHEN_S)
 #define NAMES 6
-#define KILLS 8
+#define KILLS 5
 #define CHILDREN_MAX 32
 
 /* ---------------------------------------------------------------- an agent */
@@ -512,10 +512,10 @@ static void test_an_orderly_end_hands_over_at_once(void **state) {
     (void)check_order();
 }
 
-/* Its earlier life on this node is over: the term, twelve seconds here, is not waited for. */
+/* Its earlier life on this node is over: the term, seven seconds and a half here, is not waited for. */
 static void test_a_new_life_goes_on_at_once(void **state) {
     (void)state;
-    int first = start_agent_on(0, 40);
+    int first = start_agent_on(0, 25);
     wait_for(is_told, "the first list");
     size_t since = api_events(t.api);
     wait_for(has_position, "a position is noted");
@@ -523,9 +523,9 @@ static void test_a_new_life_goes_on_at_once(void **state) {
     end_agent(first, SIGKILL);
     change_for(100 * WHEN_MS);
     int64_t killed = when_mono_ns();
-    (void)start_agent_on(0, 40);
+    (void)start_agent_on(0, 25);
     wait_for(is_told, "the last event");
-    assert_true(when_mono_ns() - killed < 9 * WHEN_S);
+    assert_true(when_mono_ns() - killed < 6 * WHEN_S);
     assert_int_equal(losses(), 0);
     (void)check_events(since);
     (void)check_order();

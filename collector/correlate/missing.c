@@ -5,6 +5,7 @@
  * before the first one after it. Both are looked for among the records that were loaded; where one lies
  * further away than the nearest in the store, the gap counts as longer than it is, never as shorter. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,6 +14,10 @@
 
 /* A block is told some time after its calls ended, and coverage names what was open for as long. */
 #define TOLD_LATE_NS (60 * WHEN_S)
+
+/* Sources that one absence left unwatched begin and end with so much between them: they list one by one. */
+#define NEAR_NS (60 * WHEN_S)
+#define TOGETHER_MAX 64 /* sources of an agent, and then some */
 
 struct placing {
     struct facts *f;
@@ -211,6 +216,43 @@ static void set_unwatched(struct fact_missing *m, const struct facts *f, const P
         m->hi = m->lo;
 }
 
+static bool is_near(int64_t a, int64_t b) {
+    return (a < b ? b - a : a - b) <= NEAR_NS;
+}
+
+/* "a, b", which lives as long as the facts. */
+static const char *both(struct facts *f, const char *a, const char *b) {
+    char *text;
+    if (!f->texts)
+        f->texts = json_object();
+    if (asprintf(&text, "%s, %s", a, b) < 0)
+        return NULL;
+    (void)json_object_set_new(f->texts, text, json_string(text));
+    const char *kept = json_string_value(json_object_get(f->texts, text));
+    free(text);
+    return kept;
+}
+
+/* Each source says for itself that it was not watched: those of one absence are one, over all of their times.
+ */
+static int add_unwatched(struct facts *f, const struct fact_missing *m) {
+    size_t end = f->n_missing > TOGETHER_MAX ? f->n_missing - TOGETHER_MAX : 0;
+    for (size_t i = f->n_missing; i-- > end;) {
+        struct fact_missing *x = &f->missing[i];
+        if (x->kind != FACT_MISSING_UNWATCHED || x->stream != m->stream || x->blind != m->blind ||
+            !is_near(x->lo, m->lo) || !is_near(x->hi, m->hi))
+            continue;
+        const char *sources = both(f, x->sources, m->sources);
+        if (!sources)
+            return -ENOMEM;
+        x->sources = sources;
+        x->lo = m->lo < x->lo ? m->lo : x->lo;
+        x->hi = m->hi > x->hi ? m->hi : x->hi;
+        return 0;
+    }
+    return add(f, *m);
+}
+
 static int add_losses(struct facts *f) {
     for (size_t i = 0; i < f->ev->records.n; i++) {
         const struct ev_record *r = &f->ev->records.items[i];
@@ -224,9 +266,10 @@ static int add_losses(struct facts *f) {
         int64_t unused;
         corr_interval(f->ev, r->stream, r->r->loss->from_wall_ns, 0, &m.lo, &unused);
         corr_interval(f->ev, r->stream, r->r->loss->to_wall_ns, 0, &unused, &m.hi);
-        if (r->r->loss->cause == PILOTGATE__LOSS__CAUSE__CAUSE_UNWATCHED)
+        bool unwatched = r->r->loss->cause == PILOTGATE__LOSS__CAUSE__CAUSE_UNWATCHED;
+        if (unwatched)
             set_unwatched(&m, f, r->r->loss);
-        if (add(f, m) < 0)
+        if ((unwatched ? add_unwatched(f, &m) : add(f, m)) < 0)
             return -ENOMEM;
     }
     return 0;

@@ -192,6 +192,35 @@ static void unwatched_since_nobody_knows(struct scenario *s) {
     of_boot(unwatched(s, 1, 290, 295, "configmaps"), boot);
 }
 
+static void unwatched_together(struct scenario *s) {
+    unwatched(s, 1, 40, 50, "configmaps");
+    unwatched(s, 1, 39, 51, "services");
+    unwatched(s, 1, 41, 52, "events");
+    unwatched(s, 1, 40, 150, "secrets"); /* another absence, of the same begin */
+}
+
+static void sources_of_one_absence_are_one(void **state) {
+    (void)state;
+    struct scenario s;
+    pilot_play(&s, &none);
+    unwatched_together(&s);
+    json_decref(scenario_judge(&s, 290));
+    const struct facts *f = &s.c.stages[0];
+    assert_int_equal(f->n_missing, 3);
+    for (size_t i = 0; i < 3; i++) {
+        const struct fact_missing *m = &f->missing[i];
+        int64_t lo = m->lo / WHEN_S - SCENARIO_T0;
+        int64_t hi = m->hi / WHEN_S - SCENARIO_T0;
+        if (strcmp(m->sources, "configmaps, services") == 0)
+            assert_true(lo >= 38 && lo <= 39 && hi >= 51 && hi <= 52 && m->blind);
+        else if (strcmp(m->sources, "events") == 0)
+            assert_false(m->blind);
+        else
+            assert_string_equal(m->sources, "secrets");
+    }
+    scenario_end(&s);
+}
+
 static void what_nobody_watched_may_hide_a_change(void **state) {
     (void)state;
     expect(unwatched_in_upgrade, "config-safety", "INCONCLUSIVE",
@@ -358,6 +387,7 @@ int main(void) {
         cmocka_unit_test(gaps_do_not_unsay_what_was_seen),
         cmocka_unit_test(losses_hide_a_change_only_where_objects_were_lost),
         cmocka_unit_test(what_nobody_watched_may_hide_a_change),
+        cmocka_unit_test(sources_of_one_absence_are_one),
         cmocka_unit_test(it_began_on_the_clock_of_who_watched_last),
         cmocka_unit_test(deletions_count_where_a_verdict_needed_them),
         cmocka_unit_test(people_are_told_what_and_what_to_do),

@@ -52,10 +52,15 @@ static int show(const struct cli *c, const struct corr *corr, struct report_time
         return show_json(corr, c->stage, how, &r, &e) < 0 ? cli_fail("%s", e.text) : CLI_OK;
     how->as =
         c->format_named && strcmp(c->format, "table") == 0 ? REPORT_TIMELINE_LIST : REPORT_TIMELINE_GANTT;
-    for (size_t i = 0; i < corr->n_stages; i++)
-        if ((!c->stage || strcmp(corr->stages[i].stage, c->stage) == 0) &&
-            report_timeline(&r, &corr->stages[i], how, &e) < 0)
+    const char *between = "";
+    for (size_t i = 0; i < corr->n_stages; i++) {
+        if (c->stage && strcmp(corr->stages[i].stage, c->stage) != 0)
+            continue;
+        (void)fputs(between, r.to);
+        between = "\n";
+        if (report_timeline(&r, &corr->stages[i], how, &e) < 0)
             return cli_fail("%s", e.text);
+    }
     return CLI_OK;
 }
 

@@ -170,13 +170,15 @@ static bool holds_signs(const char *families) {
 
 /* ---- what nobody watched */
 
-/* Events are aggregated and dropped by the cluster itself, what cannot be scheduled never served, and
- * addresses of replicas are no records. */
+/* Events are aggregated and dropped by the cluster itself, what cannot be scheduled never served, of Jobs
+ * only hooks are told, which make no change, and addresses of replicas are no records. */
 static bool is_harmless(const char *source, size_t len) {
+    static const char *const names[] = {"events", "pods-unscheduled", "jobs"};
     static const char endpoints[] = "endpoints/";
-    return (len == 6 && strncmp(source, "events", len) == 0) ||
-           (len == 16 && strncmp(source, "pods-unscheduled", len) == 0) ||
-           (len >= sizeof endpoints - 1 && strncmp(source, endpoints, sizeof endpoints - 1) == 0);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strlen(names[i]) == len && strncmp(source, names[i], len) == 0)
+            return true;
+    return len >= sizeof endpoints - 1 && strncmp(source, endpoints, sizeof endpoints - 1) == 0;
 }
 
 /* What is not said counts as the worst. */

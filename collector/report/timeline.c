@@ -155,7 +155,9 @@ int report_timeline(const struct report *r, const struct facts *f, const struct 
 int report_timeline_json(const struct facts *f, const struct report_timeline *how, json_t **ret,
                          struct err *e) {
     struct timeline t;
-    int rc = prepare(&t, f, how, e);
+    struct report_timeline all = *how;
+    all.all = true; /* programs can leave out by themselves */
+    int rc = prepare(&t, f, &all, e);
     if (rc < 0)
         return rc;
     *ret = timeline_json(&t);

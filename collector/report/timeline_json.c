@@ -2,12 +2,13 @@
  * the record that says it. See timeline_priv.h.
  *
  *   {"stage", "from", "to",
- *    "rows": [{"row", "subject", "uid", "owner", "figure", "pods" of a group,
+ *    "rows": [{"row", "subject", "uid", "owner", "figure",
  *              "spans": [{"state", "from", "to" | null, "from_source", "from_bound", "from_precision_s"}],
  *              "failures": [{"at", "reason", "count", "container"}]}],
- *    "phases": [{"phase", "subject", "uid", "owner", "at", "precision_s", "bound", "source", "reason",
- * "count", "container", "image", "bytes", "duration_s", "cached", "evidence"}], "changes": [{"id", "begin",
- * "last", "window_to"}], "marks": [{"at", "what", "of", "source", "bound"}]}
+ *    "phases": [{"phase", "subject", "uid", "owner", "at", "precision_s", "bound", "source",
+ *                "reason", "count", "container", "image", "bytes", "duration_s", "cached", "evidence"}],
+ *    "changes": [{"id", "begin", "last", "window_to"}],
+ *    "marks": [{"at", "what", "of", "source", "bound"}]}
  *
  * Fields are only ever added. What a phase does not say has no key. */
 #include <string.h>
@@ -71,23 +72,32 @@ static int set_image(json_t *o, const Pilotgate__Phase *p) {
 }
 
 /* Events of a pod do not say whose it is; its row does. */
-static const char *owner_of(const struct timeline *t, const Pilotgate__Phase *p) {
-    if (*p->owner || !*p->uid)
-        return p->owner;
-    for (size_t i = 0; i < t->n_rows; i++)
-        if (strcmp(t->rows[i].uid, p->uid) == 0 && strcmp(t->rows[i].subject, p->subject) == 0)
-            return t->rows[i].owner;
-    return "";
+static json_t *owners_of(const struct timeline *t) {
+    json_t *owners = json_object();
+    int r = owners ? 0 : -1;
+    for (size_t i = 0; i < t->n_rows && r == 0; i++)
+        if (t->rows[i].kind == TL_POD && *t->rows[i].uid && *t->rows[i].owner)
+            r = set(owners, t->rows[i].uid, json_string(t->rows[i].owner));
+    if (r == 0)
+        return owners;
+    json_decref(owners);
+    return NULL;
 }
 
-static int add_phase(json_t *list, const struct timeline *t, const struct fact_phase *x) {
+static const char *owner_of(const json_t *owners, const Pilotgate__Phase *p) {
+    const char *owner = *p->owner ? p->owner : json_string_value(json_object_get(owners, p->uid));
+    return owner ? owner : "";
+}
+
+static int add_phase(json_t *list, const struct timeline *t, const json_t *owners,
+                     const struct fact_phase *x) {
     const Pilotgate__Phase *p = x->p;
     char ref[WIRE_REF_MAX];
     json_t *o = json_object();
     int r = o ? 0 : -1;
     r |= set(o, "phase", json_string(wire_phase_name(x->kind)));
     r |= set(o, "subject", json_string(p->subject));
-    r |= set_text(o, "uid", p->uid) | set_text(o, "owner", owner_of(t, p));
+    r |= set_text(o, "uid", p->uid) | set_text(o, "owner", owner_of(owners, p));
     r |= set(o, "at", time_json(x->lo));
     r |= set(o, "precision_s", json_real(seconds((uint64_t)(x->hi - x->lo))));
     r |= set(o, "bound", json_string(bound_in(t, x)));
@@ -133,11 +143,9 @@ static int add_row(json_t *list, const struct tl_row *row) {
     for (size_t i = 0; i < row->n_failures && r == 0; i++)
         r = add_failure(failures, row->failures[i]);
     r |= set(o, "row", json_string(tl_row_name(row->kind)));
-    r |= set_text(o, "subject", row->kind == TL_POD_GROUP ? "" : row->subject);
-    r |= set_text(o, "uid", row->kind == TL_POD_GROUP ? "" : row->uid) | set_text(o, "owner", row->owner);
+    r |= set_text(o, "subject", row->subject) | set_text(o, "uid", row->uid) |
+         set_text(o, "owner", row->owner);
     r |= set_text(o, "figure", row->note);
-    if (row->kind == TL_POD_GROUP)
-        r |= set(o, "pods", json_integer((json_int_t)row->group));
     r |= set(o, "spans", spans);
     r |= set(o, "failures", failures);
     return append(list, o, r);
@@ -168,18 +176,20 @@ static int add_mark(json_t *list, const struct timeline *t, const struct tl_mark
 
 /* What meets the window. */
 static int fill(const struct timeline *t, json_t *rows, json_t *phases, json_t *changes, json_t *marks) {
-    int r = 0;
+    json_t *owners = owners_of(t);
+    int r = owners ? 0 : -1;
     for (size_t i = 0; i < t->n_rows && r == 0; i++)
         r = add_row(rows, &t->rows[i]);
     for (size_t i = 0; i < t->f->n_phases && r == 0; i++)
         if (t->f->phases[i].hi >= t->from && t->f->phases[i].lo <= t->to)
-            r = add_phase(phases, t, &t->f->phases[i]);
+            r = add_phase(phases, t, owners, &t->f->phases[i]);
     for (size_t i = 0; i < t->f->n_changes && r == 0; i++)
         if (t->f->changes[i].window_to >= t->from && t->f->changes[i].begin_lo <= t->to)
             r = add_change(changes, &t->f->changes[i]);
     for (size_t i = 0; i < t->n_marks && r == 0; i++)
         if (t->marks[i].at >= t->from && t->marks[i].at <= t->to)
             r = add_mark(marks, t, &t->marks[i]);
+    json_decref(owners);
     return r;
 }
 

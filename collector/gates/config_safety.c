@@ -3,9 +3,9 @@
  * Every qualifying change is judged alone (change.c). For the stage: any FAIL fails; every change must
  * have settled; PASS needs enough clean units over all passing changes to rule out the rubric's drop
  * rate. A change that could not be judged keeps the stage INCONCLUSIVE until a later drill passes, except a
- * weak one: with too few calls in flight, or of an object that no release, drill or mark touched and that changed
- * nothing at the gateway. It proves nothing either way and only counts when nothing else was seen. All of
- * them stay displayed.
+ * weak one: with too few calls in flight, or of an object that no release, drill or mark touched and that
+ * changed nothing at the gateway. It proves nothing either way and only counts when nothing else was seen.
+ * All of them stay displayed.
  *
  * Records that nobody can read may hide a change: outside of all windows they do as such a change would.
  *

@@ -83,6 +83,7 @@ static void complete(struct kube_source *s) {
     s->previous_wall = s->list_wall;
     s->covered_wall = s->list_wall;
     s->plain_list = false;
+    s->doubted = false;   /* a server that lists does not hang */
     (void)malloc_trim(0); /* a list is large and rare */
 }
 

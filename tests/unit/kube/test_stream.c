@@ -179,6 +179,24 @@ static void test_an_end_in_order_ends_the_doubt(void **state) {
     turn_until(is_current, NULL);
 }
 
+static void test_a_list_ends_the_doubt(void **state) {
+    (void)state;
+    static const struct fake_step steps[] = {
+        {.expect = "", .status = 200, .body = LIST("1", "", "")},
+        {.expect = "", .body = "", HOLD},
+        {.expect = "", .status = 410, .body = EXPIRED},
+        {.expect = "", .status = 200, .body = LIST("5", "", "")},
+        {.expect = "resourceVersion=5", .body = "", HOLD},
+    };
+    BEGIN(steps, "pods");
+    source.times.silent = WHEN_S;
+    turn_until(has_pause, NULL);
+    assert_false(source.ok);
+    source.times.silent = 60 * WHEN_S;
+    turn_until(was_asked, &(size_t){5});
+    turn_until(is_current, NULL);
+}
+
 /* Where no bookmarks were seen a watch asks to be ended after a minute at most, where they were after five to
  * ten; after a silence in spite of them after a minute again. */
 static void test_how_long_watches_live(void **state) {
@@ -245,6 +263,7 @@ int main(void) {
         TEST(test_a_denied_or_throttled_streaming_list_stays_one),
         TEST(test_a_silent_server_is_not_current),
         TEST(test_an_end_in_order_ends_the_doubt),
+        TEST(test_a_list_ends_the_doubt),
         TEST(test_how_long_watches_live),
         TEST(test_a_broken_watch_is_followed_by_a_short_one),
         TEST(test_an_unanswered_watch_is_given_up),

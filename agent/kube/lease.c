@@ -292,13 +292,25 @@ static enum election_event take_status(struct kube_lease *l, long status) {
     return status >= 500 ? ELECTION_FAILED : ELECTION_REFUSED;
 }
 
+/* No answer, or one that is no Lease's size: that is no silence, it would be so again. */
+static enum election_event take_failure(struct kube_lease *l, CURLcode code) {
+    if (code != CURLE_WRITE_ERROR)
+        return ELECTION_SILENT;
+    (void)snprintf(
+        l->reason, sizeof l->reason,
+        "the Lease %.200s is larger than %u bytes: delete it. Every agent does the work of the whole "
+        "stage",
+        l->name, ANSWER_MAX);
+    return ELECTION_REFUSED;
+}
+
 void kube_lease_done(struct kube_lease *l, CURLcode code) {
     curl_off_t retry_after = 0;
     long status = 0;
     (void)curl_easy_getinfo(l->easy, CURLINFO_RETRY_AFTER, &retry_after);
     (void)curl_easy_getinfo(l->easy, CURLINFO_RESPONSE_CODE, &status);
     end_transfer(l);
-    enum election_event ev = code == CURLE_OK ? take_status(l, status) : ELECTION_SILENT;
+    enum election_event ev = code == CURLE_OK ? take_status(l, status) : take_failure(l, code);
     if (ev == ELECTION_ABSENT) { /* somebody took it away, or there never was one */
         json_decref(l->object);
         l->object = NULL;

@@ -346,6 +346,19 @@ unsigned api_exact(struct api *a) {
     return n;
 }
 
+void api_grow_lease(struct api *a, size_t bytes) {
+    pthread_mutex_lock(&a->lock);
+    char *text = malloc(bytes + 1);
+    char rv[32];
+    snprintf(rv, sizeof rv, "%lld", (long long)++a->rv);
+    (void)json_object_set_new(json_object_get(a->lease, "metadata"), "resourceVersion", json_string(rv));
+    memset(text, 'x', bytes);
+    text[bytes] = 0;
+    (void)json_object_set_new(js_at(a->lease, "metadata.annotations"), "other", json_string(text));
+    free(text);
+    pthread_mutex_unlock(&a->lock);
+}
+
 void api_deny_lease(struct api *a, bool deny) {
     pthread_mutex_lock(&a->lock);
     a->deny = deny;

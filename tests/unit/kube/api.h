@@ -34,6 +34,8 @@ bool api_positions(struct api *a);
 /* How often the Lease was written, and how many lists at a position were answered with 200. */
 unsigned api_writes(struct api *a);
 unsigned api_exact(struct api *a);
+/* The Lease gets an annotation of so many bytes, as somebody else may write it. */
+void api_grow_lease(struct api *a, size_t bytes);
 /* While true, everything about the Lease is answered with 403. */
 void api_deny_lease(struct api *a, bool deny);
 

@@ -579,6 +579,27 @@ static void test_without_the_lease_every_agent_works(void **state) {
     assert_int_equal(losses(), 0);
 }
 
+static bool too_large_is_told(void) {
+    for (size_t i = 0; i < t.n; i++) {
+        const Pilotgate__Record *r = t.told[i].r;
+        if (r->body_case == PILOTGATE__RECORD__BODY_OBJECT && strcmp(r->object->kind, "Lease") == 0 &&
+            strstr(r->object->reason, "is larger than 262144 bytes: delete it"))
+            return true;
+    }
+    return false;
+}
+
+/* A Lease that nobody can read keeps nobody from working. */
+static void test_a_lease_of_any_size(void **state) {
+    (void)state;
+    (void)start_agent();
+    (void)start_agent();
+    wait_for(one_works, "one works");
+    api_grow_lease(t.api, 300000);
+    wait_for(both_work, "both work");
+    wait_for(too_large_is_told, "it is told");
+}
+
 static unsigned checks; /* that failed, about the Lease, with the advice */
 
 static void hear(void *ctx, bool ok, const char *what, const char *advice) {
@@ -618,6 +639,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test_setup_teardown(test_an_orderly_end_hands_over_at_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_new_life_goes_on_at_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_without_the_lease_every_agent_works, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_lease_of_any_size, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_check_tries_the_lease, set_up, tear_down),
     };
     (void)signal(SIGPIPE, SIG_IGN);

@@ -25,20 +25,43 @@ static bool is_cluster_time(const Pilotgate__Phase *p) {
            p->origin == PILOTGATE__ORIGIN__ORIGIN_EVENT;
 }
 
-#define KEY_MAX (6 * WIRE_TEXT_MAX)
+#define CONTAINERS_MAX 256 /* of a pod that are told apart: more than a pod has */
 
-/* What makes two tellings one: the same phase of the same object (and container) at the same time of the
- * cluster, or in the same state of the object. */
-static void repeat_key(const struct fact_phase *p, const char *container, char out[KEY_MAX]) {
-    char when[WIRE_TEXT_MAX + 32];
-    if (is_cluster_time(p->p))
-        (void)snprintf(when, sizeof when, "@%lld", (long long)p->p->t_wall_ns);
-    else if (!*p->p->resource_version)
-        (void)snprintf(when, sizeof when, "@%lld", (long long)(p->lo / WHEN_S));
-    else
-        (void)snprintf(when, sizeof when, "%s", p->p->resource_version);
-    (void)snprintf(out, KEY_MAX, "%s%d %s %s %s %s", container, p->kind, p->p->subject, p->p->uid,
-                   p->p->reason, when);
+/* How a phase says when: by the cluster's clock, by the state of its object, or by nothing but the moment. */
+static int when_kind(const struct fact_phase *p) {
+    return is_cluster_time(p->p) ? 0 : *p->p->resource_version ? 1 : 2;
+}
+
+static int by_when(const struct fact_phase *x, const struct fact_phase *y) {
+    int kind = when_kind(x);
+    int64_t a = kind == 2 ? x->lo / WHEN_S : x->p->t_wall_ns;
+    int64_t b = kind == 2 ? y->lo / WHEN_S : y->p->t_wall_ns;
+    if (kind != when_kind(y))
+        return kind - when_kind(y);
+    if (kind == 1)
+        return strcmp(x->p->resource_version, y->p->resource_version);
+    return a < b ? -1 : a > b;
+}
+
+/* What makes two tellings one: the same phase of the same object at the same time of the cluster, or in the
+ * same state of the object. */
+static int by_key(const struct fact_phase *x, const struct fact_phase *y) {
+    int c = strcmp(x->p->uid, y->p->uid);
+    if (c == 0)
+        c = x->kind - y->kind;
+    if (c == 0)
+        c = strcmp(x->p->subject, y->p->subject);
+    if (c == 0)
+        c = by_when(x, y);
+    return c ? c : strcmp(x->p->reason, y->p->reason);
+}
+
+/* Those of one key in the order in which they stand: by time. */
+static int by_key_and_place(const void *a, const void *b) {
+    const struct fact_phase *x = *(struct fact_phase *const *)a;
+    const struct fact_phase *y = *(struct fact_phase *const *)b;
+    int c = by_key(x, y);
+    return c ? c : x < y ? -1 : x > y;
 }
 
 static bool is_surer(const struct fact_phase *a, const struct fact_phase *b) {
@@ -46,51 +69,51 @@ static bool is_surer(const struct fact_phase *a, const struct fact_phase *b) {
            b->p->bound != PILOTGATE__TIME_BOUND__TIME_BOUND_AT;
 }
 
-/* Where it was told before, + 1; 0: nowhere. Agents before `container` name none: such a telling is that of
- * any container, and of each. */
-static size_t told_at(const json_t *seen, const struct fact_phase *p) {
-    char key[KEY_MAX];
-    char prefix[WIRE_TEXT_MAX + 4] = "any ";
-    if (*p->p->container)
-        (void)snprintf(prefix, sizeof prefix, "c/%s ", p->p->container);
-    repeat_key(p, prefix, key);
-    const json_t *at = json_object_get(seen, key);
-    if (!at && *p->p->container) {
-        repeat_key(p, "none ", key);
-        at = json_object_get(seen, key);
-    }
-    return (size_t)json_integer_value(at);
+/* Agents before `container` name none: their telling is that of any container of the pod, and of each. */
+static bool same_container(const Pilotgate__Phase *a, const Pilotgate__Phase *b) {
+    return !*a->container || !*b->container || strcmp(a->container, b->container) == 0;
 }
 
-static int note_told(json_t *seen, const struct fact_phase *p, size_t at) {
-    char key[KEY_MAX];
-    char prefix[WIRE_TEXT_MAX + 4] = "none ";
-    if (*p->p->container)
-        (void)snprintf(prefix, sizeof prefix, "c/%s ", p->p->container);
-    repeat_key(p, prefix, key);
-    if (json_object_set_new(seen, key, json_integer((json_int_t)at)) < 0)
-        return -ENOMEM;
-    repeat_key(p, "any ", key);
-    return json_object_get(seen, key) ? 0 : json_object_set_new(seen, key, json_integer((json_int_t)at));
-}
-
-/* Several agents, or one in two lives, may tell of one phase of one object: the earliest telling stays, and
- * of those the surest: an agent that comes later finds only the last flip of a condition. */
-static int drop_repeats(struct fact_phase *p, size_t *n) {
+/* Of those of one key, what was told before takes the place of what repeats it; the surest stays: an agent
+ * that comes later finds only the last flip of a condition. */
+static void keep_one_each(struct fact_phase **group, size_t n, bool *dropped, const struct fact_phase *base) {
     size_t kept = 0;
-    json_t *seen = json_object();
-    int r = seen ? 0 : -ENOMEM;
-    for (size_t i = 0; i < *n && r == 0; i++) {
-        size_t at = told_at(seen, &p[i]);
-        if (at == 0)
-            r = note_told(seen, &p[i], kept + 1);
-        if (at == 0)
-            p[kept++] = p[i];
-        else if (is_surer(&p[i], &p[at - 1]))
-            p[at - 1] = p[i];
+    for (size_t i = 0; i < n; i++) {
+        size_t k = 0;
+        while (k < kept && !same_container(group[k]->p, group[i]->p))
+            k++;
+        if (k == kept && k < CONTAINERS_MAX) {
+            group[kept++] = group[i];
+            continue;
+        }
+        if (k < kept && is_surer(group[i], group[k]))
+            *group[k] = *group[i];
+        dropped[group[i] - base] = true;
     }
-    json_decref(seen);
-    *n = kept;
+}
+
+/* Several agents, or one in two lives, may tell of one phase of one object: the earliest telling stays. */
+static int drop_repeats(struct fact_phase *p, size_t *n) {
+    struct fact_phase **sorted = calloc(*n + 1, sizeof(struct fact_phase *));
+    bool *dropped = calloc(*n + 1, sizeof *dropped);
+    size_t kept = 0;
+    int r = sorted && dropped ? 0 : -ENOMEM;
+    for (size_t i = 0; i < *n && r == 0; i++)
+        sorted[i] = &p[i];
+    if (r == 0)
+        qsort(sorted, *n, sizeof(struct fact_phase *), by_key_and_place);
+    for (size_t i = 0, j; i < *n && r == 0; i = j) {
+        for (j = i + 1; j < *n && by_key(sorted[i], sorted[j]) == 0; j++) {
+        }
+        keep_one_each(sorted + i, j - i, dropped, p);
+    }
+    for (size_t i = 0; i < *n && r == 0; i++)
+        if (!dropped[i])
+            p[kept++] = p[i];
+    if (r == 0)
+        *n = kept;
+    free(sorted);
+    free(dropped);
     return r;
 }
 

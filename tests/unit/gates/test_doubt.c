@@ -107,10 +107,12 @@ static void tool_passes_by(struct scenario *s) {
 
 /* Of an object that changed, and nobody said why, nothing follows; a person's word is to be judged. */
 static void object_alone(struct scenario *s) {
+    s->c.rubric.rules.merge_gap_ns = 10 * WHEN_S;
     scenario_object(s, 0, MODIFIED, 250, 249, "ConfigMap", "other", "o1");
 }
 
 static void marked(struct scenario *s) {
+    s->c.rubric.rules.merge_gap_ns = 10 * WHEN_S;
     json_t *mark = json_pack("{s:s, s:s, s:s, s:I}", "stage", "east/shop", "what", "change", "by", "Ann",
                              "t_ns", (json_int_t)AT(250));
     assert_int_equal(json_array_append_new(s->c.ev.marks, mark), 0);

@@ -1,5 +1,6 @@
 /* Objects of the API as every handler of the agent meets them, twice each: what is told is a record that the
- * collector takes, the second sight of the same state tells nothing, and a Secret's values are hashes. */
+ * collector takes, the second sight of the same state tells nothing, a Secret's values are hashes, and a
+ * normal form is its own. */
 #include <string.h>
 
 #include "base/js.h"
@@ -36,6 +37,18 @@ static void look_at_secret(const json_t *object) {
     json_decref(normal);
 }
 
+/* A normal form holds nothing that norm_again drops. */
+static void look_again(const json_t *object) {
+    json_t *normal = norm_object(&key, object, NULL);
+    if (!normal)
+        return;
+    json_t *again = json_deep_copy(normal);
+    norm_again(again);
+    MUST(json_equal(normal, again));
+    json_decref(again);
+    json_decref(normal);
+}
+
 static void look(const struct kube_kind *kind, const json_t *object) {
     static const struct emit emit = {.fn = take};
     static struct kube_apps apps;
@@ -66,6 +79,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (js_parse((const char *)data, size, 1u << 20, &object, NULL) < 0)
         return 0;
     look_at_secret(object);
+    look_again(object);
     for (const struct kube_kind *k = kube_kinds; k->source; k++)
         if (!k->older)
             look(k, object);

@@ -58,6 +58,11 @@ static int ask(struct check *k, const struct kube_kind *kind, long *ret_status, 
     return r;
 }
 
+/* What no gate waits for may be denied; its changes are not seen then. */
+static bool is_spared(const struct kube_kind *kind, long status) {
+    return status == 403 && (kind->optional || kind->spare);
+}
+
 /* True when it can be read; the answer is in k->body then. Nothing is said of an optional kind that is not
  * there. */
 static bool try_kind(struct check *k, const struct kube_kind *kind) {
@@ -82,7 +87,10 @@ static bool try_kind(struct check *k, const struct kube_kind *kind) {
         (void)snprintf(advice, sizeof advice, "the API server answered HTTP %ld%s", status,
                        status == 404 && kind->poll ? ": create the namespace or correct stage.namespace"
                                                    : "");
-    say(k, status == 200, what, advice);
+    if (is_spared(kind, status))
+        (void)snprintf(what + strlen(what), sizeof what - strlen(what),
+                       ": not allowed, so that its changes are not seen; no gate waits for it");
+    say(k, status == 200 || is_spared(kind, status), what, advice);
     return status == 200;
 }
 

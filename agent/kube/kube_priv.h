@@ -214,6 +214,7 @@ struct kube_kind {
     bool optional;      /* silently absent where the API server does not serve it */
     bool older;  /* the kind of the row before, in an older version: asked for when that is not served */
     bool gitops; /* only when kube.gitops */
+    bool spare;  /* no gate waits for it; optional ones are so by themselves */
     bool unkept; /* nothing is remembered of an object: see gets no entry, gone is not called */
     int page;    /* items of a list page */
     const char *replicas; /* of replicas.c: "SERVICE[:PORT]"; nothing of this kind becomes a record */

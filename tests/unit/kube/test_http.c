@@ -407,10 +407,12 @@ static void test_check_names_what_to_allow(void **state) {
         {.expect = "pods", .status = 200, .body = LIST("1", "", "")},
         {.expect = "/api/v1/namespaces/mcp", .status = 404, .body = "{}"},
         {.expect = "secrets", .status = 403, .body = "{}"},
+        {.expect = "serviceaccounts", .status = 403, .body = "{}"}, /* no gate waits for them */
         {.expect = "limit=1", .status = 200, .body = "{}"},
     };
     struct said said = {.ok = 0};
     BEGIN(steps);
+    fake_by_url(fake);
     config.kube.secrets = config.kube.stage_scoped = true;
     assert_int_equal(kube_check(&config, remember, &said), 2);
     assert_int_equal(said.bad, 2);

@@ -580,6 +580,8 @@ void kube_source_step(struct kube_source *s, enum kube_event ev, int64_t retry_a
 /* Bytes of an answer; what they say ends the transfer by a negative result, and s->lost says why. */
 int kube_take_list(struct kube_source *s, const char *data, size_t len) MUST_CHECK;
 int kube_take_watch(struct kube_source *s, const char *data, size_t len) MUST_CHECK;
+/* The last byte of a watch shows that the server lives, and what was told until then is all there was. */
+void kube_take_current(struct kube_source *s);
 /* A page, a polled object is there from its first to its last byte. */
 enum kube_event kube_take_page_end(struct kube_source *s);
 enum kube_event kube_take_polled(struct kube_source *s);

@@ -410,11 +410,10 @@ static enum kube_event take_status(struct kube_source *s, long status, curl_off_
 
 /* A watch of 200 is over: in order, or in the middle of a line. */
 static enum kube_event take_watch_end(struct kube_source *s) {
-    s->covered_wall = when_wall_ns();
     if (s->frames.rest.len == 0) {
-        if (s->doubted && s->watch.state == KUBE_WATCH)
-            kube_source_ok(s);
-        s->doubted = false;
+        s->covered_wall = s->byte_wall = when_wall_ns(); /* an end in order is as good as a line */
+        s->byte_mono = when_mono_ns();
+        kube_take_current(s);
         return KUBE_ENDED;
     }
     s->covered_wall = s->byte_wall;

@@ -281,7 +281,7 @@ static int take_line(void *ctx, char *line, size_t len, bool whole, struct err *
 }
 
 /* A watch that has caught up and delivers shows the server's state of a moment ago. */
-static void note_current(struct kube_source *s) {
+void kube_take_current(struct kube_source *s) {
     int64_t then = s->byte_wall - LATENCY;
     if (s->watch.state != KUBE_WATCH)
         return;
@@ -296,7 +296,7 @@ int kube_take_watch(struct kube_source *s, const char *data, size_t len) {
     struct err e = {.text = ""};
     int r = kube_frames_feed(&s->frames, data, len, take_line, s, &e);
     if (r == 0 && s->frames.rest.len == 0)
-        note_current(s);
+        kube_take_current(s);
     if (r < 0 && r != -ECANCELED) { /* a line we cannot take: going on from there would meet it again */
         err_prefix(&e, r, "watch of %s", s->kind->source);
         (void)lose(s, s->watch.state == KUBE_STREAM ? KUBE_FAILED : KUBE_EXPIRED, &e);

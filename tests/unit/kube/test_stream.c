@@ -179,6 +179,38 @@ static void test_an_end_in_order_ends_the_doubt(void **state) {
     turn_until(is_current, NULL);
 }
 
+/* Nothing, and the end after a while. */
+static size_t make_quiet(uint64_t pos, char *out, size_t max) {
+    (void)pos;
+    (void)out;
+    (void)max;
+    (void)usleep(300000);
+    return 0;
+}
+
+static bool watch_is_open(const void *arg) {
+    (void)arg;
+    return source.established;
+}
+
+/* Where nothing happens and no bookmarks come, it is the end of a watch that says until when nothing did. */
+static void test_an_end_in_order_says_until_when_nothing_was_missed(void **state) {
+    (void)state;
+    static const struct fake_step steps[] = {
+        {.expect = "", .status = 200, .body = LIST("1", "", "")},
+        {.expect = "", .status = 200, .make = make_quiet},
+        {.expect = "", .body = "", HOLD},
+    };
+    BEGIN(steps, "pods");
+    turn_until(watch_is_open, NULL);
+    source.answered_mono -= 60 * WHEN_S; /* as if it had been open for a minute, */
+    source.previous_wall -= 60 * WHEN_S; /* and the list older than that */
+    int64_t before = source.previous_wall;
+    turn_until(was_asked, &(size_t){3});
+    assert_true(source.previous_wall >= before + 59 * WHEN_S);
+    assert_true(source.previous_wall <= when_wall_ns() - WHEN_S);
+}
+
 static void test_a_list_ends_the_doubt(void **state) {
     (void)state;
     static const struct fake_step steps[] = {
@@ -263,6 +295,7 @@ int main(void) {
         TEST(test_a_denied_or_throttled_streaming_list_stays_one),
         TEST(test_a_silent_server_is_not_current),
         TEST(test_an_end_in_order_ends_the_doubt),
+        TEST(test_an_end_in_order_says_until_when_nothing_was_missed),
         TEST(test_a_list_ends_the_doubt),
         TEST(test_how_long_watches_live),
         TEST(test_a_broken_watch_is_followed_by_a_short_one),

@@ -55,11 +55,11 @@ void report_plain(FILE *to, const char *text, size_t n) {
 }
 
 /* Each line behind its sign, as in a patch. */
-static void value_lines(const struct report *r, char sign, const char *text) {
+static void value_lines(const struct report *r, int indent, char sign, const char *text) {
     const char *colour = sign == '-' ? "\033[31m" : "\033[32m";
     while (text) {
         const char *end = strchr(text, '\n');
-        (void)fprintf(r->to, "        %s%c ", r->colour ? colour : "", sign);
+        (void)fprintf(r->to, "%*s%s%c ", indent, "", r->colour ? colour : "", sign);
         report_plain(r->to, text, end ? (size_t)(end - text) : strlen(text));
         (void)fputs(r->colour ? "\033[0m\n" : "\n", r->to);
         text = end ? end + 1 : NULL;
@@ -68,10 +68,10 @@ static void value_lines(const struct report *r, char sign, const char *text) {
 
 /* ---- what it changed */
 
-void report_difference(const struct report *r, const json_t *d) {
+void report_difference(const struct report *r, int indent, const json_t *d) {
     const char *where = js_str(d, "where", "");
     const char *lines = js_str(d, "lines_after", js_str(d, "lines_before", ""));
-    (void)fputs("      ", r->to);
+    (void)fprintf(r->to, "%*s", indent, "");
     report_plain(r->to, js_str(d, "pointer", ""), strlen(js_str(d, "pointer", "")));
     if (*where) {
         (void)fputs("  (", r->to);
@@ -86,8 +86,8 @@ void report_difference(const struct report *r, const json_t *d) {
         (void)fputs("        changed; agents tell a keyed hash of it alone\n", r->to);
         return;
     }
-    value_lines(r, '-', js_str(d, "before", NULL));
-    value_lines(r, '+', js_str(d, "after", NULL));
+    value_lines(r, indent + 2, '-', js_str(d, "before", NULL));
+    value_lines(r, indent + 2, '+', js_str(d, "after", NULL));
 }
 
 static void object(const struct report *r, const json_t *o) {
@@ -100,7 +100,7 @@ static void object(const struct report *r, const json_t *o) {
     if (json_object_get(o, "not_known"))
         (void)fprintf(r->to, "      what differs is not shown: %s\n", js_str(o, "not_known", ""));
     for (size_t i = 0; i < n && i < REPORT_LIST_MAX; i++)
-        report_difference(r, json_array_get(items, i));
+        report_difference(r, 6, json_array_get(items, i));
     report_rest(r, n, "      ");
     if (more)
         (void)fprintf(r->to, "      ... and %lld more differences\n", more);

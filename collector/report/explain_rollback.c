@@ -16,11 +16,10 @@ static void fields(const struct report *r, const json_t *o) {
     size_t i;
     json_t *d;
     json_array_foreach((json_t *)list, i, d) {
-        (void)fputs("      ", r->to);
-        report_difference(r, d);
+        report_difference(r, 8, d);
     }
     if (places > i)
-        (void)fprintf(r->to, "            and at %zu other places\n", places - i);
+        (void)fprintf(r->to, "        and at %zu other places\n", places - i);
 }
 
 static void entry(const struct report *r, const json_t *o) {
@@ -29,7 +28,7 @@ static void entry(const struct report *r, const json_t *o) {
                   *js_str(o, "baseline", "") ? js_str(o, "baseline", "") : "nothing",
                   *js_str(o, "after", "") ? js_str(o, "after", "") : "nothing");
     if (*why)
-        (void)fprintf(r->to, "            %s\n", why);
+        (void)fprintf(r->to, "        %s\n", why);
     fields(r, o);
 }
 
@@ -51,7 +50,7 @@ static void comparison(const struct report *r, const char *title, const json_t *
         (void)fprintf(r->to, "      %-14s %-44s %.12s\n", "equal", js_str(o, "object", ""),
                       js_str(o, "after", ""));
         if (*js_str(o, "why", ""))
-            (void)fprintf(r->to, "                     %s\n", js_str(o, "why", ""));
+            (void)fprintf(r->to, "        %s\n", js_str(o, "why", ""));
     }
     if (shown > REPORT_LIST_MAX)
         (void)fprintf(r->to, "      ... and %zu more: -o json has them all\n", shown - REPORT_LIST_MAX);

@@ -8,7 +8,7 @@
 /* change.c: one change in full, and blocks that explain.c shares. */
 void report_change(const struct report *r, const json_t *change);
 /* change.c: one difference of an object. */
-void report_difference(const struct report *r, const json_t *d);
+void report_difference(const struct report *r, int indent, const json_t *d);
 void report_heading(const struct report *r, const char *text);
 void report_rest(const struct report *r, size_t n,
                  const char *indent); /* "... and N more", if more than shown */

@@ -11,6 +11,7 @@
 
 #include "base/js.h"
 #include "correlate/gitops.h"
+#include "gates/gates.h"
 #include "gates/hindrance.h"
 #include "scenario.h"
 
@@ -148,6 +149,23 @@ static void test_owners_in_another_namespace(void **state) {
     assert_int_equal(js_int(doc, "objects", 0), 6); /* what is elsewhere is no object of the stage */
 }
 
+/* A change that is shown names the revision of code that it was. */
+static void look_at_change(void) {
+    struct err e;
+    json_t *list;
+    assert_int_equal(gates_changes(&s.c, NULL, &list, &e), 0);
+    assert_int_equal(gates_details(&s.c, list, "shop.v2", &e), 0);
+    size_t i;
+    json_t *c;
+    json_array_foreach(list, i, c) {
+        bool wanted = strcmp(js_str(c, "id", ""), "shop.v2") == 0;
+        assert_int_equal(json_array_size(json_object_get(c, "gitops")), wanted);
+        if (wanted)
+            assert_string_equal(js_str(c, "gitops.0.source_revision", ""), "main@sha1:2222");
+    }
+    json_decref(list);
+}
+
 static void test_revisions_are_archived_and_tied(void **state) {
     (void)state;
     flux_install();
@@ -169,6 +187,7 @@ static void test_revisions_are_archived_and_tied(void **state) {
     assert_string_equal(js_str(list, "1.change", ""), "shop.v2");
     assert_string_equal(js_str(list, "1.tied_by", ""), "release");
     assert_string_equal(js_str(list, "1.status", ""), "deployed");
+    look_at_change();
 }
 
 /* Helm was killed: nobody says so but the Secret that stays as it is. */

@@ -260,7 +260,7 @@ void report_noise(const struct report *r, const struct facts *f) {
         return;
     (void)fprintf(r->to, "\nno changes of the configuration, as the rubric has it\n");
     for (size_t i = 0; i < f->n_noise && i < REPORT_LIST_MAX; i++)
-        (void)fprintf(r->to, "  %s/%s, %llu times: %s\n", f->noise[i].kind, f->noise[i].name,
-                      (unsigned long long)f->noise[i].n, f->noise[i].reason);
+        (void)fprintf(r->to, "  %s/%s, %llu time%s: %s\n", f->noise[i].kind, f->noise[i].name,
+                      (unsigned long long)f->noise[i].n, f->noise[i].n == 1 ? "" : "s", f->noise[i].reason);
     report_rest(r, f->n_noise, "  ");
 }

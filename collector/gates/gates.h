@@ -54,6 +54,10 @@ int gates_changes(const struct corr *c, const char *stage, json_t **ret, struct 
  * and "gitops": those revisions of code (correlate/gitops.h) that are tied to it. */
 int gates_details(const struct corr *c, json_t *changes, const char *id, struct err *e) MUST_CHECK;
 
+/* The revision that this one goes back to, as it says or by what it renders; NULL: it is no rollback, or that
+ * is not sure. */
+const struct fact_revision *gates_rollback_target(const struct facts *f, const struct fact_revision *v);
+
 /* Clean independent units that prove a drop rate below max_rate at the confidence when none is lost. */
 uint64_t gates_units_needed(double max_rate, double confidence);
 /* Upper bound of the drop rate after n clean units. */

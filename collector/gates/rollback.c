@@ -79,6 +79,12 @@ static const struct fact_revision *target_of(const struct facts *f, const struct
     return to;
 }
 
+const struct fact_revision *gates_rollback_target(const struct facts *f, const struct fact_revision *v) {
+    bool by_inputs;
+    const struct fact_revision *to = target_of(f, v, &by_inputs);
+    return by_inputs ? NULL : to;
+}
+
 const struct fact_change *rollback_change_of(const struct facts *f, const struct fact_revision *v) {
     for (size_t i = 0; i < f->n_changes; i++)
         if (f->changes[i].revision == (size_t)(v - f->revisions) + 1)

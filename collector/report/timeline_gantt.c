@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/when.h"
+#include "gates/gates.h"
 #include "report/timeline_priv.h"
 
 #define WIDTH_MIN 60
@@ -250,13 +251,23 @@ static const char *description_of(const struct facts *f, const struct fact_chang
     return ch->revision ? f->revisions[ch->revision - 1].description : ch->uninstall ? "uninstall" : "";
 }
 
+/* ", rollback to v1" where the change's revision goes back to one, and does not say so itself. */
+static const char *rollback_text(const struct facts *f, const struct fact_change *ch, char *out,
+                                 size_t size) {
+    const struct fact_revision *to =
+        ch->revision ? gates_rollback_target(f, &f->revisions[ch->revision - 1]) : NULL;
+    (void)snprintf(out, size, "%s%d", ", rollback to v", to ? to->revision : 0);
+    return to && strncmp(f->revisions[ch->revision - 1].description, "Rollback to ", 12) != 0 ? out : "";
+}
+
 static void explain_change(const struct chart *c, char letter, const struct fact_change *ch) {
     char at[WHEN_TEXT_MAX];
     char line[300];
+    char back[40];
     const char *why = description_of(c->t->f, ch);
-    (void)snprintf(line, sizeof line, "  %c  %s  change %s%s%.100s, %zu sign%s", letter,
-                   time_text(ch->begin_lo, at), ch->id, *why ? ": " : "", why, ch->n_signs,
-                   ch->n_signs == 1 ? "" : "s");
+    (void)snprintf(line, sizeof line, "  %c  %s  change %s%s%s%.100s, %zu sign%s", letter,
+                   time_text(ch->begin_lo, at), ch->id, rollback_text(c->t->f, ch, back, sizeof back),
+                   *why ? ": " : "", why, ch->n_signs, ch->n_signs == 1 ? "" : "s");
     (void)put_text(c->r->to, line, c->label + c->bar + c->note + 2);
     (void)fputc('\n', c->r->to);
 }

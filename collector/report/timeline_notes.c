@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/when.h"
+#include "gates/gates.h"
 #include "report/timeline_priv.h"
 
 #define AT_MOST PILOTGATE__TIME_BOUND__TIME_BOUND_AT_MOST
@@ -132,13 +133,26 @@ static void add_failure(struct tl_row *row) {
     add(row, text);
 }
 
+static void add_rollback(struct tl_row *row, const struct fact_revision *to) {
+    char text[40];
+    (void)snprintf(text, sizeof text, "rollback to v%d", to->revision);
+    add(row, text);
+}
+
+/* After a reinstall two revisions have one name. */
+static bool in_row(const struct tl_row *row, const struct fact_revision *v) {
+    return v->created_lo <= row->born && row->born < v->created_hi;
+}
+
 static void note_release(struct timeline *t, struct tl_row *row, bool ascii) {
     for (size_t i = 0; i < t->f->n_revisions; i++) {
         const struct fact_revision *v = &t->f->revisions[i];
         char name[2 * WIRE_NAME_MAX];
         (void)snprintf(name, sizeof name, "Release/%s.v%d", v->release, v->revision);
-        if (strcmp(name, row->subject) == 0 && strncmp(v->description, "Rollback to ", 12) == 0)
-            add(row, "rollback");
+        const struct fact_revision *to =
+            strcmp(name, row->subject) == 0 && in_row(row, v) ? gates_rollback_target(t->f, v) : NULL;
+        if (to)
+            add_rollback(row, to);
     }
     if (row->n_failures)
         add(row, "failed");

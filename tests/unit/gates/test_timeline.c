@@ -164,7 +164,7 @@ static void test_rows_and_figures(void **state) {
     expect(text, "namespace shop", "since 2027-01-15 08:00");
     expect(text, "release shop.v1", "deployed after 8 s");
     expect(text, "release shop.v2", "never ended");
-    expect(text, "release shop.v3", "rollback, deployed after 3 s");
+    expect(text, "release shop.v3", "rollback to v1, deployed after 3 s");
     expect(text, "Deployment/gateway", "available after 8 s");
     expect(text, "  gateway-1-aaaa", "ready after 7 s, pull 2.50 s 88 MB");
     expect(text, "  gateway-2-bbbb", "ErrImagePull x4");
@@ -245,6 +245,24 @@ static size_t columns(const char *line, size_t bytes) {
     for (size_t i = 0; i < bytes; i++)
         n += ((unsigned char)line[i] & 0xc0) != 0x80;
     return n;
+}
+
+/* A git revert says that it is an upgrade. */
+static void test_a_rollback_by_content(void **state) {
+    (void)state;
+    for (int i = 1; i <= 3; i++) {
+        char subject[32];
+        snprintf(subject, sizeof subject, "Release/shop.v%d", i);
+        scenario_release(&s, 0, ADDED, 1000 * i, 1000 * i + 0.2, i, "deployed", "Upgrade complete",
+                         i == 2 ? "new" : "old");
+        tell(KIND(RELEASE_CREATED), 1000 * i, subject, "shop", API);
+        tell(KIND(RELEASE_DEPLOYED), 1000 * i + 1, subject, "shop", WATCH);
+    }
+    char *text = shown(judged(), (struct report_timeline){.ascii = true}, 120);
+    expect(text, "release shop.v3", "rollback to v1, deployed after 1 s");
+    expect(text, "release shop.v2", "deployed after 1 s");
+    expect(text, "  3  ", "change shop.v3, rollback to v1: Upgrade complete");
+    free(text);
 }
 
 /* No line is wider than the terminal, and in a plain one there is nothing but ASCII. */
@@ -431,9 +449,16 @@ static void test_nothing_yet(void **state) {
 int main(void) {
 #define T(name) cmocka_unit_test_setup_teardown(test_##name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        T(rows_and_figures), T(characters),          T(any_terminal),
-        T(windows),          T(backfill_is_bounded), T(document),
-        T(hostile_names),    T(nothing_yet),         T(pods_of_old_revisions_are_one_row),
+        T(a_rollback_by_content),
+        T(rows_and_figures),
+        T(characters),
+        T(any_terminal),
+        T(windows),
+        T(backfill_is_bounded),
+        T(document),
+        T(hostile_names),
+        T(nothing_yet),
+        T(pods_of_old_revisions_are_one_row),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -292,7 +292,7 @@ static void test_calls_of_many_minutes_stall_nobody(void **state) {
     peer_wait_ack(&p, taken + WIDE_FEW);
     int64_t few = (when_mono_ns() - begun) / WHEN_MS;
     print_message("a few of them: %lld ms\n", (long long)few);
-    assert_in_range(worst, 0, WIDE_TIMES * few + 500);
+    assert_in_range(worst, 0, WIDE_TIMES * few + 2000);
     peer_close(&p);
     peer_close(&q);
 }

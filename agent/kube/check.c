@@ -10,6 +10,7 @@
 #include "base/js.h"
 #include "base/when.h"
 #include "kube/lease.h"
+#include "kube/served.h"
 
 #define CA_MAX (1u << 20)
 #define ANSWER_MAX (4u << 20)

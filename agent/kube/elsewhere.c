@@ -2,7 +2,7 @@
  * their objects. Rows of one kind stay together, as kinds.c has them. See kube_priv.h. */
 #include <stdio.h>
 
-#include "kube/kube_priv.h"
+#include "kube/elsewhere.h"
 
 void kube_elsewhere_init(struct kube_elsewhere *w, const struct kube_scope *stage, const char *ns) {
     size_t n = 0;

@@ -12,7 +12,9 @@
 #include <unistd.h>
 
 #include "base/when.h"
+#include "kube/elsewhere.h"
 #include "kube/lease.h"
+#include "kube/served.h"
 
 #define SOURCES_MAX (48 + 8 * CONFIG_GITOPS_NAMESPACES_MAX + CONFIG_SERVICES_MAX)
 

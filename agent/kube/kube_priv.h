@@ -31,12 +31,11 @@
 #include "base/buf.h"
 #include "kube/items.h"
 #include "kube/kube.h"
+#include "kube/reduce.h"
 
-#define KUBE_NAME_MAX 254    /* names and label values, with NUL */
 #define KUBE_UID_MAX 64      /* with NUL */
 #define KUBE_RV_MAX 128      /* an opaque resourceVersion, with NUL */
 #define KUBE_REASON_MAX 384  /* a reason in a record or in coverage, with NUL */
-#define KUBE_OWNER_MAX 560   /* "flux:Kustomization/NAMESPACE/NAME", with NUL */
 #define KUBE_KNOWN_MAX 20000 /* objects remembered of one collection */
 #define KUBE_CONTAINERS_MAX 64
 #define KUBE_TOKEN_MAX (16u << 10)
@@ -308,53 +307,6 @@ kube_tick_fn kube_pod_tick;
 kube_see_fn kube_workload_see, kube_object_see, kube_namespace_see, kube_release_see, kube_gitops_see;
 kube_gone_fn kube_pod_gone, kube_workload_gone, kube_object_gone, kube_release_gone, kube_gitops_gone;
 
-/* ---------------------------------------------------------------- words.c: what people and programs write
- * (pure) */
-
-#define KUBE_WORDS_MAX 257 /* with NUL */
-/* Free text of a controller, a description of Helm's ..., bounded, so that it may be told: a text that
- * gives a secret-looking name a value, or holds a URL with a password, becomes its keyed hash; of others,
- * words that look like tokens become "***". What a secret looks like no other word does, stays: see words.c.
- */
-void kube_words_reduce(const struct norm_key *key, const char *text, char out[KUBE_WORDS_MAX]);
-/* True when these n bytes look like a token. */
-bool kube_words_random(const char *word, size_t n);
-
-/* ---------------------------------------------------------------- values.c: what a user gave a chart (pure)
- */
-
-/* Values with every text as keyed hash; a new reference, NULL: out of memory. */
-json_t *kube_values_form(const struct norm_key *key, const json_t *values);
-/* The same as {JSON Pointer: value} of all leaves, at most about max bytes; ret_cut: some were left out. */
-json_t *kube_values_list(const struct norm_key *key, const json_t *values, size_t max, bool *ret_cut);
-
-/* ---------------------------------------------------------------- elsewhere.c: GitOps in other namespaces */
-
-#define KUBE_GITOPS_ROWS_MAX 32
-/* The kinds of GitOps once more, for another namespace than the stage's: only what applies to the stage is
- * told, and only its status. */
-struct kube_elsewhere {
-    struct kube_scope scope;
-    struct kube_kind kinds[KUBE_GITOPS_ROWS_MAX + 1]; /* ended by source == NULL */
-    char sources[KUBE_GITOPS_ROWS_MAX][2 * KUBE_NAME_MAX];
-};
-void kube_elsewhere_init(struct kube_elsewhere *w, const struct kube_scope *stage, const char *ns);
-
-/* ---------------------------------------------------------------- owner.c: who owns an object as code (pure)
- */
-
-#define KUBE_APPS_MAX 256
-struct kube_apps { /* the Applications of Argo CD that were seen in the namespace */
-    char names[KUBE_APPS_MAX][KUBE_NAME_MAX];
-    size_t n;
-};
-/* a may be NULL. */
-void kube_apps_add(struct kube_apps *a, const char *name);
-void kube_apps_remove(struct kube_apps *a, const char *name);
-
-/* Object.managed_by by labels and annotations; "" for nobody. */
-void kube_owner_read(const struct kube_apps *apps, const json_t *object, char out[KUBE_OWNER_MAX]);
-
 /* The condition of this type in status.conditions, or NULL. */
 const json_t *kube_condition(const json_t *object, const char *type);
 /* "Deployment/web" of a pod whose ReplicaSet is "web-HASH"; else its controller; "" without one. */
@@ -440,33 +392,6 @@ struct kube_release {
 int kube_release_decode(const struct norm_key *key, const char *data, size_t len, struct kube_release *ret,
                         struct err *e) MUST_CHECK;
 void kube_release_free(struct kube_release *r);
-
-/* ---------------------------------------------------------------- served.c: what the API server serves */
-
-struct kube_served {
-    struct kube_http *http;
-    CURLM *multi;
-    CURL *easy; /* NULL: nothing under way */
-    struct buf body;
-    int64_t due_mono;   /* not asked before */
-    bool wanted;        /* some source waits for an answer, or for a newer one */
-    bool known;         /* there is an answer ... */
-    int64_t known_mono; /* ... of this moment */
-    char *list;         /* of it: lines "/apis/GROUP/VERSION"; NULL: it is not told to us */
-};
-
-void kube_served_init(struct kube_served *s, struct kube_http *h, CURLM *multi);
-void kube_served_free(struct kube_served *s);
-/* False: there is no answer yet. Asking makes kube_served_run ask when there is none or it is old. */
-bool kube_served_known(struct kube_served *s, int64_t now_mono);
-/* The newest version of an optional kind that is served, from this row on; NULL: none is. */
-const struct kube_kind *kube_served_choose(const struct kube_served *s, const struct kube_kind *from);
-/* Begins the transfer if one is due; ns until something is due. Its end is told by kube_served_done, which is
- * to be called for the transfer `easy`. */
-int64_t kube_served_run(struct kube_served *s, int64_t now_mono);
-void kube_served_done(struct kube_served *s, CURLcode code, int64_t now_mono);
-/* Lines of an APIGroupList, malloc'ed. -EBADMSG, -ENOMEM. Pure. */
-int kube_served_read(const char *text, size_t len, char **ret, struct err *e) MUST_CHECK;
 
 /* ---------------------------------------------------------------- source.c: one collection, over HTTP */
 

@@ -10,7 +10,7 @@
 
 #include "base/js.h"
 #include "base/when.h"
-#include "kube/kube_priv.h"
+#include "kube/served.h"
 
 #define ANSWER_MAX (4u << 20)
 #define ASK_SECONDS 15L

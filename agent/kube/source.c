@@ -23,7 +23,7 @@
 
 #include "base/js.h"
 #include "base/when.h"
-#include "kube/kube_priv.h"
+#include "kube/served.h"
 
 #define WATCH_SECONDS_MIN 300 /* a watch with bookmarks lives that long, and up to as much again */
 #define WATCH_SECONDS_SHORT 55

@@ -11,6 +11,7 @@
 
 #include "base/js.h"
 #include "caught.h"
+#include "kube/elsewhere.h"
 #include "kube/gitops.h"
 #include "kube/kube_priv.h"
 

@@ -13,7 +13,7 @@
 #include "base/when.h"
 #include "caught.h"
 #include "fake.h"
-#include "kube/kube_priv.h"
+#include "kube/served.h"
 
 #define OP(x) PILOTGATE__OBJECT__OP__OP_##x
 #define GROUP(name, versions) "{\"name\":\"" name "\",\"versions\":[" versions "]}"

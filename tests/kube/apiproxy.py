@@ -50,11 +50,11 @@ class Request:
             not self.watch or self.streamed)
 
     def name_source(self, plural):
-        """As coverage calls it: Helm's Secrets and the others are two."""
+        """As coverage calls it: Helm's Secrets and the others are two, and so are pods of a node and of none."""
         selector = self.query.get("fieldSelector", "") + self.query.get("labelSelector", "")
         if plural == "secrets" and "!=" not in selector and ("helm.sh/release" in selector or "owner=helm" in selector):
             return "releases"
-        return plural
+        return "pods-unscheduled" if plural == "pods" and selector == "spec.nodeName=" else plural
 
     def raw(self, target, identity):
         """For the API server; identity: nothing may be compressed, as it is to be harmed."""

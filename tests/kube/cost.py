@@ -11,7 +11,7 @@ import world as worlds
 WARM = 20  # seconds after the start that do not count
 DOORS = ("a", "b", "c")
 NODES = dict(zip(DOORS, ("n1", "n2", "n3")))
-NODE_SCOPED = ("pods", "events", "endpoints", "namespace", "leases")
+NODE_SCOPED = ("pods", "endpoints", "leases")
 
 
 class Count:

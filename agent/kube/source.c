@@ -138,11 +138,13 @@ static int take_body(struct kube_source *s, const char *data, size_t len, bool g
     return buf_add(&s->body, data, len < room ? len : room);
 }
 
+/* What is longer than any object may be is no sign of life, as it might never end. */
 static size_t on_bytes(char *data, size_t size, size_t n, void *ctx) {
     struct kube_source *s = ctx;
     int r;
     s->byte_wall = when_wall_ns();
-    s->byte_mono = when_mono_ns();
+    if (!s->established || !s->frames.over)
+        s->byte_mono = when_mono_ns();
     if (s->established)
         r = kube_take_watch(s, data, size * n);
     else if (s->watch.state == KUBE_LIST && !s->kind->poll && status_of(s) == 200)

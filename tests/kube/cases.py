@@ -357,7 +357,7 @@ class WideLine(Lossy):
         before = self.w.reset_peak()
         self.under(harms.WideLine(18 << 20, times=1, sources=["configmaps"]), sources=["configmaps"])
         self.under(harms.WideLine(1, endless=True, times=1, sources=["services"]), sources=["services"])
-        self.churn.while_it(lambda: self.requests("services", status=200), STRIKE)
+        self.churn.while_it(lambda: self.requests("services", status=200), 120, pause=0.5)
         self.w.settle()
         peak, after = self.w.peak()
         self.said.append(f"RSS {before} KiB before, {peak} KiB at most, {after} KiB after")

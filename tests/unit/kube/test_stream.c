@@ -162,6 +162,32 @@ static void test_a_silent_server_is_not_current(void **state) {
     assert_int_equal(caught_losses(&caught), 0);
 }
 
+/* As an event of an object that has no end; slowly, so that the test takes no processor from others. */
+static size_t endless(uint64_t pos, char *out, size_t max) {
+    static const char head[] = "{\"type\":\"ADDED\",\"object\":{\"data\":{\"x\":\"";
+    size_t n = max < 65536 ? max : 65536;
+    memset(out, 'x', n);
+    if (pos == 0 && n >= sizeof head)
+        memcpy(out, head, sizeof head - 1);
+    (void)usleep(2000);
+    return n;
+}
+
+/* It is dropped as one of a silent server is. */
+static void test_a_line_without_end_is_no_sign_of_life(void **state) {
+    (void)state;
+    static const struct fake_step steps[] = {
+        {.expect = "", .status = 200, .body = LIST("1", "", "")},
+        {.expect = "resourceVersion=1", .status = 200, .make = endless, .piece = 65536},
+        {.expect = "resourceVersion=1", .body = EVENT("ADDED", POD("a", "u1", "2")), HOLD},
+    };
+    BEGIN(steps, "pods");
+    source.times.silent = WHEN_S;
+    turn_until(has_created, "Pod/a");
+    asked(2, "resourceVersion=1");
+    assert_int_equal(caught_losses(&caught), 0);
+}
+
 /* A quiet watch that ends in order shows that the server lives, and is asked for again without a pause. */
 static void test_an_end_in_order_ends_the_doubt(void **state) {
     (void)state;
@@ -294,6 +320,7 @@ int main(void) {
         TEST(test_a_refused_streaming_list_is_asked_for_once),
         TEST(test_a_denied_or_throttled_streaming_list_stays_one),
         TEST(test_a_silent_server_is_not_current),
+        TEST(test_a_line_without_end_is_no_sign_of_life),
         TEST(test_an_end_in_order_ends_the_doubt),
         TEST(test_an_end_in_order_says_until_when_nothing_was_missed),
         TEST(test_a_list_ends_the_doubt),

@@ -186,7 +186,7 @@ class Proxy(threading.Thread):
         self.upstream = ssl.create_default_context(cafile=upstream_ca)
         self.contexts = {"right": self.serving(certificate)}
         self.context, self.fault = "right", None
-        self.log, self.open = [], set()
+        self.log, self.open, self.transports = [], set(), set()
         self.bytes, self.requests, self.handshakes = (collections.Counter() for _ in range(3))
         self.sockets = {door: socket.create_server(("127.0.0.1", 0), backlog=128) for door in doors}
         self.ports = {door: s.getsockname()[1] for door, s in self.sockets.items()}
@@ -237,6 +237,14 @@ class Proxy(threading.Thread):
         while any(wanted(request) for _, request in list(self.open)) and time.monotonic() < end:
             time.sleep(0.01)
 
+    def disconnect(self):
+        """Ends every connection, also those that rest."""
+        def do():
+            for transport in list(self.transports):
+                transport.abort()
+        self.loop.call_soon_threadsafe(do)
+        self.cut()
+
     def since(self, mark, wanted=lambda entry: True):
         """Entries of the log after that many."""
         return [entry for entry in self.log[mark:] if wanted(entry)]
@@ -276,12 +284,14 @@ class Proxy(threading.Thread):
             sock.close()
             return
         writer = asyncio.StreamWriter(transport, client, reader, self.loop)
+        self.transports.add(transport)
         try:
             while await self.serve(door, reader, writer, client.left):
                 pass
         except (OSError, asyncio.IncompleteReadError, Cut):
             pass
         finally:
+            self.transports.discard(transport)
             transport.abort()
 
     async def serve(self, door, reader, writer, left):

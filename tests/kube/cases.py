@@ -89,6 +89,7 @@ class GoneEvent(Lossy):
 
 class GoneStatus(Lossy):
     """410 as status of a watch"""
+    steady = True
 
     def play(self):
         self.under(gone(), cut=True)
@@ -100,6 +101,7 @@ class GoneStatus(Lossy):
 
 class GoneAfterGap(Lossy):
     """unreachable while objects change to and fro, then 410: the gap is declared"""
+    steady = True
 
     def play(self):
         away = harms.Answer("any", 503, b"away", "text/plain")
@@ -255,7 +257,7 @@ class WrongCertificate(Case):
         self.proxy.context = "wrong"
         try:
             before = dict(self.proxy.handshakes)
-            self.proxy.cut()
+            self.proxy.disconnect()
             number = len(self.proxy.log)
             self.churn.while_it(lambda: self.proxy.handshakes["a"] >= before["a"] + 2 * len(pictures.SOURCES), 60, 0.2)
             if self.proxy.log[number:]:

@@ -10,6 +10,7 @@ import re
 import time
 
 from apiproxy import Cut, End, as_line
+from picture import SOURCES
 
 
 def status(code, reason, message):
@@ -22,16 +23,16 @@ GONE = "too old resource version: 1 (2)"
 
 
 class Fault:
-    """what: "watch", "list" or both by "any"; sources: None for all collections of the stage."""
+    """what: "watch", "list" or both by "any"; sources: None for all that are compared."""
     mute = False  # no connection is answered at all
 
     def __init__(self, what="any", times=None, sources=None):
-        self.what, self.times, self.sources = what, times, sources
+        self.what, self.times, self.sources = what, times, sources or SOURCES
         self.name, self.struck = type(self).__name__, collections.Counter()
 
     def wants(self, request):
         is_wanted = {"watch": request.watch, "list": request.list}.get(self.what, request.watch or request.list)
-        return (is_wanted and (self.sources is None or request.source in self.sources)
+        return (is_wanted and request.source in self.sources
                 and (self.times is None or self.struck[request.source] < self.times))
 
     def count(self, source):

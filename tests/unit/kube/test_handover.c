@@ -442,7 +442,6 @@ static void test_holder_is_killed_again_and_again(void **state) {
     (void)start_agent();
     wait_for(is_told, "the first list");
     size_t first = api_events(t.api);
-    unsigned found = listed();
     for (int i = 0; i < KILLS; i++) {
         change_for((100 + chance() % 500) * WHEN_MS);
         int child = holder_child();
@@ -456,7 +455,7 @@ static void test_holder_is_killed_again_and_again(void **state) {
     }
     wait_for(is_told, "the last event");
     assert_int_equal(losses(), 0);
-    assert_int_equal(listed(), found); /* a list at a position tells nothing */
+    assert_in_range(listed(), 1, NAMES); /* by the first list: one at a position tells nothing */
     unsigned told = check_events(first);
     unsigned repeats = check_order();
     print_message("%u events told, %u repeats dropped, %u lists at a position\n", told, repeats,

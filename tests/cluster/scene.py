@@ -24,7 +24,7 @@ from lab import BUILD, PILOTGATE, Process, free_port, listens, load_schema, run,
 NAME, INDEX = "scene", 7
 TOOLS = pathlib.Path(os.environ.get("PILOTGATE_LAB_CACHE", pathlib.Path.home() / ".cache" / "pilotgate-lab")) / "bin"
 PRODUCT = CLUSTER / "product"
-STAGES = ("helm", "gitops", "leader", "adopted", "phases")
+STAGES = ("helm", "content", "gitops", "leader", "adopted", "phases")
 AGENTS = 2  # one a node
 
 # Windows of twelve seconds; 59 clean units bound a drop rate of 5 % at 95 %. longest_call is the probes' timeout.

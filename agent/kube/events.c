@@ -2,13 +2,16 @@
  * pulled, and why a pod could not be scheduled. They are kept by the API for about an hour and are no
  * evidence of absence: the pods themselves (pods.c) tell that a container started or failed.
  *
- *   Pulling           "Pulling image "IMAGE""
- *   Pulled            "Successfully pulled image "IMAGE" in D" (1.20), "... in D (D including waiting). Image
- * size: N bytes." (1.30); "Container image "IMAGE" already present on machine ...": cached Failed "Failed to
- * pull image "IMAGE": ..." BackOff           "Back-off pulling image "IMAGE"" FailedScheduling  the
- * scheduler's own words (kubernetes pkg/kubelet/images/image_manager.go, pkg/kubelet/events/event.go,
- * pkg/scheduler; container: involvedObject.fieldPath, pkg/kubelet/container/ref.go.) Whatever else a message
- * says is not sent.
+ *   Pulling           Pulling image "IMAGE"
+ *   Pulled            Successfully pulled image "IMAGE" in D (1.20)
+ *                     ... in D (D including waiting). Image size: N bytes. (1.30)
+ *                     Container image "IMAGE" already present on machine ...: cached
+ *   Failed            Failed to pull image "IMAGE": ...
+ *   BackOff           Back-off pulling image "IMAGE"
+ *   FailedScheduling  the scheduler's own words
+ *
+ * (kubernetes pkg/kubelet/images/image_manager.go, pkg/kubelet/events/event.go, pkg/scheduler; container:
+ * involvedObject.fieldPath, pkg/kubelet/container/ref.go.) Whatever else a message says is not sent.
  *
  * Times: first- and lastTimestamp are whole seconds; Events by events.k8s.io (the scheduler's) have eventTime
  * and series.lastObservedTime, microseconds, and no firstTimestamp. Both by the clock of who reports.
@@ -30,6 +33,7 @@
 #define EVENTS_BURST 1000
 #define EVENTS_EACH_NS (WHEN_S / 5)
 #define REPEAT_NS (60 * WHEN_S)
+#define FORGET_NS (2 * 3600 * WHEN_S) /* the API has dropped it by then */
 #define PARTS 4 /* Event objects of one (pod, container, phase) whose counts are known apart */
 #define CONTAINER_MAX 64
 #define IMAGE_MAX 256
@@ -70,15 +74,15 @@ struct said_event {
     enum class class;
     char uid[KUBE_UID_MAX];
     char container[CONTAINER_MAX];
-    char *pod, *reason; /* owned */
-    struct pull pull;
+    char *pod, *reason, *image; /* owned */
+    uint64_t bytes, duration_ns;
+    bool cached, own;
     struct kube_time last;
     uint64_t count, told; /* told 0: not yet */
-    int64_t told_wall;
+    int64_t told_wall, seen_wall;
     uint64_t used;
-    bool own;
     struct part {
-        char uid[KUBE_UID_MAX]; /* of the Event */
+        uint64_t event; /* hash of its uid; 0: free */
         uint64_t count;
     } parts[PARTS];
     unsigned next_part;
@@ -227,6 +231,7 @@ static bool read_event(const json_t *object, const struct kube_sight *s, struct 
 static void entry_free(struct said_event *x) {
     free(x->pod);
     free(x->reason);
+    free(x->image);
 }
 
 static struct said_event *find(const struct kube_events *t, const struct event *ev) {
@@ -262,39 +267,57 @@ static struct said_event *add(struct kube_events *t, const struct event *ev) {
     struct said_event *x = place(t);
     if (!x)
         return NULL;
-    *x = (struct said_event){.class = ev->class, .pod = strdup(ev->pod), .reason = strdup(ev->reason)};
+    *x = (struct said_event){.class = ev->class,
+                             .pod = strdup(ev->pod),
+                             .reason = strdup(ev->reason),
+                             .image = strdup(ev->pull.image)};
     (void)snprintf(x->uid, sizeof x->uid, "%s", ev->uid);
     memcpy(x->container, ev->container, sizeof x->container);
-    if (x->pod && x->reason)
+    if (x->pod && x->reason && x->image)
         return x;
     entry_free(x);
     *x = t->items[--t->n];
     return NULL;
 }
 
-/* The scheduler's words change with the nodes: the newest are told. -ENOMEM. */
-static int take_words(struct said_event *x, const struct event *ev) {
-    x->pull = ev->pull;
-    x->last = ev->last;
-    if (strcmp(x->reason, ev->reason) == 0)
+static int replace(char **old, const char *text) {
+    if (strcmp(*old, text) == 0)
         return 0;
-    char *copy = strdup(ev->reason);
+    char *copy = strdup(text);
     if (!copy)
         return -ENOMEM;
-    free(x->reason);
-    x->reason = copy;
+    free(*old);
+    *old = copy;
     return 0;
+}
+
+/* The newest is told: the scheduler's words change with the nodes. -ENOMEM. */
+static int take_words(struct said_event *x, const struct event *ev) {
+    x->bytes = ev->pull.bytes;
+    x->duration_ns = ev->pull.duration_ns;
+    x->cached = ev->pull.cached;
+    x->last = ev->last;
+    int r = replace(&x->reason, ev->reason);
+    return r < 0 ? r : replace(&x->image, ev->pull.image);
+}
+
+/* FNV-1a, of 64 bits; never 0. */
+static uint64_t hash_of(const char *text) {
+    uint64_t h = 14695981039346656037ULL;
+    for (; *text; text++)
+        h = (h ^ (unsigned char)*text) * 1099511628211ULL;
+    return h ? h : 1;
 }
 
 /* Adds what this Event counts more than when it was last seen; false: nothing. */
 static bool count_up(struct said_event *x, const char *uid, uint64_t count) {
+    uint64_t event = hash_of(uid);
     struct part *p = x->parts;
-    while (p < x->parts + PARTS && strcmp(p->uid, uid) != 0)
+    while (p < x->parts + PARTS && p->event != event)
         p++;
     if (p == x->parts + PARTS) {
         p = &x->parts[x->next_part++ % PARTS];
-        *p = (struct part){.count = 0};
-        (void)snprintf(p->uid, sizeof p->uid, "%s", uid);
+        *p = (struct part){.event = event};
     }
     if (count <= p->count)
         return false;
@@ -312,10 +335,10 @@ static void tell(const struct kube_scope *sc, struct said_event *x, struct kube_
     p.kind = classes[x->class].kind;
     p.reason = classes[x->class].reason ? (char *)classes[x->class].reason : x->reason;
     p.container = x->container;
-    p.image = x->pull.image;
-    p.bytes = x->pull.bytes;
-    p.duration_ns = x->pull.duration_ns;
-    p.cached = x->pull.cached;
+    p.image = x->image;
+    p.bytes = x->bytes;
+    p.duration_ns = x->duration_ns;
+    p.cached = x->cached;
     p.count = count < INT32_MAX ? (uint32_t)count : INT32_MAX;
     kube_tell_phase(sc, &p, "Pod", &m, t);
     x->told = count;
@@ -351,6 +374,7 @@ int kube_event_see(const struct kube_scope *sc, const struct kube_kind *kind, co
     if (!x)
         return err_oom(e);
     x->used = ++sc->events->uses;
+    x->seen_wall = s->recv_wall;
     if (!count_up(x, m->uid, ev.count))
         return 0;
     x->own = m->own;
@@ -364,10 +388,17 @@ int kube_event_see(const struct kube_scope *sc, const struct kube_kind *kind, co
 }
 
 void kube_events_tick(const struct kube_scope *sc, int64_t now_wall) {
-    for (size_t i = 0; sc->events && i < sc->events->n; i++) {
-        struct said_event *x = &sc->events->items[i];
+    struct kube_events *t = sc->events;
+    for (size_t i = 0; t && i < t->n;) {
+        struct said_event *x = &t->items[i];
         if (may_tell(sc, x, now_wall))
             tell(sc, x, x->last, x->count, now_wall);
+        if (now_wall - x->seen_wall < FORGET_NS) {
+            i++;
+            continue;
+        }
+        entry_free(x);
+        *x = t->items[--t->n];
     }
 }
 

@@ -328,7 +328,7 @@ struct kube_events {
     int64_t full; /* of the rate of them all */
 };
 kube_see_fn kube_event_see;
-/* Each second: counts that rose. */
+/* Each second: tells counts that rose, and forgets what the API has dropped. */
 void kube_events_tick(const struct kube_scope *sc, int64_t now_wall);
 void kube_events_free(struct kube_events *ev);
 

@@ -256,6 +256,12 @@ static void test_a_flood_of_events_is_bounded(void **state) {
     assert_true(caught.n >= 1000);
     assert_int_equal(events.n, KUBE_EVENTS_MAX);
     assert_int_equal(view.known.n, 0); /* no Event is remembered by itself */
+    kube_events_tick(&scope, now + 3600 * WHEN_S);
+    assert_int_equal(events.n, KUBE_EVENTS_MAX);
+    size_t told = caught.n;
+    kube_events_tick(&scope, now + 2 * 3600 * WHEN_S); /* the API has dropped them all */
+    assert_int_equal(events.n, 0);
+    assert_true(caught.n - told <= 1000);
 }
 
 /* ---- pods */

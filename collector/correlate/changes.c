@@ -67,13 +67,19 @@ static bool is_wished(const struct fact_change *c) {
     return true;
 }
 
+/* Who asks of Flux or Argo CD in the middle of a change asks for the next one; but watches of two kinds may
+ * differ. */
+static bool asks_for_next(const struct fact_change *c, const struct fact_sign *s, int64_t lag) {
+    return is_wish(s) && s->kind != FACT_SIGN_MARK && !is_wished(c) && s->order - c->signs[0]->order > lag;
+}
+
 /* A revision never joins what came before it, but what asked for it; an uninstall and a drill's command join
  * nothing, nor does anything that came after the namespace was made again. */
 static int joins(const struct facts *f, const struct fact_change *c, const struct fact_sign *s,
                  const struct rubric *rubric) {
     return c && s->kind != FACT_SIGN_UNINSTALL && (s->kind != FACT_SIGN_RELEASE || is_wished(c)) &&
            s->life == c->life && s->order - c->last_hi <= rubric->rules.merge_gap_ns &&
-           !drilled_between(f, c->last_hi, s->hi, 0);
+           !asks_for_next(c, s, rubric->rules.watch_lag_ns) && !drilled_between(f, c->last_hi, s->hi, 0);
 }
 
 static int add_to(struct fact_change *c, struct fact_sign *s, struct err *e) {

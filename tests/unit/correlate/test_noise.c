@@ -336,11 +336,66 @@ static void what_asked_for_a_revision(void **state) {
     }
 }
 
+/* Two revisions that Flux makes within the merge gap: the second wish is of the second change, and leaves the
+ * window of the first as it was. */
+static void a_wish_in_a_change_is_of_the_next(void **state) {
+    (void)state;
+    struct scenario s;
+    static const char flux[] = "HelmRelease.helm.toolkit.fluxcd.io";
+    static const char *const releases[] = {"{\"name\":\"shop\",\"revision\":2}",
+                                           "{\"name\":\"shop\",\"revision\":3}"};
+    scenario_begin(&s, "{}");
+    size_t a = scenario_agent(&s, "n1");
+    scenario_clock(&s, a, 1, 0, 0.001);
+    told_add(&s, &(struct tell){.agent = a,
+                                .op = LISTED,
+                                .t = 10,
+                                .kind = flux,
+                                .name = "c",
+                                .uid = "u",
+                                .version = "5",
+                                .digest = "a"});
+    for (int i = 0; i < 2; i++) {
+        double t = 1000 + 90 * i;
+        const char *version = i ? "9" : "6";
+        told_add(&s, &(struct tell){.agent = a,
+                                    .op = MODIFIED,
+                                    .t = t,
+                                    .previous = t - 1,
+                                    .kind = flux,
+                                    .name = "c",
+                                    .uid = "u",
+                                    .version = version,
+                                    .digest = version});
+        told_add(&s, &(struct tell){.agent = a,
+                                    .op = ADDED,
+                                    .t = t + 5.5,
+                                    .kind = "HelmRelease",
+                                    .name = i ? "shop.v3" : "shop.v2",
+                                    .uid = i ? "r3" : "r2",
+                                    .version = version,
+                                    .digest = version,
+                                    .created = t + 5,
+                                    .normal = releases[i]});
+    }
+    const struct facts *f = told_facts(&s);
+    assert_int_equal(f->n_changes, 2);
+    assert_int_equal(f->changes[0].n_signs, 2);
+    assert_true(f->changes[0].last_hi < told_ns(1010));
+    assert_string_equal(f->changes[1].id, "shop.v3");
+    assert_int_equal(f->changes[1].n_signs, 2);
+    scenario_end(&s);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(each_rule),          cmocka_unit_test(noise_is_counted),
-        cmocka_unit_test(a_pilot_adds_rules), cmocka_unit_test(a_wrong_rule_is_refused),
-        cmocka_unit_test(a_mark_is_a_sign),   cmocka_unit_test(what_asked_for_a_revision),
+        cmocka_unit_test(each_rule),
+        cmocka_unit_test(noise_is_counted),
+        cmocka_unit_test(a_pilot_adds_rules),
+        cmocka_unit_test(a_wrong_rule_is_refused),
+        cmocka_unit_test(a_mark_is_a_sign),
+        cmocka_unit_test(what_asked_for_a_revision),
+        cmocka_unit_test(a_wish_in_a_change_is_of_the_next),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

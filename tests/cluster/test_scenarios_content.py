@@ -101,3 +101,16 @@ def test_an_autoscaler_may_scale(stage):
     spare = entries(verdict)["Deployment/spare"]
     assert spare["what"] == "tolerated" and "autoscaler" in spare["why"], spare
     assert [f["pointer"] for f in spare["fields"]] == ["/spec/replicas"]
+
+
+def test_without_an_autoscaler_it_differs(stage):
+    """Back to a revision that had time to settle, as what differs from an unsettled one says nothing."""
+    upgraded(stage, SUM)
+    stage.quiet()
+    before = stage.revision()
+    stage.helm("rollback", "shop", "3", "--wait", "--timeout", "60s")
+    stage.kubectl("delete", "horizontalpodautoscaler", "spare")
+    stage.kubectl("scale", "deployment", "spare", "--replicas=2")
+    verdict = stage.settled_rollback(before + 1)
+    assert verdict["verdict"] == "FAIL", verdict["reason"]
+    assert "HorizontalPodAutoscaler/spare" in verdict["missing"] and "Deployment/spare" in verdict["different"]

@@ -6,6 +6,7 @@ a collector goes on with that pilot, and the clusters are treated badly. At the 
 Run with: /usr/bin/python3 -m pytest tests/cluster/test_clusters.py        needs root; see README.md
 """
 import base64
+import concurrent.futures
 import contextlib
 import json
 import os
@@ -30,6 +31,7 @@ TOOLS = pathlib.Path(os.environ.get("PILOTGATE_LAB_CACHE", pathlib.Path.home() /
 NAMESPACE = "shop"
 EAST, WEST = "east/shop", "west/shop"
 DEMO_BOUND = 25 * 60
+REPLICAS_BOUND = 8 * 60
 PLANTED = "planted-secret-8d21f0"
 
 signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that fixtures end what they began
@@ -290,18 +292,6 @@ def test_agents_find_a_collector_that_comes_back(live):
         assert "no longer has them" not in live.stage("config-safety", stage)["reason"]
 
 
-def test_an_upgrade_that_changes_nothing_is_inconclusive(live):
-    values = live.values("east")
-    live.helm("east", "upgrade", "shop", CLUSTER / "product", "--values", values, "--wait")
-    revision = newest_revision(live, "east")
-    change = settled_change(live, EAST, f"shop.v{revision}")
-    assert change["verdict"] == "INCONCLUSIVE", change["reason"]
-    assert "changed nothing that can be seen" in change["reason"]
-    verdict = live.stage("config-safety", EAST)
-    assert verdict["verdict"] == "INCONCLUSIVE" and f"shop.v{revision}" in verdict["reason"]
-    assert live.stage("config-safety", WEST)["verdict"] == "FAIL"
-
-
 def forms(secret):
     """As it is, and as base64 of it shows wherever it begins."""
     text = secret.encode()
@@ -355,43 +345,62 @@ def drill_two_replicas(live, cluster, tools):
     return settled_change(live, f"{cluster}/shop", f"shop.v{newest_revision(live, cluster)}")
 
 
-def test_each_replica_of_the_gateway_is_witnessed(live):
-    """With two replicas, calls through the Service alone cannot tell that each one switched without a drop."""
+def switch_two_replicas(live):
+    """A gateway with two replicas, changed before and after agents call each one at its own address: (change, change)."""
     live.helm("west", "upgrade", "shop", CLUSTER / "product", "--values", live.values("west"), "--set",
               "gateway.replicas=2,gateway.hardStopAfter=,gateway.tools={echo,hold,whoami}", "--wait")
     # The harmful configuration ends calls once more; what is recovered of them may end late.
     settled_change(live, WEST, f"shop.v{newest_revision(live, 'west')}")
-    change = drill_two_replicas(live, "west", "echo,hold,whoami,sum")
-    assert change["verdict"] == "INCONCLUSIVE" and "targets[].replicas" in change["reason"], change["reason"]
+    unseen = drill_two_replicas(live, "west", "echo,hold,whoami,sum")
     watch_replicas(live, "west")
-    change = drill_two_replicas(live, "west", "echo,hold,whoami")
-    assert change["verdict"] == "PASS", change["reason"]
-    assert (change["replicas"]["before"], change["replicas"]["after"]) == (2, 2)
-    pods = [s for s in change["switches"] if s.get("path", "").startswith("Pod/gateway-")]
-    assert len(pods) == 2 and all(sum(s["units"].values()) >= 30 for s in pods), change["switches"]
+    return unseen, drill_two_replicas(live, "west", "echo,hold,whoami")
 
 
-CRON = {"schedule": "0 0 1 1 *", "jobTemplate": {"spec": {"template": {"spec": {
-    "restartPolicy": "Never", "containers": [{"name": "none", "image": "none"}]}}}}}
+@pytest.fixture(scope="module")
+def replicas(live):
+    """What happens to the second cluster while the tests from here on are busy with the first."""
+    aside = concurrent.futures.ThreadPoolExecutor(1)
+    yield aside.submit(switch_two_replicas, live)
+    aside.shutdown(wait=False)  # when a test ended before it: its commands end with the clusters
+
+
+def test_an_upgrade_that_changes_nothing_is_inconclusive(live, replicas):
+    assert replicas  # they begin here
+    values = live.values("east")
+    live.helm("east", "upgrade", "shop", CLUSTER / "product", "--values", values, "--wait")
+    revision = newest_revision(live, "east")
+    change = settled_change(live, EAST, f"shop.v{revision}")
+    assert change["verdict"] == "INCONCLUSIVE", change["reason"]
+    assert "changed nothing that can be seen" in change["reason"]
+    verdict = live.stage("config-safety", EAST)
+    assert verdict["verdict"] == "INCONCLUSIVE" and f"shop.v{revision}" in verdict["reason"]
+    assert live.stage("config-safety", WEST)["verdict"] == "FAIL"
+
+
+FLUX = {"helmreleases.helm.toolkit.fluxcd.io/flux-shop": ("helm.toolkit.fluxcd.io/v2", "HelmRelease", False),
+        "kustomizations.kustomize.toolkit.fluxcd.io/flux-frozen": ("kustomize.toolkit.fluxcd.io/v1", "Kustomization",
+                                                                   True)}
 
 
 @pytest.fixture
 def suspendable(live):
-    """Stand-ins for objects of Flux, in the first cluster: CronJobs have the same spec.suspend, and the lab's old API
-    server cannot hold custom resources. One is suspended already."""
-    for name, suspend in (("flux-shop", False), ("flux-frozen", True)):
-        path = DEMO / f"{name}.json"
-        path.write_text(json.dumps({"apiVersion": "batch/v1beta1", "kind": "CronJob", "metadata": {"name": name},
-                                    "spec": {"suspend": suspend, **CRON}}))
+    """Objects of Flux in the first cluster, under definitions of the lab's own. One is suspended already."""
+    live.kubectl("east", "apply", "--server-side", "-f", CLUSTER / "crds" / "flux.yaml")
+    live.kubectl("east", "wait", "--for=condition=Established", "--timeout=30s", "crd", "--all")
+    for thing, (api, kind, suspend) in FLUX.items():
+        path = DEMO / f"{kind}.json"
+        path.write_text(json.dumps({"apiVersion": api, "kind": kind, "metadata": {"name": thing.split("/")[1]},
+                                    "spec": {"interval": "10m", "suspend": suspend}}))
         live.kubectl("east", "apply", "-f", path)
-    yield lambda name: live.kubectl("east", "get", "cronjobs.batch", name, "-o", "jsonpath={.spec.suspend}")
-    live.kubectl("east", "delete", "cronjobs.batch", "flux-shop", "flux-frozen")
+    yield lambda name: live.kubectl("east", "get", next(t for t in FLUX if t.endswith(name)), "-o",
+                                    "jsonpath={.spec.suspend}")
+    live.kubectl("east", "delete", *FLUX)
 
 
 def flux_drill(live, name, *command):
     """A drill of that command in the first cluster, which suspends both."""
     return Process(DEMO / "logs", name, PILOTGATE, "drill", "config-change", "--stage", EAST, "--no-wait",
-                   "--suspend-flux", "cronjobs.batch/flux-shop,cronjobs.batch/flux-frozen", "--", *command,
+                   "--suspend-flux", "HelmRelease/flux-shop,Kustomization/flux-frozen", "--", *command,
                    env={"PILOTGATE_STORE": live.url, "KUBECONFIG": live.kubeconfig["east"],
                         "PATH": f"{TOOLS}:{os.environ['PATH']}"})
 
@@ -402,12 +411,12 @@ def test_drill_suspends_flux(live, suspendable, tmp_path):
                str(live.values("east")), "--wait"]
     seen = tmp_path / "seen"
     drill = flux_drill(live, "flux-drill", "sh", "-c",
-                       f"kubectl -n {NAMESPACE} get cronjobs.batch flux-shop -o 'jsonpath={{.spec.suspend}}' >{seen} "
+                       f"kubectl -n {NAMESPACE} get helmreleases flux-shop -o 'jsonpath={{.spec.suspend}}' >{seen} "
                        "&& exec \"$@\"", "sh", *upgrade)
     assert drill.popen.wait(240) in (0, 1, 3), drill.said()
     assert seen.read_text() == "true"
     assert (suspendable("flux-shop"), suspendable("flux-frozen")) == ("false", "true")
-    assert "cronjobs.batch/flux-frozen in shop was suspended already, and stays so" in drill.said()
+    assert "Kustomization/flux-frozen in shop was suspended already, and stays so" in drill.said()
     # Killed, its guard resumes what it suspended.
     pid = tmp_path / "pid"
     drill = flux_drill(live, "flux-killed", "sh", "-c", f"echo $$ >{pid}; exec sleep 300")
@@ -417,6 +426,11 @@ def test_drill_suspends_flux(live, suspendable, tmp_path):
     os.kill(int(pid.read_text()), signal.SIGKILL)
     wait_until(lambda: suspendable("flux-shop") == "false", 30, "it is resumed")
     assert suspendable("flux-frozen") == "true"
+
+
+def refusals(live):
+    """How often each agent of the first cluster logged that it may not read Secrets."""
+    return [sum("secrets" in line.lower() for line in said.splitlines()) for said in live.agents_said("east")]
 
 
 def test_secrets_that_may_not_be_read(live):
@@ -435,10 +449,8 @@ def test_secrets_that_may_not_be_read(live):
     assert "RBAC" in reason and "list, watch on secrets in namespace shop" in reason, reason
     status = live.ask("pilot", "status").stdout
     assert "secrets" in status.lower() or "releases" in status.lower(), status
-    # Once in each agent's log.
-    for said in live.agents_said("east"):
-        lines = [line for line in said.splitlines() if "secrets" in line.lower()]
-        assert len(lines) == 1, said
+    # Once in the log of the agent that does the stage's work, whoever that was since they began.
+    assert sorted(refusals(live)) in ([0, 1], [1, 1]), live.agents_said("east")
     # Everything else goes on: calls, and the effect of an upgrade.
     assert "releases could not be read" not in live.stage("config-safety", EAST)["reason"]
     assert live.stage("helm-deployment", WEST)["verdict"] == "PASS"
@@ -450,13 +462,22 @@ def test_secrets_that_may_not_be_read(live):
     # Without a revision its signs may belong to the change before.
     wait_until(lambda: [c for c in live.changes(EAST) if c["last_sign"][:19] >= before and
                         "sum" in c["tools_added"] + c["tools_removed"]], 90, "the change is seen without releases")
-    for said in live.agents_said("east"):
-        assert sum("secrets" in line.lower() for line in said.splitlines()) == 1, said
+    assert sorted(refusals(live)) in ([0, 1], [1, 1]), live.agents_said("east")
     # Given back, they are read again.
     live.kubectl("east", "patch", "role", "pilotgate-agent", "--type", "merge", "-p",
                  json.dumps({"rules": role["rules"]}))
     live.restart_agents("east")
     wait_until(lambda: live.stage("helm-deployment", EAST)["verdict"] == "PASS", 60, "releases are read again")
+
+
+def test_each_replica_of_the_gateway_is_witnessed(replicas):
+    """With two replicas, calls through the Service alone cannot tell that each one switched without a drop."""
+    unseen, change = replicas.result(REPLICAS_BOUND)
+    assert unseen["verdict"] == "INCONCLUSIVE" and "targets[].replicas" in unseen["reason"], unseen["reason"]
+    assert change["verdict"] == "PASS", change["reason"]
+    assert (change["replicas"]["before"], change["replicas"]["after"]) == (2, 2)
+    pods = [s for s in change["switches"] if s.get("path", "").startswith("Pod/gateway-")]
+    assert len(pods) == 2 and all(sum(s["units"].values()) >= 30 for s in pods), change["switches"]
 
 
 def test_nothing_stays_of_the_clusters(pilot):

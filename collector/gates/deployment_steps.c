@@ -73,7 +73,7 @@ json_t *deployment_steps(const struct deployment *d, json_t *stage) {
     add_step(d, steps, stage, "release created", &m);
     for (size_t i = 0; i < sizeof between / sizeof *between; i++) {
         m = between[i].first ? deployment_first(d, between[i].kind) : last_phase(d, between[i].kind);
-        if (m.hi > until(d))
+        if (m.lo > until(d))
             m.hi = 0;
         if (m.hi || between[i].always)
             add_step(d, steps, stage, between[i].what, &m);

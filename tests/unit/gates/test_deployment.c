@@ -247,6 +247,21 @@ static void the_way_is_told(void **state) {
     json_decref(stage);
 }
 
+/* The API tells whole seconds: a call in the very second in which the last pod became ready came after it. */
+static void a_step_in_the_second_of_the_call_is_seen(void **state) {
+    (void)state;
+    struct scenario s;
+    begin(&s, 1);
+    namespace_made(&s, 0, 1, "u1");
+    installed(&s, 5, "m1");
+    scenario_phase(&s, 0, 60, PILOTGATE__PHASE__KIND__KIND_CONTAINERS_READY, "Pod/gateway-1", "");
+    s.c.ev.records.items[s.c.ev.records.n - 1].r->phase->precision_ns = 1000000000;
+    called(&s, 60.1);
+    json_t *stage = judged(&s, 100, "PASS", "1 min 00 s");
+    assert_true(has_step(stage, "containers ready"));
+    json_decref(stage);
+}
+
 static void argo_leaves_no_release(void **state) {
     (void)state;
     struct scenario s;
@@ -268,6 +283,7 @@ int main(void) {
         cmocka_unit_test(objects_outlive_the_history),
         cmocka_unit_test(marks_are_shown_with_their_names),
         cmocka_unit_test(the_way_is_told),
+        cmocka_unit_test(a_step_in_the_second_of_the_call_is_seen),
         cmocka_unit_test(argo_leaves_no_release),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,11 +1,15 @@
 /* releases: what Helm's release Secrets tell: the objects "HelmRelease" and the phases of a revision.
  *
- *   Secret's creationTimestamp      RELEASE_CREATED: pending-* was written first
- *   status changes on the watch     PENDING (reason: "pending-upgrade", "uninstalling" ...), DEPLOYED,
- * FAILED, SUPERSEDED, UNINSTALLED, at the latest now. A PENDING that nothing follows never ended: Helm was
- * killed, and refuses the next operation status found in the first list  at the latest at label modifiedAt
- * (the last update of the Secret); without the label not before info.last_deployed, which is the START Secret
- * deleted UNINSTALLED, when its last status was "uninstalling"
+ * - RELEASE_CREATED at the Secret's creationTimestamp: pending-* was written first.
+ * - PENDING (reason: "pending-upgrade", "uninstalling" ...), DEPLOYED, FAILED, SUPERSEDED, UNINSTALLED when
+ * the status changes on the watch, at the latest now. A PENDING that nothing follows never ended: Helm was
+ * killed, and refuses the next operation.
+ * - A status found in the first list: at the latest when the Secret was written last, which the API server
+ * notes in managedFields (API conventions, "metav1.ManagedFieldsEntry": time of the last change of a
+ * manager's fields); without that not before info.last_deployed, which is the START. Helm's label modifiedAt
+ * is no such time: a new revision gets the labels of the one before (Helm pkg/storage/driver/secrets.go,
+ * newSecretsObject).
+ * - UNINSTALLED when a Secret is deleted whose last status was "uninstalling".
  */
 #include <errno.h>
 #include <stdio.h>
@@ -57,25 +61,31 @@ static const char *first_line(const char *text, char *out, size_t size) {
     return out;
 }
 
-/* Label modifiedAt, seconds since the epoch; 0: absent. */
-static int64_t modified_at(const json_t *secret) {
-    const char *text = js_str(secret, "metadata.labels.modifiedAt", "");
-    char *end;
-    errno = 0;
-    long long s = strtoll(text, &end, 10);
-    return *text && !*end && errno == 0 && s > 0 && s < WIRE_NS_MAX / WHEN_S ? s * WHEN_S : 0;
+/* When the Secret was written last, as the API server noted it; 0: it did not. */
+static int64_t written_at(const json_t *secret, int64_t created) {
+    const json_t *fields = js_at(secret, "metadata.managedFields");
+    int64_t newest = 0;
+    size_t i;
+    json_t *field;
+    json_array_foreach(fields, i, field) {
+        int64_t t;
+        if (when_parse(js_str(field, "time", ""), &t) == 0 && t > newest)
+            newest = t;
+    }
+    return newest >= created ? newest : 0;
 }
 
-static struct kube_time status_since(const struct kube_sight *s, const json_t *secret,
-                                     const struct kube_release *r) {
+static struct kube_time status_since(const struct kube_sight *s, const struct kube_meta *m,
+                                     const json_t *secret, const struct kube_release *r) {
     struct kube_time t = kube_time_seen(s);
-    int64_t modified = modified_at(secret);
-    if (!s->first || (modified == 0 && r->last_deployed == 0))
+    int64_t written = written_at(secret, m->created_wall);
+    int64_t begun = r->last_deployed > m->created_wall ? r->last_deployed : m->created_wall;
+    if (!s->first || (written == 0 && begun == 0))
         return t;
-    t.wall = modified ? modified : r->last_deployed;
-    t.precision = modified ? WHEN_S : 0;
+    t.wall = written ? written : begun;
+    t.precision = written ? WHEN_S : 0;
     t.bound =
-        modified ? PILOTGATE__TIME_BOUND__TIME_BOUND_AT_MOST : PILOTGATE__TIME_BOUND__TIME_BOUND_AT_LEAST;
+        written ? PILOTGATE__TIME_BOUND__TIME_BOUND_AT_MOST : PILOTGATE__TIME_BOUND__TIME_BOUND_AT_LEAST;
     t.origin = PILOTGATE__ORIGIN__ORIGIN_API_TIMESTAMP;
     return t;
 }
@@ -92,7 +102,7 @@ static void tell_phases(const struct kube_scope *sc, const struct kube_sight *s,
         tell(sc, m, PILOTGATE__PHASE__KIND__KIND_RELEASE_CREATED,
              kube_time_api(js_str(secret, "metadata.creationTimestamp", ""), s), "");
     if (phase != PILOTGATE__PHASE__KIND__KIND_UNSPECIFIED && strcmp(said->status, r->status) != 0)
-        tell(sc, m, phase, status_since(s, secret, r), why);
+        tell(sc, m, phase, status_since(s, m, secret, r), why);
     (void)snprintf(said->status, sizeof said->status, "%s", r->status);
     (void)snprintf(said->release, sizeof said->release, "%s", r->name);
 }

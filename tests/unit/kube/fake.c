@@ -78,7 +78,8 @@ static enum MHD_Result add_argument(void *ctx, enum MHD_ValueKind kind, const ch
 /* The first step, not yet used, that the request is meant for; the last when there is none. */
 static const struct fake_step *find_step(struct fake *f, const char *url) {
     for (size_t i = 0; i < f->n; i++)
-        if (!f->used[i] && strstr(url, f->steps[i].expect)) {
+        if (!f->used[i] && (f->steps[i].whole ? strcmp(url, f->steps[i].expect) == 0
+                                              : strstr(url, f->steps[i].expect) != NULL)) {
             f->used[i] = true;
             return &f->steps[i];
         }

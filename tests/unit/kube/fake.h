@@ -19,6 +19,7 @@ struct fake_step {
     const char *body;
     enum fake_end end;
     const char *retry_after; /* header, NULL: none */
+    bool whole;              /* by URL: expect is the whole of it, not a part */
     size_t piece;            /* bytes sent at once; 0: few, so that lines arrive cut */
     /* Instead of body: writes at most max bytes of the body from pos, returns how many; 0: its end. */
     size_t (*make)(uint64_t pos, char *out, size_t max);

@@ -175,11 +175,13 @@ static const char *releases(void) {
     release_data("plain", b, sizeof b);
     (void)snprintf(
         list, sizeof list,
-        LIST("{" META(
-            "sh.helm.release.v1.labelled.v1", "s1",
-            ",\"labels\":{\"modifiedAt\":\"1790841630\"}") ",\"data\":{\"release\":\"%s\"}},"
-                                                           "{" META("sh.helm.release.v1.plain.v1", "s2",
-                                                                    "") ",\"data\":{\"release\":\"%s\"}}"),
+        LIST("{" META("sh.helm.release.v1.labelled.v1", "s1",
+                      ",\"labels\":{\"modifiedAt\":\"1790841601\"},\"managedFields\":[{\"time\":\"2026-10-"
+                      "01T08:00:05Z\"},"
+                      "{\"time\":\"2026-10-01T08:00:30Z\"},{}]") ",\"data\":{\"release\":\"%s\"}},"
+                                                                 "{" META(
+                                                                     "sh.helm.release.v1.plain.v1", "s2",
+                                                                     "") ",\"data\":{\"release\":\"%s\"}}"),
         a, b);
     return list;
 }
@@ -235,6 +237,7 @@ static void test_everything_found_says_how_well_it_is_known(void **state) {
         NOTHING,
         {.expect = "/apis", .status = 200, .body = "{\"groups\":[]}"},
         {.expect = "/api/v1/namespaces/mcp",
+         .whole = true,
          .status = 200,
          .body = "{\"kind\":\"Namespace\"," META("mcp", "n1", "") "}"},
         {.expect = "", .status = 500, .body = ""}, /* no watch is served */
@@ -266,7 +269,7 @@ static void test_everything_found_says_how_well_it_is_known(void **state) {
     assert_int_equal(changed->origin, FOUND);
     expect(PHASE(RELEASE_CREATED), "Release/plain.v1", "2026-10-01T08:00:00Z", AT);
     expect(PHASE(RELEASE_DEPLOYED), "Release/labelled.v1", "2026-10-01T08:00:30Z", AT_MOST);
-    expect(PHASE(RELEASE_DEPLOYED), "Release/plain.v1", "2026-10-01T07:59:59Z", AT_LEAST);
+    expect(PHASE(RELEASE_DEPLOYED), "Release/plain.v1", "2026-10-01T08:00:00Z", AT_LEAST);
     expect(PHASE(HOOK_STARTED), "Job/migrate", "2026-10-01T08:00:00Z", AT);
     expect(PHASE(HOOK_SUCCEEDED), "Job/migrate", "2026-10-01T08:01:00Z", AT);
     const Pilotgate__Object *o = caught_object(&caught, "ConfigMap", 0, 0);

@@ -113,14 +113,17 @@ static char *release_data(int revision, const char *status) {
     return out;
 }
 
-static json_t *secret(const char *rv, int revision, const char *status, const char *modified) {
+/* written: when the API server says that it was written last; its label, which Helm carried over, says
+ * earlier. */
+static json_t *secret(const char *rv, int revision, const char *status, const char *written) {
     char name[64];
     char *data = release_data(revision, status);
     snprintf(name, sizeof name, "sh.helm.release.v1.web.v%d", revision);
     json_t *s =
-        json_pack("{s:{s:s, s:s, s:s, s:s, s:{s:s, s:s}}, s:s, s:{s:s}}", "metadata", "name", name, "uid",
-                  name, "resourceVersion", rv, "creationTimestamp", "2026-11-23T04:00:01Z", "labels", "owner",
-                  "helm", "modifiedAt", modified, "type", "helm.sh/release.v1", "data", "release", data);
+        json_pack("{s:{s:s, s:s, s:s, s:s, s:{s:s, s:s}, s:[{s:s}]}, s:s, s:{s:s}}", "metadata", "name", name,
+                  "uid", name, "resourceVersion", rv, "creationTimestamp", "2026-11-23T04:00:01Z", "labels",
+                  "owner", "helm", "modifiedAt", "1795406400", "managedFields", "time", written, "type",
+                  "helm.sh/release.v1", "data", "release", data);
     free(data);
     assert_non_null(s);
     return s;
@@ -335,12 +338,14 @@ static void test_phases_of_an_upgrade(void **state) {
 
 static void test_release_found_deployed(void **state) {
     (void)state;
-    see(secret("1", 1, "deployed", "1795000000"), true);
+    int64_t written = 0;
+    assert_int_equal(when_parse("2026-11-23T04:00:09Z", &written), 0);
+    see(secret("1", 1, "deployed", "2026-11-23T04:00:09Z"), true);
     const Pilotgate__Phase *p = caught_phase(&caught, PHASE(DEPLOYED), 0);
-    assert_int_equal(p->t_wall_ns, 1795000000LL * WHEN_S);
+    assert_int_equal(p->t_wall_ns, written);
     assert_int_equal(p->precision_ns, WHEN_S);
     assert_int_equal(p->bound, PILOTGATE__TIME_BOUND__TIME_BOUND_AT_MOST);
-    see(secret("1", 3, "deployed", "7000000000"), true); /* a label that nobody wrote in earnest */
+    see(secret("1", 3, "deployed", "9999-12-31T23:59:59Z"), true); /* nobody wrote it then */
     assert_true(caught_phase(&caught, PHASE(DEPLOYED), 1)->t_wall_ns < WIRE_NS_MAX);
     see(secret("1", 2, "deployed", ""), true); /* last_deployed is the start: no earlier than that */
     int64_t start = 0;
@@ -348,7 +353,10 @@ static void test_release_found_deployed(void **state) {
     p = caught_phase(&caught, PHASE(DEPLOYED), 2);
     assert_int_equal(p->t_wall_ns, start);
     assert_int_equal(p->bound, PILOTGATE__TIME_BOUND__TIME_BOUND_AT_LEAST);
-    assert_int_equal(caught_objects(&caught, "HelmRelease", OP(LISTED)), 3);
+    see(secret("1", 4, "deployed", "2026-11-23T03:59:00Z"),
+        true); /* before it was created: no time of this one */
+    assert_int_equal(caught_phase(&caught, PHASE(DEPLOYED), 3)->t_wall_ns, start);
+    assert_int_equal(caught_objects(&caught, "HelmRelease", OP(LISTED)), 4);
 }
 
 static void test_uninstall(void **state) {

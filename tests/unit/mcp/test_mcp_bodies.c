@@ -106,7 +106,7 @@ static void serve_hoard(struct scene *s, int fd, const char *request) {
     if (strstr(request, "\"small\"")) {
         raw_result(request, answer, sizeof answer);
         (void)raw_say(fd, JSON_HEAD "\r\n%.10s", answer);
-        while (s->transport.held && !s->resets)
+        for (int ms = 0; ms < 15000 && !s->resets; ms++)
             usleep(1000);
         (void)raw_say(fd, "%s", answer + 10);
         (void)shutdown(fd, SHUT_WR);

@@ -73,13 +73,25 @@ static bool asks_for_next(const struct fact_change *c, const struct fact_sign *s
     return is_wish(s) && s->kind != FACT_SIGN_MARK && !is_wished(c) && s->order - c->signs[0]->order > lag;
 }
 
+/* An install is not judged: what a person marks beside it would vanish in it. Whether the product served by
+ * then is asked later. */
+static bool is_mark_beside_install(const struct fact_change *c, const struct fact_sign *s) {
+    for (size_t i = 0; s->kind == FACT_SIGN_MARK && i < c->n_signs; i++) {
+        const char *end = strrchr(c->signs[i]->name, '.');
+        if (c->signs[i]->kind == FACT_SIGN_RELEASE && end && strcmp(end, ".v1") == 0)
+            return true;
+    }
+    return false;
+}
+
 /* A revision never joins what came before it, but what asked for it; an uninstall and a drill's command join
  * nothing, nor does anything that came after the namespace was made again. */
 static int joins(const struct facts *f, const struct fact_change *c, const struct fact_sign *s,
                  const struct rubric *rubric) {
     return c && s->kind != FACT_SIGN_UNINSTALL && (s->kind != FACT_SIGN_RELEASE || is_wished(c)) &&
            s->life == c->life && s->order - c->last_hi <= rubric->rules.merge_gap_ns &&
-           !asks_for_next(c, s, rubric->rules.watch_lag_ns) && !drilled_between(f, c->last_hi, s->hi, 0);
+           !is_mark_beside_install(c, s) && !asks_for_next(c, s, rubric->rules.watch_lag_ns) &&
+           !drilled_between(f, c->last_hi, s->hi, 0);
 }
 
 static int add_to(struct fact_change *c, struct fact_sign *s, struct err *e) {
@@ -129,7 +141,8 @@ static void link_revision(struct facts *f, struct fact_change *c) {
     }
 }
 
-/* Nothing that a revision causes happens before its Secret exists. */
+/* Nothing that a revision causes happens before its Secret exists. What a person marked was there when they
+ * say so, whatever Helm did later. */
 static void set_begin(struct fact_change *c) {
     int64_t release_lo = INT64_MIN;
     for (size_t i = 0; i < c->n_signs; i++)
@@ -137,7 +150,8 @@ static void set_begin(struct fact_change *c) {
             release_lo = c->signs[i]->order;
     c->begin_lo = INT64_MAX;
     for (size_t i = 0; i < c->n_signs; i++) {
-        int64_t lo = c->signs[i]->lo > release_lo ? c->signs[i]->lo : release_lo;
+        bool own = c->signs[i]->kind == FACT_SIGN_MARK || c->signs[i]->lo > release_lo;
+        int64_t lo = own ? c->signs[i]->lo : release_lo;
         if (lo < c->begin_lo)
             c->begin_lo = lo;
     }

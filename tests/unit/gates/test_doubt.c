@@ -111,11 +111,28 @@ static void object_alone(struct scenario *s) {
     scenario_object(s, 0, MODIFIED, 250, 249, "ConfigMap", "other", "o1");
 }
 
+static void mark_change(struct scenario *s, int t) {
+    json_t *mark = json_pack("{s:s, s:s, s:s, s:I}", "stage", "east/shop", "what", "change", "by", "Ann",
+                             "t_ns", (json_int_t)AT(t));
+    assert_int_equal(json_array_append_new(s->c.ev.marks, mark), 0);
+}
+
 static void marked(struct scenario *s) {
     s->c.rubric.rules.merge_gap_ns = 10 * WHEN_S;
-    json_t *mark = json_pack("{s:s, s:s, s:s, s:I}", "stage", "east/shop", "what", "change", "by", "Ann",
-                             "t_ns", (json_int_t)AT(250));
-    assert_int_equal(json_array_append_new(s->c.ev.marks, mark), 0);
+    mark_change(s, 250);
+}
+
+/* Somebody switched something by hand; a call was dropped, and Helm came a little later. */
+static void marked_before_a_release(struct scenario *s) {
+    s->c.rubric.rules.merge_gap_ns = 10 * WHEN_S;
+    mark_change(s, 92);
+    scenario_calls(s, 0, 1, "hold", 91, 94, STREAM_ENDED, 0);
+}
+
+/* The product serves, and its install is not long ago. */
+static void marked_after_the_install(struct scenario *s) {
+    mark_change(s, 40);
+    scenario_calls(s, 0, 1, "hold", 39, 42, STREAM_ENDED, 0);
 }
 
 static void tools_are_judged_by_first_and_last(void **state) {
@@ -130,6 +147,8 @@ static void tools_are_judged_by_first_and_last(void **state) {
     config_undecided(no_net_effect, "changed nothing");
     passes(object_alone, "config-safety");
     config_undecided(marked, "changed nothing");
+    config_fails(marked_before_a_release, "1 calls dropped");
+    config_fails(marked_after_the_install, "1 calls dropped");
 }
 
 /* ---- what nobody saw */

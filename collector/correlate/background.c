@@ -136,18 +136,40 @@ static bool meets_a_window(const struct books *b, int64_t from, int64_t to) {
     return false;
 }
 
-static bool is_background(const struct books *b, const struct ev_record *r) {
-    const Pilotgate__Call *k = r->r->call;
+/* Of a call through the target's URL: did the gateway lose it? */
+static bool is_lost(const Pilotgate__Call *k) {
     const char *why;
-    int64_t error;
-    int64_t start = facts_clock(b->f->ev, r->stream, k->start_wall_ns, &error);
     struct corr_case what = {.outcome = (uint32_t)k->outcome, .flags = k->flags};
     enum fact_reading reading = corr_read(&what, &why);
     return !*k->path &&
            !(k->flags & (PILOTGATE__CALL_FLAG__CALL_FLAG_CONTROL | PILOTGATE__CALL_FLAG__CALL_FLAG_UNSENT)) &&
-           start <= b->until[r->stream] &&
-           (reading == FACT_READING_DROPPED || reading == FACT_READING_INTERRUPTED) &&
+           (reading == FACT_READING_DROPPED || reading == FACT_READING_INTERRUPTED);
+}
+
+static bool is_background(const struct books *b, const struct ev_record *r) {
+    const Pilotgate__Call *k = r->r->call;
+    int64_t error;
+    int64_t start = facts_clock(b->f->ev, r->stream, k->start_wall_ns, &error);
+    return is_lost(k) && start <= b->until[r->stream] &&
            !meets_a_window(b, start, start + (int64_t)k->duration_us * 1000);
+}
+
+size_t facts_lost_between(const struct facts *f, int64_t from, int64_t to, struct fact_ref *ret_first) {
+    size_t n = 0;
+    *ret_first = (struct fact_ref){0};
+    for (size_t i = 0; i < f->ev->records.n; i++) {
+        const struct ev_record *r = &f->ev->records.items[i];
+        if (r->r->body_case != PILOTGATE__RECORD__BODY_CALL || !corr_in_stage(f, r->stream) ||
+            !is_lost(r->r->call))
+            continue;
+        int64_t error;
+        int64_t start = facts_clock(f->ev, r->stream, r->r->call->start_wall_ns, &error);
+        if (start > to || start + (int64_t)r->r->call->duration_us * 1000 < from)
+            continue;
+        if (n++ == 0)
+            *ret_first = (struct fact_ref){r->stream, r->seq};
+    }
+    return n;
 }
 
 /* Lost calls, and the beginning of the streams whose totals were counted. */

@@ -316,6 +316,14 @@ typedef int facts_object_fn(void *ctx, const Pilotgate__Object *o, struct fact_r
 int facts_snapshot(const struct facts *f, int64_t t, facts_object_fn *fn, void *ctx,
                    struct err *e) MUST_CHECK;
 
+/* Calls through the targets' URLs that were dropped or interrupted and meet [from, to], inside a window or
+ * outside of all; whether something else than the gateway is at fault is not asked. */
+size_t facts_lost_between(const struct facts *f, int64_t from, int64_t to, struct fact_ref *ret_first);
+
+/* Does this HorizontalPodAutoscaler, in normal form, scale to no replica at all, by itself or by KEDA's
+ * doing? One that does not leaves alone what stands at zero. */
+bool facts_scales_to_zero(const json_t *scaler);
+
 /* Do two records tell one state of an object? UNKNOWN: in normal forms that do not compare. Deleted is a
  * state. */
 enum fact_same { FACT_SAME, FACT_DIFFERS, FACT_SAME_UNKNOWN };

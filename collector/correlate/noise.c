@@ -71,20 +71,38 @@ static int is_confined(const struct step *p, const struct rubric_ignore *rule, s
     return confined;
 }
 
-static bool scales(const Pilotgate__Object *scaler, const Pilotgate__Object *o) {
+bool facts_scales_to_zero(const json_t *scaler) {
+    size_t i;
+    json_t *owner;
+    json_array_foreach(js_at(scaler, "metadata.ownerReferences"), i, owner) {
+        if (strcmp(js_str(owner, "kind", ""), "ScaledObject") == 0)
+            return true;
+    }
+    return js_int(scaler, "spec.minReplicas", 1) == 0;
+}
+
+/* From or to no replica at all. */
+static bool meets_zero(struct step *p) {
+    look_inside(p);
+    return js_int(p->old, "spec.replicas", 1) == 0 || js_int(p->new, "spec.replicas", 1) == 0;
+}
+
+static bool scales(const Pilotgate__Object *scaler, struct step *p) {
+    const Pilotgate__Object *o = p->after ? p->after : p->before;
     json_t *doc = parse(scaler);
     bool found = strcmp(js_str(doc, "spec.scaleTargetRef.kind", ""), o->kind) == 0 &&
-                 strcmp(js_str(doc, "spec.scaleTargetRef.name", ""), o->name) == 0;
+                 strcmp(js_str(doc, "spec.scaleTargetRef.name", ""), o->name) == 0 &&
+                 (facts_scales_to_zero(doc) || !meets_zero(p));
     json_decref(doc);
     return found;
 }
 
 /* An autoscaler that was there then has this workload. */
-static bool is_autoscaled(const struct step *p) {
+static bool is_autoscaled(struct step *p) {
     for (size_t i = 0; i < p->f->n_objects; i++) {
         const struct fact_state *s = p->known[i].s;
         if (s && strcmp(s->o->kind, "HorizontalPodAutoscaler") == 0 &&
-            s->o->op != PILOTGATE__OBJECT__OP__OP_DELETED && scales(s->o, p->after ? p->after : p->before))
+            s->o->op != PILOTGATE__OBJECT__OP__OP_DELETED && scales(s->o, p))
             return true;
     }
     return false;

@@ -134,6 +134,22 @@ static void some_missing(json_t *o, const struct rollback *r) {
     gate_cite(o, r->f, r->change->missing->ref);
 }
 
+/* Its window was over, and its workloads were starting yet: what was lost then no change's window holds. */
+static bool lost_while_starting(json_t *o, const struct rollback *r) {
+    struct fact_ref first;
+    size_t n = r->settled > r->change->window_to
+                   ? facts_lost_between(r->f, r->change->window_to, r->settled, &first)
+                   : 0;
+    if (n == 0)
+        return false;
+    gate_decide(o, GATE_INCONCLUSIVE,
+                "%zu calls were dropped or interrupted after its window, while its workloads were still "
+                "starting: roll back again",
+                n);
+    gate_cite(o, r->f, first);
+    return true;
+}
+
 /* True when a verdict was given: the rollback did not end cleanly, or not yet. */
 bool rollback_not_clean(json_t *o, const struct rollback *r) {
     int64_t limit = r->c->rubric.rules.rollback_limit_ns;
@@ -175,6 +191,6 @@ bool rollback_not_clean(json_t *o, const struct rollback *r) {
         gate_decide(o, GATE_INCONCLUSIVE,
                     "the calls of its window were not all witnessed: `pilotgate changes %s`", r->change->id);
     else
-        return false;
+        return lost_while_starting(o, r);
     return true;
 }

@@ -42,21 +42,26 @@ json_t *rollback_named(const struct facts *f, const struct fact_revision *v) {
     return named;
 }
 
-static const char *digest_in(const struct fact_revision *v, const char *kind, const char *name) {
+/* The entry of a live object; NULL: not named. */
+static const json_t *entry_of(const struct fact_revision *v, const char *kind, const char *name) {
     size_t group = strcspn(kind, ".");
     size_t i;
     json_t *x;
     json_array_foreach(js_at(v->normal, "objects"), i, x) {
         const char *k = js_str(x, "kind", "");
         if (strlen(k) == group && strncmp(k, kind, group) == 0 && strcmp(js_str(x, "name", ""), name) == 0)
-            return js_str(x, "digest", "");
+            return x;
     }
-    return "";
+    return NULL;
+}
+
+bool rollback_names(const struct fact_revision *v, const char *kind, const char *name) {
+    return entry_of(v, kind, name) != NULL;
 }
 
 bool rollback_rendered_anew(const struct rollback *r, const char *kind, const char *name) {
-    const char *before = digest_in(r->to, kind, name);
-    const char *after = digest_in(r->now, kind, name);
+    const char *before = js_str(entry_of(r->to, kind, name), "digest", "");
+    const char *after = js_str(entry_of(r->now, kind, name), "digest", "");
     return r->to->norm == r->now->norm && *before && *after && strcmp(before, after) != 0;
 }
 

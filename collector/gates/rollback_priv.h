@@ -42,6 +42,8 @@ int64_t rollback_settled(const struct rollback *r);
 /* "Kind/name" -> digest of all that the revision's manifest names in this namespace; a new reference. NULL:
  * not known (an older agent, or a manifest that could not be read in full). */
 json_t *rollback_named(const struct facts *f, const struct fact_revision *v);
+/* Does the revision's manifest name this live object? What was cut off does not count. */
+bool rollback_names(const struct fact_revision *v, const char *kind, const char *name);
 /* Is it rendered differently in the two? Not when either does not name it. */
 bool rollback_rendered_anew(const struct rollback *r, const char *kind, const char *name);
 /* [{"object","baseline","after","what"}] of what differs; NULL: it is not known. A new reference. */
@@ -70,7 +72,7 @@ struct rollback_state {
     struct rollback_list product;  /* through the target's URL */
     struct rollback_list replicas; /* "... at Pod/x", of those that live at `at` */
     json_t *live;                  /* "Kind/name" of every live object of the stage, kind without its group */
-    json_t *scaled;                /* those that an autoscaler targets */
+    json_t *scaled;                /* those that an autoscaler targets: may it scale them to zero? */
     size_t configurations;         /* of the product that were read */
     int64_t at;
     int64_t read_since; /* earlier readings of the product count as none; 0: any counts */

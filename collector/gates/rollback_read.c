@@ -48,8 +48,9 @@ static int take_autoscaler(struct rollback_state *s, const Pilotgate__Object *o)
         return 0;
     (void)snprintf(key, sizeof key, "%.250s/%.250s", js_str(doc, "spec.scaleTargetRef.kind", ""),
                    js_str(doc, "spec.scaleTargetRef.name", ""));
+    bool to_zero = facts_scales_to_zero(doc);
     json_decref(doc);
-    return json_object_set_new(s->scaled, key, json_true());
+    return json_object_set_new(s->scaled, key, json_boolean(to_zero));
 }
 
 static int take_object(void *ctx, const Pilotgate__Object *o, struct fact_ref ref) {
@@ -68,13 +69,27 @@ static int take_object(void *ctx, const Pilotgate__Object *o, struct fact_ref re
     return add(&s->objects, key, o, ref);
 }
 
-/* The API server keeps the annotations that Helm reads in the live object. */
-static unsigned helm_traits(const Pilotgate__Object *o) {
+/* What stands at zero an autoscaler left there only if it scales so far: others leave it alone. */
+static bool is_autoscaled(const struct rollback_state *s, const char *key) {
+    const json_t *to_zero = json_object_get(s->scaled, key);
+    const struct rollback_item *x = rollback_find(&s->objects, key);
+    json_t *doc = NULL;
+    if (!to_zero || json_is_true(to_zero) || !x ||
+        js_parse(x->o->normal, strlen(x->o->normal), WIRE_NORMAL_MAX, &doc, NULL) < 0)
+        return to_zero != NULL;
+    bool runs = js_int(doc, "spec.replicas", 1) > 0;
+    json_decref(doc);
+    return runs;
+}
+
+/* The API server keeps the annotations that Helm reads in the live object; but it reads them in what it
+ * renders: what the manifest names is no hook. */
+static unsigned helm_traits(const struct rollback *r, const Pilotgate__Object *o) {
     json_t *doc;
     unsigned t = 0;
     if (o->truncated || js_parse(o->normal, strlen(o->normal), WIRE_NORMAL_MAX, &doc, NULL) < 0)
         return 0;
-    if (js_at(doc, "/metadata/annotations/helm.sh~1hook"))
+    if (js_at(doc, "/metadata/annotations/helm.sh~1hook") && !rollback_names(r->now, o->kind, o->name))
         t |= RUBRIC_HOOK;
     if (strcmp(js_str(doc, "/metadata/annotations/helm.sh~1resource-policy", ""), "keep") == 0)
         t |= RUBRIC_KEPT;
@@ -86,8 +101,8 @@ unsigned rollback_traits(const struct rollback *r, const struct rollback_state *
                          const struct rollback_state *after, const Pilotgate__Object *o) {
     char key[2 * WIRE_NAME_MAX + 2];
     (void)snprintf(key, sizeof key, "%s/%s", o->kind, o->name);
-    unsigned t = helm_traits(o);
-    if (json_object_get(base->scaled, key) && json_object_get(after->scaled, key))
+    unsigned t = helm_traits(r, o);
+    if (is_autoscaled(base, key) && is_autoscaled(after, key))
         t |= RUBRIC_AUTOSCALED;
     if (r->by_inputs && rollback_rendered_anew(r, o->kind, o->name))
         t |= RUBRIC_REGENERATED;

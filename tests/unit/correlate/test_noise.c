@@ -61,6 +61,14 @@ static const struct {
      "{\"spec\":{\"replicas\":2}}", NULL},
     {"replicas that an autoscaler set", "Deployment", "scaled", "{\"spec\":{\"replicas\":1}}",
      "{\"spec\":{\"replicas\":2}}", "autoscaler"},
+    {"replicas to zero, which no autoscaler sets", "Deployment", "scaled", "{\"spec\":{\"replicas\":1}}",
+     "{\"spec\":{\"replicas\":0}}", NULL},
+    {"replicas from zero, which it leaves alone", "Deployment", "scaled", "{\"spec\":{\"replicas\":0}}",
+     "{\"spec\":{\"replicas\":2}}", NULL},
+    {"replicas that one to zero set", "Deployment", "idle", "{\"spec\":{\"replicas\":1}}",
+     "{\"spec\":{\"replicas\":0}}", "autoscaler"},
+    {"replicas that KEDA set", "Deployment", "keda", "{\"spec\":{\"replicas\":0}}",
+     "{\"spec\":{\"replicas\":1}}", "autoscaler"},
     {"replicas and an image", "Deployment", "scaled",
      "{\"spec\":{\"replicas\":1,\"template\":{\"image\":\"a\"}}}",
      "{\"spec\":{\"replicas\":2,\"template\":{\"image\":\"b\"}}}", NULL},
@@ -75,17 +83,25 @@ static const struct {
 };
 
 static void autoscale(struct scenario *s, size_t agent) {
-    told_add(s,
-             &(struct tell){
-                 .agent = agent,
-                 .op = LISTED,
-                 .t = 5,
-                 .kind = "HorizontalPodAutoscaler",
-                 .name = "h",
-                 .uid = "h",
-                 .version = "2",
-                 .digest = "h",
-                 .normal = "{\"spec\":{\"scaleTargetRef\":{\"kind\":\"Deployment\",\"name\":\"scaled\"}}}"});
+    static const struct {
+        const char *name, *normal;
+    } scalers[] = {
+        {"h", "{\"spec\":{\"scaleTargetRef\":{\"kind\":\"Deployment\",\"name\":\"scaled\"}}}"},
+        {"i",
+         "{\"spec\":{\"minReplicas\":0,\"scaleTargetRef\":{\"kind\":\"Deployment\",\"name\":\"idle\"}}}"},
+        {"k", "{\"metadata\":{\"ownerReferences\":[{\"kind\":\"ScaledObject\",\"name\":\"k\"}]},"
+              "\"spec\":{\"minReplicas\":1,\"scaleTargetRef\":{\"kind\":\"Deployment\",\"name\":\"keda\"}}}"},
+    };
+    for (size_t i = 0; i < sizeof scalers / sizeof *scalers; i++)
+        told_add(s, &(struct tell){.agent = agent,
+                                   .op = LISTED,
+                                   .t = 5,
+                                   .kind = "HorizontalPodAutoscaler",
+                                   .name = scalers[i].name,
+                                   .uid = scalers[i].name,
+                                   .version = "2",
+                                   .digest = scalers[i].name,
+                                   .normal = scalers[i].normal});
 }
 
 /* As an agent tells it; what is no JSON as it is. malloc'ed. */

@@ -33,8 +33,8 @@ struct story {
     const char *status2;                                   /* revision 2 ended so; NULL: deployed */
     const char *secret, *checksum;                         /* after it */
     const char *replicas;                                  /* after it; NULL: 1 */
-    bool autoscaler, later_kind, leftover, job, missing, same_config, no_call_after, hook, never_deployed,
-        no_secret;
+    bool autoscaler, annotated, lost_late, later_kind, leftover, job, missing, same_config, no_call_after,
+        hook, never_deployed, no_secret;
     double up;         /* the Deployment is available again then; 0: it was all the time */
     double down_again; /* and is not from then on */
     const char *image; /* a difference in the Deployment's normal form */
@@ -53,8 +53,9 @@ static void live(struct scenario *s, int op, double t, const struct story *x, bo
     const char *replicas = after && x->replicas ? x->replicas : "1";
     const char *secret = after && x->secret ? x->secret : "h1";
     (void)snprintf(text, sizeof text,
-                   "{\"kind\":\"Deployment\",\"spec\":{\"replicas\":%s,\"template\":{\"metadata\":{"
+                   "{\"kind\":\"Deployment\",%s\"spec\":{\"replicas\":%s,\"template\":{\"metadata\":{"
                    "\"annotations\":{\"checksum/secret\":\"%s\"}},\"spec\":{\"image\":\"%s\"}}}}",
+                   after && x->annotated ? "\"metadata\":{\"annotations\":{\"helm.sh/hook\":\"test\"}}," : "",
                    replicas, checksum, after && x->image ? x->image : "gateway:1");
     s->normal = text;
     scenario_object(s, 0, op, t, t - 0.4, "Deployment", "gateway", text);
@@ -159,6 +160,10 @@ static void third_revision(struct scenario *s, const struct story *x) {
     calls(s, 198, 206);
     if (!x->no_call_after)
         scenario_calls(s, 0, 3, "hold", 208, 209, OK, REUSED);
+    if (x->lost_late) { /* its catalogue came late, and a call was dropped with it */
+        read_product(s, 250, MODIFIED, TOOLS_1, "p1");
+        scenario_calls(s, 0, 1, "hold", 249, 251, PILOTGATE__OUTCOME__OUTCOME_RESET, 0);
+    }
 }
 
 static void tell(struct scenario *s, const struct story *x) {
@@ -303,6 +308,24 @@ static void an_autoscaler_may_scale(void **state) {
     expect(&x, "FAIL", "Deployment/gateway at /spec/template/spec/image");
 }
 
+/* It never scales to nothing, nor from there: somebody else did, and it stands still. */
+static void an_autoscaler_does_not_scale_to_zero(void **state) {
+    (void)state;
+    struct story x = good;
+    x.autoscaler = true;
+    x.replicas = "0";
+    expect(&x, "FAIL", "Deployment/gateway at /spec/replicas");
+}
+
+/* Whoever annotates a live object makes no hook of what the manifest names. */
+static void what_the_manifest_names_is_no_hook(void **state) {
+    (void)state;
+    struct story x = good;
+    x.annotated = true;
+    x.image = "gateway:2";
+    expect(&x, "FAIL", "Deployment/gateway at /");
+}
+
 static void jobs_come_and_go(void **state) {
     (void)state;
     struct story x = good;
@@ -356,6 +379,10 @@ static void it_must_become_available(void **state) {
     json_decref(result);
     (void)judged(&x, 299, "PASS", "", &result);
     json_decref(result);
+    x.lost_late = true;
+    (void)judged(&x, 299, "INCONCLUSIVE", "1 calls were dropped or interrupted after its window", &result);
+    json_decref(result);
+    x.lost_late = false;
     x.up = 2000;
     (void)judged(&x, 2100, "FAIL", "it was not within 10 min", &result);
     json_decref(result);
@@ -425,6 +452,8 @@ int main(void) {
         cmocka_unit_test(kinds_that_were_not_watched_are_not_compared),
         cmocka_unit_test(differences_are_told_by_pointer),
         cmocka_unit_test(an_autoscaler_may_scale),
+        cmocka_unit_test(an_autoscaler_does_not_scale_to_zero),
+        cmocka_unit_test(what_the_manifest_names_is_no_hook),
         cmocka_unit_test(jobs_come_and_go),
         cmocka_unit_test(random_material_is_regenerated),
         cmocka_unit_test(nothing_to_roll_back),

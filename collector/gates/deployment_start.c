@@ -90,13 +90,14 @@ json_t *deployment_marks(const struct deployment *d) {
 
 /* ---- who watched */
 
-static int64_t witnessed_from(const struct facts *f) {
+/* Since the namespace was made: whoever watched an earlier one of its name saw nothing of it. */
+static int64_t witnessed_from(const struct facts *f, int64_t since) {
     int64_t from = INT64_MAX;
     for (size_t i = 0; i < f->ev->records.n; i++) {
         const struct ev_record *r = &f->ev->records.items[i];
         int64_t error;
         int64_t t = facts_clock(f->ev, r->stream, r->r->wall_ns, &error);
-        if (t < from && facts_has_stream(f, r->stream))
+        if (t >= since && t < from && facts_has_stream(f, r->stream))
             from = t;
     }
     return from;
@@ -134,6 +135,6 @@ void deployment_start(struct deployment *d) {
         d->mark = mark;
         d->namespace_known = true;
     }
-    d->watched_from = witnessed_from(d->f);
+    d->watched_from = witnessed_from(d->f, d->since);
     d->adopted = was_adopted(d);
 }

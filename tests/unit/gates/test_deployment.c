@@ -110,6 +110,24 @@ static void a_new_namespace_is_a_new_stage(void **state) {
     json_decref(judged(&s, 26 * HOUR, "PENDING", "no successful call"));
 }
 
+/* Agents watched the old namespace, and came to the new one long after the product was there. */
+static void nobody_watched_the_new_namespace_at_first(void **state) {
+    (void)state;
+    struct scenario s;
+    begin(&s, 1);
+    namespace_made(&s, 0, 1, "u1");
+    installed(&s, 5, "m1");
+    called(&s, 65);
+    double came = 40 * HOUR;
+    size_t late = scenario_agent(&s, "n1");
+    scenario_clock(&s, late, came, 0, 0.001);
+    namespace_made(&s, 10 * HOUR, came, "u2");
+    s.c.ev.records.items[s.c.ev.records.n - 1].stream = late;
+    scenario_release(&s, late, LISTED, 10 * HOUR + 10, came + 1, 1, "deployed", "Install complete", "m1");
+    scenario_phase(&s, late, came + 60, FIRST_CALL, "Probe/hold", "custom-server");
+    json_decref(judged(&s, 41 * HOUR, "INCONCLUSIVE", "a call may have succeeded before anybody watched"));
+}
+
 /* Two namespaces whose agents tell at the same time: one name was given to two clusters. */
 static void two_clusters_under_one_name_decide_nothing(void **state) {
     (void)state;
@@ -278,6 +296,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_reinstall_does_not_reset_the_clock),
         cmocka_unit_test(a_new_namespace_is_a_new_stage),
+        cmocka_unit_test(nobody_watched_the_new_namespace_at_first),
         cmocka_unit_test(two_clusters_under_one_name_decide_nothing),
         cmocka_unit_test(what_was_there_before_is_known_at_most),
         cmocka_unit_test(objects_outlive_the_history),

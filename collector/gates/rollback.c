@@ -182,7 +182,7 @@ static json_t *judge_one(struct rollback *r) {
     else if (!after_at)
         gate_decide(o, GATE_INCONCLUSIVE,
                     "another change began before the rollback had settled: roll back again");
-    else if (!states_unseen(o, r, after_at))
+    else if (!rollback_lost_since(o, r, after_at) && !states_unseen(o, r, after_at))
         is_one = rollback_restored(o, r, base_at, after_at);
     if (is_one)
         return o;

@@ -74,17 +74,26 @@ static int64_t deadline(const struct rollback *r) {
     return limit > r->change->window_to ? limit : r->change->window_to;
 }
 
-/* A workload that is still there, whose last word inside the window was that it is not available, and that
- * was not inside the limit either; NULL: none. again: when the last of the others was, 0: there is none. */
+/* again: when the last workload was available that was not in the window; 0: there is none. */
+static int64_t read_at(const struct rollback *r, int64_t again) {
+    int64_t rest = r->change->window_to - r->change->last_hi;
+    return again && again + rest > r->change->window_to ? again + rest : r->change->window_to;
+}
+
+/* A workload that is still there, whose last word inside the window, or until the others were available, was
+ * that it is not available, and that was not inside the limit either; NULL: none. again: when the last of the
+ * others was, 0: there is none. */
 static const struct fact_phase *unavailable(const struct rollback *r, int64_t *ret_again) {
     const struct fact_phase *found = NULL;
     *ret_again = 0;
     for (size_t i = 0; i < r->f->n_phases; i++) {
         const struct fact_phase *p = &r->f->phases[i];
-        if (p->kind != PILOTGATE__PHASE__KIND__KIND_WORKLOAD_UNAVAILABLE || p->lo > r->change->window_to)
+        int64_t until = read_at(r, *ret_again);
+        if (p->kind != PILOTGATE__PHASE__KIND__KIND_WORKLOAD_UNAVAILABLE || p->lo > until ||
+            (p->lo > r->change->window_to && p->lo >= r->change->next_lo))
             continue;
         const struct fact_phase *up = available_again(r, p);
-        if (up && up->lo <= r->change->window_to)
+        if (up && up->lo <= until)
             continue;
         if (!exists_after(r, p->p->subject))
             continue;
@@ -101,8 +110,7 @@ int64_t rollback_settled(const struct rollback *r) {
     int64_t again;
     if (unavailable(r, &again))
         return 0;
-    int64_t rest = r->change->window_to - r->change->last_hi;
-    return again && again + rest > r->change->window_to ? again + rest : r->change->window_to;
+    return read_at(r, again);
 }
 
 /* Workloads that are not available: they start yet, or they never will. */
@@ -132,22 +140,6 @@ static void some_missing(json_t *o, const struct rollback *r) {
     gate_missing_text(r->f, r->change->missing, text);
     gate_decide(o, GATE_INCONCLUSIVE, "%s, and roll back again", text);
     gate_cite(o, r->f, r->change->missing->ref);
-}
-
-/* Its window was over, and its workloads were starting yet: what was lost then no change's window holds. */
-static bool lost_while_starting(json_t *o, const struct rollback *r) {
-    struct fact_ref first;
-    size_t n = r->settled > r->change->window_to
-                   ? facts_lost_between(r->f, r->change->window_to, r->settled, &first)
-                   : 0;
-    if (n == 0)
-        return false;
-    gate_decide(o, GATE_INCONCLUSIVE,
-                "%zu calls were dropped or interrupted after its window, while its workloads were still "
-                "starting: roll back again",
-                n);
-    gate_cite(o, r->f, first);
-    return true;
 }
 
 /* True when a verdict was given: the rollback did not end cleanly, or not yet. */
@@ -191,6 +183,23 @@ bool rollback_not_clean(json_t *o, const struct rollback *r) {
         gate_decide(o, GATE_INCONCLUSIVE,
                     "the calls of its window were not all witnessed: `pilotgate changes %s`", r->change->id);
     else
-        return lost_while_starting(o, r);
+        return false;
+    return true;
+}
+
+/* Its window was over, and its workloads were starting yet: what was lost then no change's window may hold.
+ */
+bool rollback_lost_since(json_t *o, const struct rollback *r, int64_t after_at) {
+    struct fact_ref first;
+    size_t n = after_at > r->change->window_to
+                   ? facts_lost_between(r->f, r->change->window_to, after_at, &first)
+                   : 0;
+    if (n == 0)
+        return false;
+    gate_decide(o, GATE_INCONCLUSIVE,
+                "%zu calls were dropped or interrupted after its window, while its workloads were still "
+                "starting: roll back again",
+                n);
+    gate_cite(o, r->f, first);
     return true;
 }

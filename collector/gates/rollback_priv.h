@@ -34,6 +34,8 @@ const struct fact_change *rollback_change_of(const struct facts *f, const struct
 /* ---- rollback_clean.c: gives o a verdict. True when there is one: it did not end cleanly, or not yet. */
 
 bool rollback_not_clean(json_t *o, const struct rollback *r);
+/* So it does where calls were lost between the window's end and after_at, when what it left is read. */
+bool rollback_lost_since(json_t *o, const struct rollback *r, int64_t after_at);
 /* When all workloads were available again, not before the window's end; 0: some were not inside the limit. */
 int64_t rollback_settled(const struct rollback *r);
 

@@ -383,6 +383,10 @@ static void it_must_become_available(void **state) {
     (void)judged(&x, 299, "INCONCLUSIVE", "1 calls were dropped or interrupted after its window", &result);
     json_decref(result);
     x.lost_late = false;
+    x.down_again = 265; /* before what it left is read, and long after its window */
+    (void)judged(&x, 299, "FAIL", "and went down again", &result);
+    json_decref(result);
+    x.down_again = 0;
     x.up = 2000;
     (void)judged(&x, 2100, "FAIL", "it was not within 10 min", &result);
     json_decref(result);

@@ -338,6 +338,27 @@ static int compare_in_order(struct walk *w, const json_t *before, const json_t *
     return r;
 }
 
+/* Do the elements that both lists have stand in another order? 1, 0, or -ENOMEM. */
+static int is_reordered(const json_t *old, const json_t *new, size_t n) {
+    size_t *to = calloc(n + 1, sizeof *to); /* of each element of the old list its place in the new one, +1 */
+    const char *name;
+    json_t *at;
+    size_t last = 0;
+    int reordered = 0;
+    if (!to)
+        return -ENOMEM;
+    json_object_foreach((json_t *)old, name, at) {
+        const json_t *there = json_object_get(new, name);
+        to[json_integer_value(at)] = there ? (size_t)json_integer_value(there) + 1 : 0;
+    }
+    for (size_t i = 0; i < n; i++) {
+        reordered |= to[i] && to[i] < last;
+        last = to[i] ? to[i] : last;
+    }
+    free(to);
+    return reordered;
+}
+
 static int compare_lists(struct walk *w, const json_t *before, const json_t *after) {
     const char *field = strrchr(w->pointer, '/');
     json_t *old;
@@ -364,6 +385,12 @@ static int compare_lists(struct walk *w, const json_t *before, const json_t *aft
         size_t j = (size_t)json_integer_value(at);
         if (r == 0 && !json_object_get(old, name))
             r = compare_at(w, j, name, NULL, json_array_get(after, j));
+    }
+    if (r == 0 && json_is_object(json_array_get(before, 0)))
+        r = is_reordered(old, new, json_array_size(before));
+    if (r > 0) {
+        w->to->reordered = true;
+        r = 0;
     }
     json_decref(old);
     json_decref(new);

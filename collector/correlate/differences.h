@@ -31,6 +31,7 @@ struct difference {
 struct differences {
     struct difference *items; /* owned */
     size_t n, cap;
+    bool reordered;      /* elements of some list that have keys stand in another order, which is no item */
     uint64_t more;       /* differences beyond DIFF_ITEMS_MAX */
     const char *unknown; /* why it is not known what differs: static text; NULL: it is known */
 };

@@ -40,6 +40,11 @@ static void note_all(const struct rollback *r, const Pilotgate__Object *o, unsig
         ret->what = ROLLBACK_DIFFERENT;
         ret->why = "";
     }
+    if (d->reordered && ret->what != ROLLBACK_DIFFERENT) {
+        (void)json_array_clear(ret->fields);
+        ret->what = ROLLBACK_DIFFERENT;
+        ret->why = "elements of a list stand in another order";
+    }
 }
 
 /* In this version's normal form; a document of the product has one form only. NULL: cut, or no JSON. */
@@ -62,7 +67,7 @@ static void differ_texts(const struct rollback *r, const Pilotgate__Object *a, c
     diff_free(&d);
     json_decref(x);
     json_decref(y);
-    if (ret->places)
+    if (ret->places || ret->what == ROLLBACK_DIFFERENT)
         return;
     ret->what = ROLLBACK_DIFFERENT; /* the digests differ, and the texts do not say where */
     ret->why = "where is not known: its text was cut, or its digest covers more than it";

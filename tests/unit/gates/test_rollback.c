@@ -33,8 +33,8 @@ struct story {
     const char *status2;                                   /* revision 2 ended so; NULL: deployed */
     const char *secret, *checksum;                         /* after it */
     const char *replicas;                                  /* after it; NULL: 1 */
-    bool autoscaler, annotated, lost_late, later_kind, leftover, job, missing, same_config, no_call_after,
-        hook, never_deployed, no_secret;
+    bool autoscaler, annotated, reordered, lost_late, later_kind, leftover, job, missing, same_config,
+        no_call_after, hook, never_deployed, no_secret;
     double up;         /* the Deployment is available again then; 0: it was all the time */
     double down_again; /* and is not from then on */
     const char *image; /* a difference in the Deployment's normal form */
@@ -52,11 +52,14 @@ static void live(struct scenario *s, int op, double t, const struct story *x, bo
     const char *checksum = after && x->checksum ? x->checksum : "c1";
     const char *replicas = after && x->replicas ? x->replicas : "1";
     const char *secret = after && x->secret ? x->secret : "h1";
-    (void)snprintf(text, sizeof text,
-                   "{\"kind\":\"Deployment\",%s\"spec\":{\"replicas\":%s,\"template\":{\"metadata\":{"
-                   "\"annotations\":{\"checksum/secret\":\"%s\"}},\"spec\":{\"image\":\"%s\"}}}}",
-                   after && x->annotated ? "\"metadata\":{\"annotations\":{\"helm.sh/hook\":\"test\"}}," : "",
-                   replicas, checksum, after && x->image ? x->image : "gateway:1");
+    (void)snprintf(
+        text, sizeof text,
+        "{\"kind\":\"Deployment\",%s\"spec\":{\"replicas\":%s,\"template\":{\"metadata\":{"
+        "\"annotations\":{\"checksum/"
+        "secret\":\"%s\"}},\"spec\":{\"image\":\"%s\",\"env\":[{\"name\":\"%s\"},{\"name\":\"%s\"}]}}}}",
+        after && x->annotated ? "\"metadata\":{\"annotations\":{\"helm.sh/hook\":\"test\"}}," : "", replicas,
+        checksum, after && x->image ? x->image : "gateway:1", after && x->reordered ? "B" : "A",
+        after && x->reordered ? "A" : "B");
     s->normal = text;
     scenario_object(s, 0, op, t, t - 0.4, "Deployment", "gateway", text);
     if (!x->no_secret) {
@@ -306,6 +309,12 @@ static void an_autoscaler_may_scale(void **state) {
     json_decref(result);
     x.image = "gateway:2"; /* and nothing else */
     expect(&x, "FAIL", "Deployment/gateway at /spec/template/spec/image");
+    x.image = NULL;
+    x.reordered = true; /* $(A) in B needs it before */
+    stage = judged(&x, 290, "FAIL", "first Deployment/gateway", &result);
+    assert_non_null(
+        strstr(js_str(entry(stage, "objects", "Deployment/gateway"), "why", ""), "another order"));
+    json_decref(result);
 }
 
 /* It never scales to nothing, nor from there: somebody else did, and it stands still. */

@@ -192,7 +192,8 @@ static bool may_hide_signs(const char *sources) {
     return false;
 }
 
-/* When it began, on the clock of the agent that watched last. One whose stream is not here: at any time. */
+/* When it began, on the clock of the agent that watched last. One whose stream is not here, or whose
+ * clock nobody knows: at any time. */
 static int64_t unwatched_from(const struct facts *f, size_t teller, const Pilotgate__Loss *l) {
     const struct evidence *ev = f->ev;
     size_t stream = teller;
@@ -203,7 +204,7 @@ static int64_t unwatched_from(const struct facts *f, size_t teller, const Pilotg
             if (corr_in_stage(f, stream) &&
                 memcmp(ev->streams[stream].boot, l->from_boot.data, WIRE_BOOT_BYTES) == 0)
                 break;
-    if (stream == ev->n_streams)
+    if (stream == ev->n_streams || (stream != teller && ev->streams[stream].n_clock == 0))
         return 0;
     corr_interval(ev, stream, l->from_wall_ns, 0, &lo, &unused);
     return lo;

@@ -191,6 +191,11 @@ static void unwatched_since_nobody_knows(struct scenario *s) {
     static const uint8_t boot[WIRE_BOOT_BYTES] = {0xfe};
     of_boot(unwatched(s, 1, 290, 295, "configmaps"), boot);
 }
+/* Nor does anybody know the clock of who watched last, which may be ahead. */
+static void unwatched_since_an_unknown_clock(struct scenario *s) {
+    size_t a = scenario_agent(s, "n3");
+    of_boot(unwatched(s, 1, 3640, 105, "configmaps"), s->c.ev.streams[a].boot);
+}
 
 static void unwatched_together(struct scenario *s) {
     unwatched(s, 1, 40, 50, "configmaps");
@@ -256,6 +261,8 @@ static void it_began_on_the_clock_of_who_watched_last(void **state) {
     assert_true(lo > 39 * WHEN_S && lo <= 40 * WHEN_S && hi >= 50 * WHEN_S && hi < 51 * WHEN_S && blind);
     span_of(unwatched_since_nobody_knows, &lo, &hi, &blind);
     assert_true(lo == -SCENARIO_T0 * WHEN_S && hi >= 295 * WHEN_S && blind);
+    span_of(unwatched_since_an_unknown_clock, &lo, &hi, &blind);
+    assert_true(lo == -SCENARIO_T0 * WHEN_S && hi >= 105 * WHEN_S && hi < 106 * WHEN_S && blind);
     span_of(unwatched_events, &lo, &hi, &blind);
     assert_false(blind);
 }

@@ -9,14 +9,16 @@
  *                ALONE ─ LIVING ─► FOLLOW, ─ WRITTEN ─► HOLD
  *
  * Pauses:
- *   NOW      at once
- *   FIRST    2 s: by then the new holder has positions of its own to note
- *   RENEW    5 s
- *   POLL     8 to 10 s, or when the other's term ends (plus up to 2 s by chance, so that not all write at
- * once) SOON     0.5 to 1 s PATIENCE 0.8 s doubling to 10 s, times 1.0 to 2.0 by chance; what Retry-After
- * asks for, at most a minute LATER    30 to 60 s Silence changes nobody's mind: who cannot reach the API
- * server can witness nothing anyway, and who works goes on. Only a Lease that names another one ends the
- * work. */
+ * - NOW: at once
+ * - FIRST: 2 s; by then the new holder has positions of its own to note
+ * - RENEW: 5 s
+ * - POLL: 8 to 10 s, or when the other's term ends (plus up to 2 s by chance, so that not all write at once)
+ * - SOON: 0.5 to 1 s
+ * - PATIENCE: 0.8 s doubling to 10 s, times 1.0 to 2.0 by chance; what Retry-After asks for, at most a minute
+ * - LATER: 30 to 60 s
+ *
+ * Silence changes nobody's mind: who cannot reach the API server can witness nothing anyway, and who works
+ * goes on. Only a Lease that names another one ends the work. */
 #include "base/when.h"
 #include "kube/lease.h"
 

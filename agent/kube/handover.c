@@ -2,8 +2,8 @@
  * where the collector has everything. Whoever may write the Lease wrote them: nothing in them is trusted, all
  * of it is bounded, and a wrong one leads to a list at worst. See lease.h.
  *
- *   {"deployments": {"rv": "8812", "wall": 1800000000123456789, "boot": "00ff...", "offset": -12, "bound":
- * 7}, ...}
+ *   {"deployments": {"rv": "8812", "wall": 1800000000123456789, "boot": "00ff...",
+ *                    "offset": -12, "bound": 7}, ...}
  *
  * wall: when the source was surely current, on the clock of the agent with that boot; offset, bound: what
  * the collector's clock answered that agent, absent when it did not. */

@@ -5,13 +5,14 @@
  * and a successor in the Lease tells again of what was told, later than of what came after it. What orders
  * versions, the first of these that says anything:
  *
- *   1  the uid: an object that was made later under the same name comes after the one before it, and after a
- *      deletion nothing is told of a uid (but by an agent that saw it again itself)
- *   2  the number: resourceVersions of one resource compare as whole numbers. That is said of every API
- * server from 1.35 on (kubernetes/enhancements, KEP-5504) and was so before, as they are etcd's revisions.
- * Where a list contradicts it, as after an etcd was restored, no number of that object is believed 3  the
- * stream: what one agent told of one object for the first time, it told in the order in which it happened 4
- * the time at which it was first told
+ * - The uid: an object that was made later under the same name comes after the one before it, and after a
+ *   deletion nothing is told of a uid (but by an agent that saw it again itself).
+ * - The number: resourceVersions of one resource compare as whole numbers. That is said of every API server
+ *   from 1.35 on (kubernetes/enhancements, KEP-5504) and was so before, as they are etcd's revisions. Where a
+ *   list contradicts it, as after an etcd was restored, no number of that object is believed.
+ * - The stream: what one agent told of one object for the first time, it told in the order in which it
+ *   happened.
+ * - The time at which it was first told.
  *
  * Once the order stands, a state was there at the latest when its successor was. */
 #include <errno.h>

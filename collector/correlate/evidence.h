@@ -75,8 +75,9 @@ struct evidence {
     struct ev_list watched; /* coverage and call blocks: of the windows that were asked for, same order */
     struct ev_missing *missing; /* owned */
     size_t n_missing, cap_missing;
-    uint64_t unknown_records;              /* of families that this version does not know */
-    json_t *pilot;                         /* newest pilot document, NULL when there is none */
+    uint64_t unknown_records; /* of families that this version does not know */
+    json_t *pilot;            /* newest pilot document, NULL when there is none */
+    json_t *reference; /* what the pilot's stages are compared with (reference/reference.h), NULL: nothing */
     json_t *marks, *drills, *attestations; /* arrays of documents, each with "name" and "said_ns" added */
 };
 

@@ -27,7 +27,11 @@
  *   "missing" "left over"; "leftover","missing","different":[name],
  *   "manifest":[{"object","what",...}] of what is rendered otherwise, "not_compared":[name],
  *   "not_restored":[{"what","reason"}], "measured":{how many of each,"completed_after"}
- * verdict: "PASS" "FAIL" "INCONCLUSIVE" "PENDING". Times are RFC 3339, durations seconds as numbers.
+ * A stage of Architecture has the findings of reference/reference.h besides ("reference","rows","match"), and
+ *   "as_of" (the state that was compared), "not_read":[{"kind","reason"}]; a difference there has instead of
+ * its tag "evidence":[ref], "since" and "since_bound":"at"|"at most" (it was so when it was first looked at).
+ * Of gates_compare the same with "evidence_a","evidence_b". The gate's "reference" is its digest. verdict:
+ * "PASS" "FAIL" "INCONCLUSIVE" "PENDING". Times are RFC 3339, durations seconds as numbers.
  */
 #pragma once
 
@@ -53,6 +57,19 @@ int gates_changes(const struct corr *c, const char *stage, json_t **ret, struct 
  * "lines_after"}],"more","not_known"}], an item without "before" or "after" where there was, or is, nothing;
  * and "gitops": those revisions of code (correlate/gitops.h) that are tied to it. */
 int gates_details(const struct corr *c, json_t *changes, const char *id, struct err *e) MUST_CHECK;
+
+/* One stage against the pilot's reference as it was at t: the stage object of Architecture. A new reference.
+ */
+int gates_architecture_at(const struct corr *c, const struct facts *f, int64_t t, json_t **ret,
+                          struct err *e) MUST_CHECK;
+/* The same over time: [{"at","verdict","match","rows":{ID: VERDICT},"moved":[{"id","from","to"}]}], one entry
+ * for each moment from which something came out otherwise, the first as soon as the stage was read whole. */
+int gates_architecture_over(const struct corr *c, const struct facts *f, int64_t from, int64_t to,
+                            json_t **ret, struct err *e) MUST_CHECK;
+/* Two stages with each other as they were at t: the document of ref_between. -ENOENT: there is no such stage.
+ */
+int gates_compare(const struct corr *c, const char *a, const char *b, int64_t t, json_t **ret,
+                  struct err *e) MUST_CHECK;
 
 /* The revision that this one goes back to, as it says or by what it renders; NULL: it is no rollback, or that
  * is not sure. */

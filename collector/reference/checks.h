@@ -1,24 +1,32 @@
 /* checks: what an expectation asks of one object (conditions.c), of groups of objects (groups.c) and across
- * objects (checks*.c). Pure. reference.h has the language; docs/reference.md explains each check.
+ * objects (checks*.c), and what a SET asks of the stage (match.c). Pure. reference.h has the language;
+ * docs/reference.md explains each check.
  *
  * The checks by name, and their `with`:
+ *
  *   replicas            {at_least: 2}: a workload's replicas, or its autoscaler's minReplicas
  *   disruption-budgets  every selected workload (with {at_least_replicas: 2}: every such) is selected by a
  *                       PodDisruptionBudget that lets at least one pod go and keeps at least one
- *   service-endpoints   every selected Service has ready endpoints (agents tell Endpoints), ExternalName left
- * out default-secrets     {known: [..]}: no Secret's value, and no reduced value of another object, equals
- * one of them; INCONCLUSIVE without the pilot's key external-stores     {images: [GLOB], kinds}: no workload
- * of the stage runs a store's image (postgres, redis ...), and {tls: [{env|at, in: [..]}]}: what names the
- * external one asks for TLS network-policies    {types: [Ingress, Egress]}: every selected workload's pods
- * are selected by a NetworkPolicy of each type spread              {by: [kubernetes.io/hostname, ..], seen:
- * BOOL}: topologySpreadConstraints or podAntiAffinity by each key; seen: and its pods were witnessed on more
- * than one node probes              {of: [readiness, liveness]}: every container has them resources
- * {requests: [cpu, memory], limits: [memory], at_least: {..}}: every container security-context
- * {run_as_non_root, no_privilege_escalation, drop_all, read_only_root, not_privileged, seccomp, no_host:
- * BOOL}: pod's or container's, in force tls                 every selected Ingress (HTTPRoute and the
- * Gateways that it names) ends TLS for each of its hosts, and there is one Each works on the workloads
- * Deployment, StatefulSet, DaemonSet (and where it makes sense CronJob, Job) that `for` selects; without
- * `for` on all of the release under pilot.
+ *   service-endpoints   every selected Service has ready endpoints (agents tell Endpoints), ExternalName
+ *                       left out
+ *   default-secrets     {known: [..]}: no Secret's value, and no reduced value of another object, equals one
+ *                       of them; INCONCLUSIVE without the pilot's key. ref_load adds {known_keyed: [..]}, the
+ *                       keyed hashes of `known` in their order, where it is given the key
+ *   external-stores     {images: [GLOB], kinds}: no workload of the stage runs a store's image (postgres,
+ *                       redis ...), and {tls: [{env|at, in: [..]}]}: what names the external one asks for TLS
+ *   network-policies    {types: [Ingress, Egress]}: every selected workload's pods are selected by a
+ *                       NetworkPolicy of each type
+ *   spread              {by: [kubernetes.io/hostname, ..], seen: BOOL}: topologySpreadConstraints or
+ *                       podAntiAffinity by each key; seen: and its pods were witnessed on more than one node
+ *   probes              {of: [readiness, liveness]}: every container has them
+ *   resources           {requests: [cpu, memory], limits: [memory], at_least: {..}}: every container
+ *   security-context    {run_as_non_root, no_privilege_escalation, drop_all, read_only_root, not_privileged,
+ *                       seccomp, no_host: BOOL}: pod's or container's, in force
+ *   tls                 every selected Ingress (HTTPRoute and the Gateways that it names) ends TLS for each
+ *                       of its hosts, and there is one
+ *
+ * Each works on the workloads Deployment, StatefulSet, DaemonSet (and where it makes sense CronJob, Job) that
+ * `for` selects; without `for` on all of the release under pilot.
  */
 #pragma once
 
@@ -59,6 +67,23 @@ bool ref_condition_holds(const struct ref_scope *s, const json_t *condition, con
 
 int ref_group(const struct ref_scope *s, const json_t *expectation, struct ref_outcome *out) MUST_CHECK;
 int ref_check(const struct ref_scope *s, const json_t *expectation, struct ref_outcome *out) MUST_CHECK;
+
+/* A check by its name, from ref_check_types; NULL: there is none. */
+const struct ref_check_type *ref_check_type(const char *name);
+
+/* ---- a SET against the stage (match.c) */
+
+struct ref_set_row {
+    const char *name;     /* "Deployment/{release}-engine"; of what is there besides "extra objects" ... */
+    const char *severity; /* "required" ... */
+    const char *title;    /* NULL: none */
+    struct ref_outcome outcome;
+};
+/* Takes the outcome over, also on failure; the texts are borrowed for the call. */
+typedef int ref_set_row_fn(void *ctx, struct ref_set_row *row);
+/* One row for each object of the stage's i-th SET (s->r->sets[i], s->r->doc's manifests[i]) and, unless
+ * `extra` says ignore, for what the stage has besides. An optional object that is not there makes no row. */
+int ref_manifests(const struct ref_scope *s, size_t i, ref_set_row_fn *fn, void *ctx) MUST_CHECK;
 
 struct ref_check_type {
     const char *name, *summary;

@@ -12,24 +12,32 @@
  *   tolerate: [TOLERANCE]
  *
  *   SET = {file: PATH | objects: [OBJECT], id, release, namespace, chart, severity, why, source,
- *          optional: ["KIND/NAME" globs], extra: {objects: SEVERITY|ignore, fields: SEVERITY|ignore}}
- *     release, namespace, chart: what the objects were rendered with; found from the objects where left out.
+ *          optional: ["KIND/NAME" globs],
+ *          extra: {objects: SEVERITY|ignore, fields: SEVERITY|ignore}}
+ *     release, namespace, chart: what the objects were rendered with; found from them where left out.
  *     file: one or more YAML documents, relative to the reference's folder; `ref_load` puts objects in its
- * place. Each object is one row, "SET/KIND/NAME" (NAME with the release as {release}); severity: its default.
+ *     place. Hooks and tests of a chart are no part of it. Each object is one row, "SET/KIND/NAME" (NAME with
+ *     the release as {release}). severity: of its rows, required where left out. extra: what the stage has
+ *     besides; left out: {objects: info, fields: the SET's severity}.
  *   EXPECTATION = {id, title, severity, why, source} and exactly one of
  *     all_of | any_of | one_of | none_of: [SELECTOR]   each / at least one / exactly one / none selects
- * something optional: [SELECTOR]                             told, never failed for: SELECTOR|[SELECTOR],
- * expect: [CONDITION]    each selected object meets each; none selected: unmet, unless `if_any: true` check:
- * NAME, with: {..}, for: SELECTOR           across objects: checks.h SELECTOR = {kind: TEXT|[TEXT], name:
- * GLOB|[GLOB], labels: {KEY: GLOB}, where: [CONDITION], not: SELECTOR} kind as the agents tell it:
- * "Deployment", of custom resources KIND.GROUP; name: release-relative, in which {release} stands for the
- * stage's release (names.h) CONDITION = {at: JSON Pointer ("*": any one step), and one of equals, not,
- * at_least, at_most, in: [..], not_in: [..], matches: GLOB|[GLOB], present: BOOL, image: {repository, tag,
- * not_tag: [..], digest: BOOL}, contains: VALUE; every: BOOL (default true: all places that `at` names;
- * false: one of them), absent: VALUE (what it counts as where it is not there: the API's default)} TOLERANCE
- * = {expectation: ID glob | object: "KIND/NAME" glob, pointer: JSON Pointer (means all below it), stage:
- * GLOB, when: autoscaled|hook|kept, until: TIME, reason, owner}     reason and owner are required SEVERITY =
- * required | recommended | info.  why and source are required of every EXPECTATION and SET.
+ *                                                      something
+ *     optional: [SELECTOR]                             told, never failed
+ *     for: SELECTOR|[SELECTOR], expect: [CONDITION]    each selected object meets each; none selected: unmet,
+ *                                                      unless `if_any: true`
+ *     check: NAME, with: {..}, for: SELECTOR           across objects: checks.h
+ *   SELECTOR = {kind: TEXT|[TEXT], name: GLOB|[GLOB], labels: {KEY: GLOB}, where: [CONDITION], not: SELECTOR}
+ *     kind as the agents tell it: "Deployment", of custom resources KIND.GROUP; name: release-relative, in
+ *     which {release} stands for the stage's release (names.h)
+ *   CONDITION = {at: JSON Pointer ("*": any one step), and one of
+ *     equals: VALUE, not: VALUE, at_least, at_most, in: [..], not_in: [..], matches: GLOB|[GLOB],
+ *     present: BOOL, image: {repository, tag, not_tag: [..], digest: BOOL}, contains: VALUE;
+ *     every: BOOL (default true: all places that `at` names; false: one of them),
+ *     absent: VALUE (what it counts as where it is not there: the API's default)}
+ *   TOLERANCE = {expectation: ID glob | object: "KIND/NAME" glob, pointer: JSON Pointer (means all below it),
+ *          stage: GLOB, when: autoscaled|hook|kept, until: TIME, reason, owner}
+ *     reason and owner are required
+ *   SEVERITY = required | recommended | info.  why and source are required of every EXPECTATION and SET.
  *
  * Limits: REF_*_MAX below. Unknown keys are errors with a suggestion. Not thread-safe to load; read-only
  * then.
@@ -105,8 +113,9 @@ struct reference {
     json_t *doc; /* owned; valid, with all files read in; `objects` of each SET are in normal form */
     char digest[REF_DIGEST_MAX]; /* BLAKE2b-256 over the canonical JSON of doc */
     bool keyed;            /* known default secrets and values of Secrets are hashed with the pilot's key */
-    struct ref_side *sets; /* owned; one for each SET */
+    struct ref_side *sets; /* owned; one for each SET, in the order of doc's `manifests` */
     size_t n_sets;
+    json_t *normals; /* owned; what the sets borrow */
 };
 
 /* Built-in ones, ended by NULL; their text. */
@@ -118,6 +127,9 @@ const char *ref_builtin_text(const char *name, size_t *ret_len); /* NULL: there 
  * text. */
 int ref_load(const char *name_or_path, const struct norm_key *key, struct reference *ret,
              struct err *e) MUST_CHECK;
+/* The same from text; name is for messages, folder (or NULL: none may be named) is where files are. */
+int ref_load_text(const char *name, const char *folder, const char *text, size_t len,
+                  const struct norm_key *key, struct reference *ret, struct err *e) MUST_CHECK;
 /* From a document that ref_load or ref_merge made and a store kept; takes a reference of its own. */
 int ref_from_document(const json_t *doc, struct reference *ret, struct err *e) MUST_CHECK;
 /* Several as one; and `tolerate`, an array of TOLERANCEs or NULL, is added. The result is loaded into *ret.

@@ -22,8 +22,10 @@ enum ref_meaning {
 };
 enum ref_meaning ref_meaning_of(const char *kind, const char *pointer);
 
-/* Same meaning? Neither is NULL. A keyed hash ("keyed:HEX") equals only itself and DIFF_SECRET, which equals
- * any text: "(secret)" alone, or inside of a text that is otherwise the same. */
+/* Same meaning? Neither is NULL; a is the reference's side, whose image "x:1" is also "x:1@sha256:...", but
+ * not the other way round: between two stages ask both ways. A keyed hash ("keyed:HEX") equals only itself
+ * and DIFF_SECRET, which equals any text: "(secret)" alone, or inside of a text that is otherwise the same.
+ */
 bool ref_same_value(enum ref_meaning m, const json_t *a, const json_t *b);
 
 /* Exact, over the whole range that Kubernetes allows; -EINVAL. *ret in nano-units, saturating at 128 bits. */
@@ -50,10 +52,20 @@ bool ref_selects(const json_t *selector, bool plain, const json_t *labels);
  * reference. */
 json_t *ref_selector_form(const json_t *selector);
 
-/* The API server's default: does a live object have this value here although nobody wrote it? `parent` is the
- * map that holds it (requests default to limits, targetPort to port ...). Table in defaults.c, with the
- * source of each row. */
-bool ref_is_default(const char *kind, const char *pointer, const json_t *value, const json_t *parent);
+/* What stands at `pointer` of an object of this kind: `value` is what stands there, `object` the whole normal
+ * form (requests default to limits, targetPort to port ...). A map, or a list of maps, is one when all in it
+ * is.
+ *
+ * The API server's default: does a live object have this value here although nobody wrote it? Table in
+ * defaults.c, with the source of each row. */
+bool ref_is_default(const char *kind, const char *pointer, const json_t *value, const json_t *object);
 /* What controllers and tools add to an object that nobody wrote there: labels and annotations of Helm, Flux,
- * Argo CD, kubectl and the API server, nodePorts ... */
-bool ref_is_added(const char *kind, const char *pointer, const json_t *value);
+ * Argo CD, kubectl and the API server, finalizers, the cluster's storage class ... */
+bool ref_is_added(const char *kind, const char *pointer, const json_t *value, const json_t *object);
+/* What the API server leaves out when somebody writes it (null, hostNetwork: false, an empty list or map
+ * ...): a manifest that says so says nothing. */
+bool ref_is_left_out(const char *kind, const char *pointer, const json_t *value);
+
+/* The object as the newest version of its API says it: autoscaling/v1 as v2, an Ingress of v1beta1 as v1. A
+ * new reference, of the same object where there is nothing to change; NULL: out of memory. */
+json_t *ref_newest_form(const char *kind, const json_t *normal);

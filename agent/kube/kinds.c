@@ -3,7 +3,7 @@
  * Cost: one watch each, all but the pods' stage-scoped: 12 that every API server has, 7 for what else a
  * release or an architecture names, and where they are 7 for Flux and 1 for Argo CD; those 8 again for each
  * other namespace of kube.gitops_namespaces. At rest a watch is one request in 5 to 10 minutes and a bookmark
- * a minute. A kind that is not served costs nothing but its share of one GET of /apis in 10 minutes. */
+ * a minute. A kind that is not served costs nothing but its share of one GET of /apis a minute. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,7 +50,7 @@
 const struct kube_kind kube_kinds[] = {
     {.source = "pods", .kind = "Pod", .object = "Pod", .resource = "pods", .plural = "pods", .group = CORE,
      .selector = "spec.nodeName=%s", .node_scoped = true, .page = KUBE_PAGE,
-     .see = kube_pod_see, .gone = kube_pod_gone, .tick = kube_pod_tick},
+     .phases = true, .see = kube_pod_see, .gone = kube_pod_gone, .tick = kube_pod_tick},
     {.source = "namespace", .kind = "Namespace", .object = "Namespace", .resource = "namespaces", .plural = "",
      .group = CORE, .poll = true, .page = 1, .see = kube_namespace_see, .gone = kube_object_gone},
     {.source = "releases", .kind = "Secret", .object = "HelmRelease", .resource = "secrets", .plural = "secrets",
@@ -73,11 +73,12 @@ const struct kube_kind kube_kinds[] = {
      .group = CORE, .selector = "type!=helm.sh/release.v1", .needs_secrets = true, .page = 32,
      .see = kube_object_see, .gone = kube_object_gone},
     {.source = "pods-unscheduled", .kind = "Pod", .object = "Pod", .resource = "pods", .plural = "pods", .group = CORE,
-     .selector = "spec.nodeName=", .page = KUBE_PAGE, .see = kube_unscheduled_see},
+     .selector = "spec.nodeName=", .page = KUBE_PAGE, .phases = true, .see = kube_unscheduled_see},
     {.source = "jobs", .kind = "Job", .object = "Job", .resource = "jobs.batch", .plural = "jobs", .group = BATCH,
-     .page = KUBE_PAGE, .see = kube_job_see},
+     .page = KUBE_PAGE, .phases = true, .see = kube_job_see},
     {.source = "events", .kind = "Event", .object = "Event", .resource = "events", .plural = "events", .group = CORE,
-     .selector = EVENTS_OF_PODS, .unkept = true, .page = KUBE_PAGE, .see = kube_event_see},
+     .selector = EVENTS_OF_PODS, .unkept = true, .phases = true, .page = KUBE_PAGE,
+     .see = kube_event_see},
     NEWEST("ingresses", "Ingress", "networking.k8s.io", "v1"), /* from 1.19 */
     NEWEST("networkpolicies", "NetworkPolicy", "networking.k8s.io", "v1"),
     NEWEST("horizontalpodautoscalers", "HorizontalPodAutoscaler", "autoscaling", "v2"), /* from 1.23 */

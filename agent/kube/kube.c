@@ -43,6 +43,7 @@ struct kube {
     bool running; /* the thread was started */
     atomic_bool stop;
     int64_t next_coverage; /* monotonic */
+    struct kube_cover cover;
 };
 
 /* Resident pages of this process; 0 when /proc is not there. */
@@ -62,14 +63,7 @@ static void cover(struct kube *k) {
     Pilotgate__Coverage__Source *list[SOURCES_MAX];
     Pilotgate__Coverage c = PILOTGATE__COVERAGE__INIT;
     Pilotgate__Record r = PILOTGATE__RECORD__INIT;
-    int64_t now = when_wall_ns();
-    for (size_t i = 0; i < k->n; i++) {
-        if (k->sources[i].absent)
-            continue;
-        pilotgate__coverage__source__init(&sources[i]);
-        kube_source_cover(&k->sources[i], now, &sources[i]);
-        list[c.n_sources++] = &sources[i];
-    }
+    c.n_sources = kube_cover_sources(&k->cover, k->sources, k->n, when_wall_ns(), sources, list);
     c.base_mono_ns = (uint64_t)when_mono_ns();
     c.sources = list;
     c.stage_scoped = k->works;

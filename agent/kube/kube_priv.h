@@ -17,6 +17,7 @@
  *   tell.c      records -> emit
  *
  *   served.c    which API groups there are, for the kinds that need not be
+ *   cover.c     what is told of the sources each second
  *   replicas.c  the addresses of a Service -> the callback of kube_start
  *
  * Everything runs in the source's one thread, or in the caller's for check.c.
@@ -215,6 +216,7 @@ struct kube_kind {
     bool gitops; /* only when kube.gitops */
     bool spare;  /* no gate waits for it; optional ones are so by themselves */
     bool unkept; /* nothing is remembered of an object: see gets no entry, gone is not called */
+    bool phases; /* it tells phases, and no objects: coverage names no kind */
     int page;    /* items of a list page */
     const char *replicas; /* of replicas.c: "SERVICE[:PORT]"; nothing of this kind becomes a record */
     kube_see_fn *see;
@@ -418,6 +420,7 @@ struct kube_source {
     const struct kube_kind *newest;  /* of an optional kind: its first row */
     const struct kube_kind *refused; /* the row whose version turned out not to have it; NULL: none */
     bool absent;                     /* an optional kind that is not served, or not known to be */
+    bool unserved;                   /* of these two, the former */
     struct kube_http *http;
     CURLM *multi;
     const char *node;
@@ -488,8 +491,11 @@ void kube_source_disable(struct kube_source *s, const char *reason);
 int64_t kube_source_run(struct kube_source *s, int64_t now_mono);
 /* The transfer ended. */
 void kube_source_done(struct kube_source *s, CURLcode code);
-/* One entry of coverage; strings are borrowed until the next call. Not to be called while it is absent. */
+/* One entry of coverage without its kind; strings are borrowed until the next call. Not to be called while it
+ * is absent, and not known to be unserved. */
 void kube_source_cover(struct kube_source *s, int64_t now_wall, Pilotgate__Coverage__Source *ret);
+/* The kind of the objects that it tells of, as records spell it; "" when it tells of none. */
+const char *kube_source_kind(const struct kube_source *s);
 /* "/api/v1/namespaces/NS/pods?limit=1", malloc'ed; query without '?', may be "". */
 char *kube_kind_path(const struct kube_kind *kind, const char *ns, const char *node, const char *query);
 /* "RBAC: allow list, watch on pods in namespace NS for this service account" */
@@ -499,6 +505,20 @@ void kube_kind_advice(const struct kube_kind *kind, const char *ns, char out[KUB
 void kube_source_ok(struct kube_source *s);
 void kube_source_not_ok(struct kube_source *s, const char *reason);
 void kube_source_step(struct kube_source *s, enum kube_event ev, int64_t retry_after);
+
+/* ---------------------------------------------------------------- cover.c: the sources of a coverage record
+ */
+
+#define KUBE_COVER_FULL_S 10 /* seconds from one full record to the next, unless something changes */
+
+struct kube_cover {
+    unsigned since;  /* records after the last full one */
+    uint64_t states; /* which source is read, unread or unserved, as told last */
+};
+
+/* What this second's record says of the sources; returns how many entries. items and list hold n. */
+size_t kube_cover_sources(struct kube_cover *c, struct kube_source *sources, size_t n, int64_t now_wall,
+                          Pilotgate__Coverage__Source *items, Pilotgate__Coverage__Source **list);
 
 /* ---------------------------------------------------------------- take.c: what arrives */
 

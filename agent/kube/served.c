@@ -14,7 +14,7 @@
 
 #define ANSWER_MAX (4u << 20)
 #define ASK_SECONDS 15L
-#define OLD_AFTER (600 * WHEN_S)
+#define OLD_AFTER (60 * WHEN_S)
 #define AGAIN (15 * WHEN_S) /* after no answer */
 
 void kube_served_init(struct kube_served *s, struct kube_http *h, CURLM *multi) {
@@ -152,6 +152,7 @@ void kube_served_done(struct kube_served *s, CURLcode code, int64_t now) {
     if (code == CURLE_OK && take_answer(s, status)) {
         s->known = true;
         s->known_mono = now;
+        s->known_wall = when_wall_ns();
         s->wanted = false;
     }
     end_transfer(s);

@@ -12,7 +12,8 @@ struct kube_served {
     int64_t due_mono;   /* not asked before */
     bool wanted;        /* some source waits for an answer, or for a newer one */
     bool known;         /* there is an answer ... */
-    int64_t known_mono; /* ... of this moment */
+    int64_t known_mono; /* ... of this moment, */
+    int64_t known_wall; /* on both clocks */
     char *list;         /* of it: lines "/apis/GROUP/VERSION"; NULL: it is not told to us */
 };
 

@@ -39,7 +39,8 @@
 #define DENIED_FOR (5 * WHEN_S)
 #define HELD_LONG (30 * WHEN_S)
 #define ASK_WHETHER_SERVED (250 * WHEN_MS) /* while the answer is on its way */
-#define ASK_AGAIN (30 * WHEN_S)  /* what is not served: /apis is looked at, which costs no request */
+#define ASK_AGAIN (30 * WHEN_S) /* what is not served: /apis is looked at, which costs no request */
+#define UNSERVED "the API server does not serve it"
 #define TRY_AGAIN (600 * WHEN_S) /* its group is there, but it is not in it: that costs one */
 
 void kube_source_init(struct kube_source *s, const struct kube_kind *kind, const struct kube_scope *sc,
@@ -279,7 +280,8 @@ static void be_absent(struct kube_source *s, int64_t now) {
         kube_view_begin(&s->view);
         kube_view_end(&s->view, &sight);
     }
-    s->absent = true;
+    s->absent = s->unserved = true;
+    s->covered_wall = s->refused ? sight.recv_wall : s->scope->served->known_wall;
     s->told[0] = 0;
     kube_watch_answered(&s->watch);
     s->watch.due_mono = now + (s->refused ? TRY_AGAIN : ASK_AGAIN);
@@ -395,7 +397,7 @@ static enum kube_event take_status(struct kube_source *s, long status, curl_off_
         kube_http_forget_token(s->http);
     if (s->watch.state == KUBE_STREAM && refused && status != 401 && status != 403 && status != 429)
         return take_unstreamed(s, status);
-    s->absent = false;
+    s->absent = s->unserved = false;
     explain_status(s, status);
     if (status == 403)
         tell_denied(s);
@@ -492,6 +494,12 @@ void kube_source_cover(struct kube_source *s, int64_t now_wall, Pilotgate__Cover
         s->covered_wall = now_wall;
     ret->name = (char *)s->kind->source;
     ret->last_wall_ns = s->covered_wall;
-    ret->ok = s->ok;
-    ret->reason = s->reason;
+    ret->ok = s->ok || s->unserved;
+    ret->reason = s->unserved ? (char *)(uintptr_t)UNSERVED : s->reason;
+}
+
+const char *kube_source_kind(const struct kube_source *s) {
+    if (s->kind->phases || s->kind->replicas)
+        return "";
+    return s->scope->stage_namespace ? "GitOps" : s->kind->object; /* of another namespace, only the status */
 }

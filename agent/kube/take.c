@@ -74,7 +74,7 @@ void kube_take_gap(struct kube_source *s, int64_t to_wall) {
 
 static void complete(struct kube_source *s) {
     struct kube_sight sight = look(s, true);
-    s->absent = false;
+    s->absent = s->unserved = false;
     s->refused = NULL;
     kube_take_gap(s, s->list_to_wall);
     kube_view_end(&s->view, &sight);

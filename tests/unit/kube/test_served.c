@@ -167,13 +167,27 @@ static bool has_answer(void) {
     return served.known && source.watch.due_mono > when_mono_ns() + 10 * WHEN_S;
 }
 
+static const Pilotgate__Coverage__Source *cover(void) {
+    static Pilotgate__Coverage__Source told;
+    pilotgate__coverage__source__init(&told);
+    kube_source_cover(&source, when_wall_ns(), &told);
+    return &told;
+}
+
+static void is_told_unserved(const char *kind) {
+    assert_true(source.absent && source.unserved && cover()->ok);
+    assert_string_equal(cover()->reason, "the API server does not serve it");
+    assert_true(when_wall_ns() - cover()->last_wall_ns < 60 * WHEN_S);
+    assert_string_equal(kube_source_kind(&source), kind);
+}
+
 static void test_a_kind_that_is_not_served_is_silent(void **state) {
     (void)state;
     static const struct fake_step steps[] = {
         {.expect = "/apis", .status = 200, .body = GROUPS(GROUP("batch", VERSION("batch/v1")))}};
     BEGIN(steps, "applications.argoproj.io");
     until(has_answer);
-    assert_true(source.absent);
+    is_told_unserved("Application.argoproj.io");
     assert_int_equal(fake_requests(fake), 1); /* only whether it is there */
     assert_int_equal(caught.n, 0);
     served.known_mono -=
@@ -205,7 +219,8 @@ static void test_an_older_version_is_listed(void **state) {
     BEGIN(steps, "cronjobs");
     until(is_watching);
     until_requests(4);
-    assert_false(source.absent);
+    assert_false(source.absent || source.unserved);
+    assert_string_equal(cover()->reason, "");
     assert_int_equal(caught_objects(&caught, "CronJob", OP(LISTED)), 1);
     assert_int_equal(caught_objects(&caught, "CronJob", OP(UNREADABLE)), 0);
 }
@@ -245,6 +260,7 @@ static void test_a_kind_whose_api_goes_away_is_gone(void **state) {
     BEGIN(steps, "cronjobs");
     until(is_gone);
     until_requests(4);
+    is_told_unserved("CronJob");
     assert_int_equal(caught_objects(&caught, "CronJob", OP(UNREADABLE)), 0);
 }
 

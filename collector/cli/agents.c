@@ -175,21 +175,21 @@ static void keep_stage(json_t *doc, const char *stage) {
 }
 
 static int run(struct cli *c) {
-    static const char *const formats[] = {"table", "json", NULL};
     struct err e = {""};
     struct store *s = NULL;
     json_t *doc = NULL;
     if (!cli_parse(c, NULL, 0, 0, 0))
         return c->status;
-    if (!cli_format_ok(c, formats))
+    if (!cli_format_ok(c, cli_formats))
         return CLI_ERROR;
     int r = cli_store(c, STORE_READ, &s, &e);
     if (r == 0)
         r = cli_agents(s, &doc, &e);
     if (r == 0 && c->stage)
         keep_stage(doc, c->stage);
-    if (r == 0 && strcmp(c->format, "json") == 0) {
-        cli_json(stdout, doc);
+    int status = r < 0 ? cli_fail("%s", e.text) : CLI_OK;
+    if (r == 0 && cli_wants_document(c)) {
+        status = cli_document(c, doc);
     } else if (r == 0) {
         show_agents(c, json_object_get(doc, "agents"));
         agents_show_streams(c, json_object_get(doc, "streams"));
@@ -198,8 +198,8 @@ static int run(struct cli *c) {
     }
     json_decref(doc);
     store_close(&s);
-    return r < 0 ? cli_fail("%s", e.text) : CLI_OK;
+    return status;
 }
 
 const struct cli_command cli_cmd_agents = {"agents", "who witnesses, who was refused, who is missing",
-                                           "[-o table|json] [--stage C/NS]", run};
+                                           "[-o table|json|yaml] [--stage C/NS]", run};

@@ -234,7 +234,19 @@ static json_t *json_of(const struct listed *x) {
     return o;
 }
 
-/* One array, written call by call. */
+/* One list each, written call by call: all of them are never one document in memory. */
+static int write_yaml(const struct listing *l) {
+    if (l->n == 0)
+        return fputs("[]\n", stdout) < 0 ? CLI_ERROR : CLI_OK;
+    int r = 0;
+    for (size_t i = 0; i < l->n && r == 0; i++) {
+        json_t *one = json_pack("[o]", json_of(&l->rows[i])); /* lists of one, one after the other, are one */
+        r = one ? report_yaml(stdout, one) : -ENOMEM;
+        json_decref(one);
+    }
+    return r < 0 ? cli_fail("cannot write the output: %s", strerror(-r)) : CLI_OK;
+}
+
 static void write_json(const struct listing *l) {
     (void)putchar('[');
     for (size_t i = 0; i < l->n; i++) {
@@ -246,8 +258,11 @@ static void write_json(const struct listing *l) {
     (void)fputs("\n]\n", stdout);
 }
 
-static void write_list(const struct cli *c, const struct listing *l) {
-    if (strcmp(c->format, "json") == 0)
+static int write_list(const struct cli *c, const struct listing *l) {
+    int status = CLI_OK;
+    if (strcmp(c->format, "yaml") == 0)
+        status = write_yaml(l);
+    else if (strcmp(c->format, "json") == 0)
         write_json(l);
     else if (strcmp(c->format, "csv") == 0)
         write_csv(l);
@@ -259,6 +274,7 @@ static void write_list(const struct cli *c, const struct listing *l) {
         (void)fprintf(stderr,
                       "pilotgate: these are the newest %zu of %llu calls; see --limit, --since, --until\n",
                       l->n, (unsigned long long)l->seen);
+    return status;
 }
 
 static void free_list(struct listing *l) {
@@ -280,7 +296,7 @@ static int list(struct calls *w, int64_t limit, struct err *e) {
     if (r == 0 && l->n)
         qsort(l->rows, l->n, sizeof *l->rows, by_start);
     if (r == 0)
-        write_list(w->cli, l);
+        r = write_list(w->cli, l);
     free_list(l);
     return r;
 }
@@ -320,22 +336,21 @@ static int work(struct cli *c, const struct call_filter *f, const struct join_op
 
 /* Counts are kept by stage and probe: what asks for single calls cannot be asked of them. */
 static int work_per(struct cli *c, const struct call_filter *f, const char *per) {
-    static const char *const formats[] = {"table", "json", NULL};
     struct per_options o = {.probe = f->probe, .from_ns = f->since_ns, .to_ns = f->until_ns};
     struct err e = {""};
     if (!calls_per_level(per, &o.level))
         return cli_fail("--per %s: minute, hour or day", per);
-    if (!cli_format_ok(c, formats))
+    if (!cli_format_ok(c, cli_formats))
         return CLI_ERROR;
     if (f->change || f->target || f->outcome || f->lost)
         return cli_fail(
             "--per counts by stage and probe: leave out --change, --target, --outcome and --lost");
-    return calls_per(c, &o, &e) < 0 ? cli_fail("%s", e.text) : CLI_OK;
+    int r = calls_per(c, &o, &e);
+    return r < 0 ? cli_fail("%s", e.text) : r;
 }
 
 static int run(struct cli *c) {
-    static const char *const formats[] = {"table", "json", "csv", NULL};
-    static const char *const joined[] = {"table", "json", NULL};
+    static const char *const formats[] = {"table", "json", "yaml", "csv", NULL};
     struct call_filter f = {0};
     struct join_options j = {.format = "auto", .limit = LIMIT_DEFAULT};
     const char *per = NULL;
@@ -364,7 +379,7 @@ static int run(struct cli *c) {
         return work_per(c, &f, per);
     if (per)
         return cli_fail("--per and --join are two questions: ask one at a time");
-    if (!cli_format_ok(c, j.file ? joined : formats) || (f.outcome && !outcome_known(f.outcome)))
+    if (!cli_format_ok(c, j.file ? cli_formats : formats) || (f.outcome && !outcome_known(f.outcome)))
         return CLI_ERROR;
     if (j.limit < 1 || j.limit > LIMIT_MAX)
         return cli_fail("--limit takes 1 to %d", LIMIT_MAX);
@@ -378,9 +393,9 @@ static int run(struct cli *c) {
 const struct cli_command cli_cmd_calls = {
     .name = "calls",
     .summary = "calls one by one, counted, or compared with somebody's log",
-    .usage = "[--stage C/NS] [--change ID] [--lost] [OPTIONS] [-o table|json|csv]\n"
+    .usage = "[--stage C/NS] [--change ID] [--lost] [OPTIONS] [-o table|json|yaml|csv]\n"
              "--per minute|hour|day [--stage C/NS] [--probe NAME] [--from TIME] [--to TIME] [--at TIME] [-o "
-             "table|json]\n"
-             "--join FILE [--format FORMAT] [--field NAME] [OPTIONS] [-o table|json]",
+             "table|json|yaml]\n"
+             "--join FILE [--format FORMAT] [--field NAME] [OPTIONS] [-o table|json|yaml]",
     .run = run,
 };

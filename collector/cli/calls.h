@@ -64,4 +64,5 @@ struct per_options {
     int64_t from_ns, to_ns; /* of the minutes, hours or days that begin inside; 0: no bound */
 };
 bool calls_per_level(const char *name, enum store_level *ret);
+/* The exit status, or negative. */
 int calls_per(struct cli *c, const struct per_options *o, struct err *e) MUST_CHECK;

@@ -435,10 +435,11 @@ int calls_join(struct calls *w, const struct join_options *o, struct err *e) {
     json_t *doc = r == 0 ? document(j) : NULL;
     if (r == 0 && !doc)
         r = err_oom(e);
-    if (doc && strcmp(w->cli->format, "json") == 0)
-        cli_json(stdout, doc);
-    else if (doc)
+    bool wanted = doc && cli_wants_document(w->cli);
+    if (doc && !wanted)
         show(j, doc);
+    if (wanted)
+        r = cli_document(w->cli, doc);
     if (r == 0)
         r = agrees(j) ? CLI_OK : CLI_FAIL;
     json_decref(doc);

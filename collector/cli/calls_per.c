@@ -231,7 +231,7 @@ static json_t *outcomes_json(const struct row *x) {
     return o;
 }
 
-static void show_json(const struct per *p) {
+static int show_document(const struct cli *c, const struct per *p) {
     json_t *list = json_array();
     for (size_t i = 0; i < p->n; i++) {
         const struct row *x = &p->rows[i];
@@ -250,8 +250,9 @@ static void show_json(const struct per *p) {
     }
     json_t *doc = json_pack("{s:s, s:I, s:s, s:o}", "per", levels[p->o->level].name, "commit",
                             (json_int_t)p->commit, "latency_resolution", RESOLUTION, "rows", list);
-    cli_json(stdout, doc);
+    int status = doc ? cli_document(c, doc) : cli_fail("out of memory");
     json_decref(doc);
+    return status;
 }
 
 static void ms_text(uint64_t us, char out[24]) {
@@ -311,8 +312,8 @@ int calls_per(struct cli *c, const struct per_options *o, struct err *e) {
     int r = cli_store(c, STORE_READ, &p.store, e);
     if (r == 0)
         r = gather(c, &p);
-    if (r == 0 && strcmp(c->format, "json") == 0)
-        show_json(&p);
+    if (r == 0 && cli_wants_document(c))
+        r = show_document(c, &p);
     else if (r == 0)
         show_table(c, &p);
     store_close(&p.store);

@@ -5,13 +5,14 @@
 #include "cli/show.h"
 #include "gates/gates.h"
 
-static void print(const struct cli *c, const struct report *r, const struct corr *corr, const json_t *list,
-                  const char *id, bool *ret_found) {
+static int print(const struct cli *c, const struct report *r, const struct corr *corr, const json_t *list,
+                 const char *id, bool *ret_found) {
     *ret_found = true;
-    if (strcmp(c->format, "json") == 0) {
-        report_json(r, list);
+    if (cli_wants_document(c)) {
         *ret_found = json_array_size(list) > 0;
-    } else if (strcmp(c->format, "markdown") == 0) {
+        return cli_document(c, list);
+    }
+    if (strcmp(c->format, "markdown") == 0) {
         *ret_found = report_changes_markdown(r, list, id);
     } else {
         *ret_found = report_changes(r, list, id);
@@ -19,6 +20,7 @@ static void print(const struct cli *c, const struct report *r, const struct corr
             if (!c->stage || strcmp(corr->stages[s].stage, c->stage) == 0)
                 report_noise(r, &corr->stages[s]);
     }
+    return CLI_OK;
 }
 
 /* With an id that change alone is left. */
@@ -37,10 +39,10 @@ static int show(const struct cli *c, const struct corr *corr, const char *id) {
     struct report r = show_report(c);
     int status = CLI_OK;
     bool found = true;
-    if ((id || strcmp(c->format, "json") == 0) && gates_details(corr, list, id, &e) < 0)
+    if ((id || cli_wants_document(c)) && gates_details(corr, list, id, &e) < 0)
         status = cli_fail("%s", e.text);
     else
-        print(c, &r, corr, list, id, &found);
+        status = print(c, &r, corr, list, id, &found);
     if (!found && id)
         status = cli_fail("no change is called '%s'; `pilotgate changes` lists them", id);
     else if (status == CLI_OK && json_array_size(list) == 0 && strcmp(c->format, "table") == 0)
@@ -50,7 +52,7 @@ static int show(const struct cli *c, const struct corr *corr, const char *id) {
 }
 
 static int run(struct cli *c) {
-    static const char *const formats[] = {"table", "json", "markdown", NULL};
+    static const char *const formats[] = {"table", "json", "yaml", "markdown", NULL};
     struct corr corr;
     if (!cli_parse(c, NULL, 0, 0, 1))
         return c->status;
@@ -66,6 +68,6 @@ static int run(struct cli *c) {
 const struct cli_command cli_cmd_changes = {
     .name = "changes",
     .summary = "configuration changes, or one in full: signs, window, what it changed, calls",
-    .usage = "[ID] [--stage C/NS] [--at TIME] [-o table|json|markdown]",
+    .usage = "[ID] [--stage C/NS] [--at TIME] [-o table|json|yaml|markdown]",
     .run = run,
 };

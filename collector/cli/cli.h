@@ -79,6 +79,8 @@ int cli_main(const struct cli_command *const *commands, int argc, char **argv);
 /* "pilotgate: text" on stderr; returns CLI_ERROR. */
 int cli_fail(const char *fmt, ...) PRINTF_LIKE(1, 2);
 
+/* "table", "json" and "yaml", ended by NULL: what nearly every subcommand writes. */
+extern const char *const cli_formats[];
 /* True when -o names one of the formats (ended by NULL); otherwise says which there are. */
 bool cli_format_ok(const struct cli *c, const char *const *formats);
 /* True when --stage was given; otherwise says so. */
@@ -95,7 +97,10 @@ int cli_pilot(struct store *s, json_t **ret, struct err *e) MUST_CHECK;
 
 /* rows: arrays of strings, the first is the head. Columns are aligned; nothing for no rows but the head. */
 void cli_table(const struct cli *c, FILE *to, const json_t *rows);
-void cli_json(FILE *to, const json_t *doc);
+/* -o json or yaml: a document is asked for. */
+bool cli_wants_document(const struct cli *c);
+/* Writes it to standard output, as -o says. CLI_OK, or CLI_ERROR, said. */
+int cli_document(const struct cli *c, const json_t *doc);
 /* "3.42 s ago", or "never" for 0; out holds CLI_AGO_MAX. */
 #define CLI_AGO_MAX 48
 char *cli_ago(int64_t then_ns, int64_t now_ns, char *out);

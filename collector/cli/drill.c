@@ -193,7 +193,6 @@ static int check(struct drill *d, const char *suspended) {
 }
 
 static int run(struct cli *c) {
-    static const char *const formats[] = {"table", "json", NULL};
     const char *suspended = NULL;
     struct drill d = {.cli = c, .settle_ns = SETTLE_DEFAULT_NS, .ttl_ns = TTL_DEFAULT_NS, .repeat = 1};
     const struct cli_option options[] = {
@@ -216,7 +215,7 @@ static int run(struct cli *c) {
     d.kind = c->args[0];
     if (strcmp(d.kind, "config-change") != 0 && strcmp(d.kind, "rollback") != 0)
         return cli_fail("a drill is config-change or rollback, not '%s'", d.kind);
-    if (!cli_need_stage(c) || !cli_format_ok(c, formats))
+    if (!cli_need_stage(c) || !cli_format_ok(c, cli_formats))
         return CLI_ERROR;
     if (!c->rest || !c->rest[0])
         return cli_fail("name the command that makes the change, after --");

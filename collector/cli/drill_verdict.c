@@ -150,10 +150,8 @@ int drill_show(const struct drill *d, const struct drill_verdict *v) {
     const json_t *stage = stage_of(d, v->gates);
     size_t i;
     json_t *c;
-    if (strcmp(d->cli->format, "json") == 0) {
-        cli_json(stdout, v->gates);
-        return exit_status(d, v);
-    }
+    if (cli_wants_document(d->cli))
+        return cli_document(d->cli, v->gates) == CLI_OK ? exit_status(d, v) : CLI_ERROR;
     json_array_foreach(v->changes, i, c) {
         if (is_ours(d, c))
             show_change(c);

@@ -36,8 +36,8 @@ static int show(const struct cli *c, const struct corr *corr, const char *id) {
         status = unknown_gate(corr, id);
     else
         status = gates_exit_status(result, id, NULL);
-    if (gate && strcmp(c->format, "json") == 0)
-        report_json(&r, gate);
+    if (gate && cli_wants_document(c))
+        status = cli_document(c, gate) == CLI_OK ? status : CLI_ERROR;
     else if (gate)
         report_explain(&r, result, id);
     json_decref(result);
@@ -45,11 +45,10 @@ static int show(const struct cli *c, const struct corr *corr, const char *id) {
 }
 
 static int run(struct cli *c) {
-    static const char *const formats[] = {"table", "json", NULL};
     struct corr corr;
     if (!cli_parse(c, NULL, 0, 1, 1))
         return c->status;
-    if (!cli_format_ok(c, formats) || !show_load(c, &corr))
+    if (!cli_format_ok(c, cli_formats) || !show_load(c, &corr))
         return CLI_ERROR;
     int status = show(c, &corr, c->args[0]);
     corr_free(&corr);
@@ -59,6 +58,6 @@ static int run(struct cli *c) {
 const struct cli_command cli_cmd_explain = {
     .name = "explain",
     .summary = "one gate in full, with the records it cites",
-    .usage = "GATE [--at TIME] [-o table|json]",
+    .usage = "GATE [--at TIME] [-o table|json|yaml]",
     .run = run,
 };

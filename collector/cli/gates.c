@@ -39,7 +39,9 @@ static int show_once(const struct cli *c, enum report_format format) {
     if (c->stage)
         keep_stage(result, c->stage);
     struct report r = show_report(c);
-    report_gates(&r, result, format);
+    int rc = report_gates(&r, result, format);
+    if (rc < 0)
+        status = cli_fail("cannot write the output: %s", strerror(-rc));
     json_decref(result);
     corr_free(&corr);
     return status;
@@ -69,6 +71,6 @@ static int run(struct cli *c) {
 const struct cli_command cli_cmd_gates = {
     .name = "gates",
     .summary = "the verdict of every gate",
-    .usage = "[--stage C/NS] [--at TIME] [-w] [-o table|json|markdown|junit]",
+    .usage = "[--stage C/NS] [--at TIME] [-w] [-o table|json|yaml|junit|markdown]",
     .run = run,
 };

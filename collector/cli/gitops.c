@@ -126,27 +126,25 @@ static int read_all(const struct cli *c, const struct corr *corr, json_t *list, 
     return 0;
 }
 
-static void show(const struct cli *c, const json_t *list) {
+static int show(const struct cli *c, const json_t *list) {
     size_t i;
     json_t *doc;
-    if (strcmp(c->format, "json") == 0) {
-        cli_json(stdout, list);
-        return;
-    }
+    if (cli_wants_document(c))
+        return cli_document(c, list);
     json_array_foreach(list, i, doc) {
         if (i)
             (void)printf("\n");
         show_stage(c, doc);
     }
+    return CLI_OK;
 }
 
 static int run(struct cli *c) {
-    static const char *const formats[] = {"table", "json", NULL};
     struct corr corr;
     struct err e;
     if (!cli_parse(c, NULL, 0, 0, 0))
         return c->status;
-    if (!cli_format_ok(c, formats) || !show_load(c, &corr))
+    if (!cli_format_ok(c, cli_formats) || !show_load(c, &corr))
         return CLI_ERROR;
     json_t *list = json_array();
     int status = CLI_ERROR;
@@ -155,7 +153,7 @@ static int run(struct cli *c) {
     else if (!c->stage || show_stage_known(c, &corr))
         status = read_all(c, &corr, list, &e) < 0 ? cli_fail("%s", e.text) : CLI_OK;
     if (status == CLI_OK)
-        show(c, list);
+        status = show(c, list);
     json_decref(list);
     corr_free(&corr);
     return status;
@@ -164,7 +162,7 @@ static int run(struct cli *c) {
 const struct cli_command cli_cmd_gitops = {
     .name = "gitops",
     .summary = "which objects are owned as code, by whom and from which revision",
-    .usage = "[--stage C/NS] [--at TIME] [-o table|json]",
+    .usage = "[--stage C/NS] [--at TIME] [-o table|json|yaml]",
     .run = run,
 };
 

@@ -6,20 +6,21 @@
 
 #include "ingest/ingest.h"
 
-static void say(const struct cli *c, const char *path, const struct ingest_imported *d) {
-    if (strcmp(c->format, "json") == 0) {
+static int say(const struct cli *c, const char *path, const struct ingest_imported *d) {
+    if (cli_wants_document(c)) {
         json_t *o = json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I}", "file", path, "cluster", d->cluster,
                               "namespace", d->namespace_name, "node", d->node, "streams",
                               (json_int_t)d->streams, "records", (json_int_t)d->records, "duplicates",
                               (json_int_t)d->duplicates, "conflicts", (json_int_t)d->conflicts);
-        cli_json(stdout, o);
+        int status = o ? cli_document(c, o) : cli_fail("out of memory");
         json_decref(o);
-        return;
+        return status;
     }
     (void)printf("%s: %s/%s/%s: %llu records of %llu streams, %llu were there already, %llu conflict\n", path,
                  d->cluster, d->namespace_name, d->node, (unsigned long long)d->records,
                  (unsigned long long)d->streams, (unsigned long long)d->duplicates,
                  (unsigned long long)d->conflicts);
+    return CLI_OK;
 }
 
 static int open_store(const struct cli *c, struct store **ret, struct err *e) {
@@ -31,7 +32,6 @@ static int open_store(const struct cli *c, struct store **ret, struct err *e) {
 }
 
 static int run(struct cli *c) {
-    static const char *const formats[] = {"table", "json", NULL};
     const char *key_file = NULL, *allow_file = NULL;
     const struct cli_option options[] = {
         {"key|key-file", 0, CLI_TEXT, &key_file, "FILE", "the collector's key pair", "PILOTGATE_KEY"},
@@ -42,20 +42,20 @@ static int run(struct cli *c) {
     struct store *s = NULL;
     if (!cli_parse(c, options, sizeof options / sizeof *options, 1, CLI_ARGS_MAX))
         return c->status;
-    if (!cli_format_ok(c, formats))
+    if (!cli_format_ok(c, cli_formats))
         return CLI_ERROR;
     if (!key_file || !allow_file)
         return cli_fail(
             "name the collector's key with --key FILE and the allow-list with --allow FILE, as for serve");
     int r = open_store(c, &s, &e);
-    for (size_t k = 0; r == 0 && k < c->n_args; k++) {
+    int status = r < 0 ? cli_fail("%s", e.text) : CLI_OK;
+    for (size_t k = 0; status == CLI_OK && k < c->n_args; k++) {
         struct ingest_imported done;
         r = ingest_import(s, c->args[k], key_file, allow_file, &done, &e);
-        if (r == 0)
-            say(c, c->args[k], &done);
+        status = r < 0 ? cli_fail("%s", e.text) : say(c, c->args[k], &done);
     }
     store_close(&s);
-    return r < 0 ? cli_fail("%s", e.text) : CLI_OK;
+    return status;
 }
 
 const struct cli_command cli_cmd_import = {"import", "takes what `pilotgate-agent spool export` wrote",

@@ -17,7 +17,7 @@ static const struct {
     const char *value, *doc;
 } globals[] = {
     {"store", 0, "URL", "the store, sqlite:PATH [PILOTGATE_STORE]"},
-    {"output", 'o', "FORMAT", "table, json; some subcommands know more"},
+    {"output", 'o', "FORMAT", "table, json, yaml; some subcommands know more"},
     {"stage", 0, "CLUSTER/NAMESPACE", "only this stage"},
     {"at", 0, "TIME", "as of this time, RFC 3339"},
     {"color", 0, "WHEN", COLOUR_DOC},
@@ -263,6 +263,8 @@ bool cli_parse(struct cli *c, const struct cli_option *options, size_t n, size_t
                  c->command->name, (int)strcspn(c->command->usage, "\n"), c->command->usage);
     return false;
 }
+
+const char *const cli_formats[] = {"table", "json", "yaml", NULL};
 
 bool cli_format_ok(const struct cli *c, const char *const *formats) {
     char list[128] = "";

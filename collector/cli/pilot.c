@@ -108,4 +108,4 @@ static int run(struct cli *c) {
 }
 
 const struct cli_command cli_cmd_pilot = {"pilot", "declares a pilot, and shows how it stands",
-                                          "init --file FILE [--replace]\nstatus [-o table|json]", run};
+                                          "init --file FILE [--replace]\nstatus [-o table|json|yaml]", run};

@@ -122,15 +122,16 @@ static int plan_stages(const struct cli *c, struct store *s, const struct corr *
     return r;
 }
 
-static void show(const struct cli *c, const struct plan_rules *rules, json_t *list) {
+static int show(const struct cli *c, const struct plan_rules *rules, json_t *list) {
+    int status = CLI_OK;
     size_t i;
     json_t *p;
     json_t *doc =
         json_pack("{s:f, s:f, s:I, s:O}", "max_drop_rate", rules->max_drop_rate, "confidence",
                   rules->confidence, "units_needed",
                   (json_int_t)gates_units_needed(rules->max_drop_rate, rules->confidence), "stages", list);
-    if (strcmp(c->format, "json") == 0) {
-        cli_json(stdout, doc);
+    if (cli_wants_document(c)) {
+        status = doc ? cli_document(c, doc) : cli_fail("out of memory");
     } else {
         (void)printf(
             "a drop rate below %.4g %% at %.4g %% confidence takes %lld units: calls in flight across a "
@@ -142,6 +143,7 @@ static void show(const struct cli *c, const struct plan_rules *rules, json_t *li
         }
     }
     json_decref(doc);
+    return status;
 }
 
 static int plan(const struct cli *c, const char *rate, const char *confidence) {
@@ -164,7 +166,7 @@ static int plan(const struct cli *c, const char *rate, const char *confidence) {
     if (status == CLI_OK && plan_stages(c, s, &corr, &rules, list, &e) < 0)
         status = cli_fail("%s", e.text);
     if (status == CLI_OK)
-        show(c, &rules, list);
+        status = show(c, &rules, list);
     json_decref(list);
     corr_free(&corr);
     store_close(&s);
@@ -172,7 +174,6 @@ static int plan(const struct cli *c, const char *rate, const char *confidence) {
 }
 
 static int run(struct cli *c) {
-    static const char *const formats[] = {"table", "json", NULL};
     const char *rate = NULL, *confidence = NULL;
     const struct cli_option options[] = {
         {"max-drop-rate", 0, CLI_TEXT, &rate, "RATE", "to be ruled out, 0.1% or 0.001 (the rubric's)", NULL},
@@ -180,9 +181,9 @@ static int run(struct cli *c) {
     };
     if (!cli_parse(c, options, sizeof options / sizeof *options, 0, 0))
         return c->status;
-    return cli_format_ok(c, formats) ? plan(c, rate, confidence) : CLI_ERROR;
+    return cli_format_ok(c, cli_formats) ? plan(c, rate, confidence) : CLI_ERROR;
 }
 
 const struct cli_command cli_cmd_plan = {
     "plan", "how many calls, at which load, a drill needs for a verdict",
-    "[--max-drop-rate 0.1%] [--confidence 95%] [--stage C/NS] [-o table|json]", run};
+    "[--max-drop-rate 0.1%] [--confidence 95%] [--stage C/NS] [-o table|json|yaml]", run};

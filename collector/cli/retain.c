@@ -128,37 +128,35 @@ static void show_stage(const json_t *s) {
     }
 }
 
-static void show(const struct cli *c, const json_t *done, bool dry) {
+static int show(const struct cli *c, const json_t *done, bool dry) {
     size_t i;
     json_t *s;
-    if (strcmp(c->format, "json") == 0) {
-        cli_json(stdout, done);
-        return;
-    }
+    if (cli_wants_document(c))
+        return cli_document(c, done);
     (void)printf("%s completed calls from before %s (set by %s)\n", dry ? "would delete" : "deleted",
                  js_str(done, "before", "no time: nothing is old enough"), js_str(done, "why", ""));
     json_array_foreach(json_object_get(done, "stages"), i, s) show_stage(s);
     (void)printf("the store has %lld bytes, %lld of them unused\n", (long long)js_int(done, "bytes", 0),
                  (long long)js_int(done, "unused", 0));
+    return CLI_OK;
 }
 
-static int retain(const struct cli *c, const struct retain_options *o, bool dry, struct err *e) {
+static int retain(const struct cli *c, const struct retain_options *o, bool dry) {
+    struct err e = {""};
     struct store *s = NULL;
     json_t *done = NULL;
-    int r = cli_store(c, dry ? STORE_READ : STORE_SERVE, &s, e);
+    int r = cli_store(c, dry ? STORE_READ : STORE_SERVE, &s, &e);
     if (r == -EBUSY && !dry)
-        r = err_prefix(e, r, "one process deletes: stop `pilotgate serve`, or start it with --keep-calls");
+        r = err_prefix(&e, r, "one process deletes: stop `pilotgate serve`, or start it with --keep-calls");
     if (r == 0)
-        r = retain_once(s, o, when_wall_ns(), dry, NULL, &done, e);
+        r = retain_once(s, o, when_wall_ns(), dry, NULL, &done, &e);
     store_close(&s);
-    if (r == 0)
-        show(c, done, dry);
+    int status = r < 0 ? cli_fail("%s", e.text) : show(c, done, dry);
     json_decref(done);
-    return r;
+    return status;
 }
 
 static int run(struct cli *c) {
-    static const char *const formats[] = {"table", "json", NULL};
     const char *keep_calls = NULL, *keep_bytes = NULL;
     bool dry = false, now = false;
     const struct cli_option options[] = {
@@ -173,7 +171,7 @@ static int run(struct cli *c) {
     struct err e = {""};
     if (!cli_parse(c, options, sizeof options / sizeof *options, 0, 0))
         return c->status;
-    if (!cli_format_ok(c, formats))
+    if (!cli_format_ok(c, cli_formats))
         return CLI_ERROR;
     if (dry == now)
         return cli_fail("say --dry-run or --now");
@@ -181,9 +179,9 @@ static int run(struct cli *c) {
         return cli_fail("%s", e.text);
     if (!o.keep_ns && !o.keep_bytes)
         return cli_fail("say how much is kept: --keep-calls TIME, --keep-bytes SIZE, or both");
-    return retain(c, &o, dry, &e) < 0 ? cli_fail("%s", e.text) : CLI_OK;
+    return retain(c, &o, dry);
 }
 
 const struct cli_command cli_cmd_retain = {
     "retain", "deletes old completed calls that no verdict needs",
-    "--dry-run|--now [--keep-calls TIME] [--keep-bytes SIZE] [-o table|json]", run};
+    "--dry-run|--now [--keep-calls TIME] [--keep-bytes SIZE] [-o table|json|yaml]", run};

@@ -196,40 +196,37 @@ static void show_gitops(const json_t *notes) {
     }
 }
 
-static int show(const struct cli *c, const struct standing *st, struct err *e) {
-    if (strcmp(c->format, "json") != 0) {
+static int show(const struct cli *c, const struct standing *st) {
+    if (!cli_wants_document(c)) {
         (void)printf("pilot %s, %s to %s\n\n", js_str(st->pilot, "name", ""), js_str(st->pilot, "begin", ""),
                      js_str(st->pilot, "end", "its end"));
         show_stages(c, json_object_get(st->agents, "stages"));
         show_gates(c, st);
         show_holes(c, st->holes);
         show_gitops(st->gitops);
-        return 0;
+        return CLI_OK;
     }
     json_t *doc = json_pack(
         "{s:O, s:O, s:O, s:O, s:O, s:O, s:O}", "pilot", st->pilot, "stages",
         json_object_get(st->agents, "stages"), "missing", json_object_get(st->agents, "missing"), "gates",
         json_object_get(st->verdicts, "gates"), "never", st->stops, "holes", st->holes, "gitops", st->gitops);
-    if (!doc)
-        return err_oom(e);
-    cli_json(stdout, doc);
+    int status = doc ? cli_document(c, doc) : cli_fail("out of memory");
     json_decref(doc);
-    return 0;
+    return status;
 }
 
 int cli_status(const struct cli *c) {
-    static const char *const formats[] = {"table", "json", NULL};
     struct standing st = {0};
     struct err e = {""};
     struct store *s = NULL;
-    if (!cli_format_ok(c, formats))
+    if (!cli_format_ok(c, cli_formats))
         return CLI_ERROR;
     int r = cli_store(c, STORE_READ, &s, &e);
     if (r == 0)
         r = gather(c, s, &st, &e);
-    if (r == 0)
-        r = show(c, &st, &e);
-    int status = r < 0 ? cli_fail("%s", e.text) : gates_exit_status(st.verdicts, NULL, c->stage);
+    int status = r < 0 ? cli_fail("%s", e.text) : show(c, &st);
+    if (status == CLI_OK)
+        status = gates_exit_status(st.verdicts, NULL, c->stage);
     store_close(&s);
     json_decref(st.pilot);
     json_decref(st.agents);
@@ -246,4 +243,4 @@ static int run(struct cli *c) {
 
 const struct cli_command cli_cmd_status = {"status",
                                            "how the pilot stands, and what keeps a gate from ever passing",
-                                           "[--stage C/NS] [-o table|json]", run};
+                                           "[--stage C/NS] [-o table|json|yaml]", run};

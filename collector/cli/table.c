@@ -1,9 +1,10 @@
-/* table: aligned columns, JSON, and times for people. */
+/* table: aligned columns, documents, and times for people. */
 #include "cli/cli.h"
 
 #include <string.h>
 
 #include "base/when.h"
+#include "report/report.h"
 
 #define COLUMNS_MAX 16
 
@@ -47,9 +48,13 @@ void cli_table(const struct cli *c, FILE *to, const json_t *rows) {
     json_array_foreach(rows, i, row) print_row(c, to, row, i, widths);
 }
 
-void cli_json(FILE *to, const json_t *doc) {
-    (void)json_dumpf(doc, to, JSON_INDENT(2) | JSON_ENSURE_ASCII);
-    (void)fputc('\n', to);
+bool cli_wants_document(const struct cli *c) {
+    return strcmp(c->format, "json") == 0 || strcmp(c->format, "yaml") == 0;
+}
+
+int cli_document(const struct cli *c, const json_t *doc) {
+    int r = strcmp(c->format, "yaml") == 0 ? report_yaml(stdout, doc) : report_json(stdout, doc);
+    return r < 0 ? cli_fail("cannot write the output: %s", strerror(-r)) : CLI_OK;
 }
 
 char *cli_ago(int64_t then_ns, int64_t now_ns, char *out) {

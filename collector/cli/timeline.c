@@ -23,24 +23,25 @@ static unsigned width_of(const struct report *r) {
     return n > 0 && n < 10000 ? (unsigned)n : r->width;
 }
 
-static int show_json(const struct corr *corr, const char *stage, const struct report_timeline *how,
-                     const struct report *r, struct err *e) {
+static int show_document(const struct cli *c, const struct corr *corr, const struct report_timeline *how) {
+    struct err e;
     json_t *list = json_array();
-    int rc = list ? 0 : err_oom(e);
+    int rc = list ? 0 : err_oom(&e);
     for (size_t i = 0; i < corr->n_stages && rc == 0; i++) {
         json_t *doc;
-        if (stage && strcmp(corr->stages[i].stage, stage) != 0)
+        if (c->stage && strcmp(corr->stages[i].stage, c->stage) != 0)
             continue;
-        rc = report_timeline_json(&corr->stages[i], how, &doc, e);
+        rc = report_timeline_json(&corr->stages[i], how, &doc, &e);
         if (rc == 0 && json_array_append_new(list, doc) < 0)
-            rc = err_oom(e);
+            rc = err_oom(&e);
     }
     json_t *all = rc == 0 ? json_pack("{s:O}", "stages", list) : NULL;
-    if (all)
-        report_json(r, all);
+    if (rc == 0 && !all)
+        rc = err_oom(&e);
+    int status = rc < 0 ? cli_fail("%s", e.text) : cli_document(c, all);
     json_decref(all);
     json_decref(list);
-    return rc == 0 && !all ? err_oom(e) : rc;
+    return status;
 }
 
 static int show(const struct cli *c, const struct corr *corr, struct report_timeline *how) {
@@ -48,8 +49,8 @@ static int show(const struct cli *c, const struct corr *corr, struct report_time
     struct report r = show_report(c);
     r.width = width_of(&r);
     how->ascii = !is_utf8();
-    if (strcmp(c->format, "json") == 0)
-        return show_json(corr, c->stage, how, &r, &e) < 0 ? cli_fail("%s", e.text) : CLI_OK;
+    if (cli_wants_document(c))
+        return show_document(c, corr, how);
     how->as =
         c->format_named && strcmp(c->format, "table") == 0 ? REPORT_TIMELINE_LIST : REPORT_TIMELINE_GANTT;
     const char *between = "";
@@ -65,7 +66,7 @@ static int show(const struct cli *c, const struct corr *corr, struct report_time
 }
 
 static int run(struct cli *c) {
-    static const char *const formats[] = {"gantt", "table", "json", NULL};
+    static const char *const formats[] = {"gantt", "table", "json", "yaml", NULL};
     struct report_timeline how = {.from = 0};
     const struct cli_option options[] = {
         {"from", 0, CLI_TIME, &how.from, "TIME", "the window begins here", NULL},
@@ -93,6 +94,6 @@ const struct cli_command cli_cmd_timeline = {
     .name = "timeline",
     .summary = "a stage's deployment phases, pods and changes over time",
     .usage = "[CLUSTER/NAMESPACE] [--from TIME] [--to TIME] [--revision N | --change ID] [--all]\n"
-             "[CLUSTER/NAMESPACE] -o table|json",
+             "[CLUSTER/NAMESPACE] -o table|json|yaml",
     .run = run,
 };

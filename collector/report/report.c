@@ -9,19 +9,19 @@
 #include "report/report_priv.h"
 
 int report_format_parse(const char *text, enum report_format *ret, struct err *e) {
-    static const char *const names[] = {"table", "json", "markdown", "junit"};
+    static const char *const names[] = {"table", "json", "yaml", "markdown", "junit"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         if (strcmp(names[i], text) == 0) {
             *ret = (enum report_format)i;
             return 0;
         }
     }
-    return err_set(e, -EINVAL, "unknown output format '%s'; use table, json, markdown or junit", text);
+    return err_set(e, -EINVAL, "unknown output format '%s'; use table, json, yaml, markdown or junit", text);
 }
 
-void report_json(const struct report *r, const json_t *doc) {
-    (void)json_dumpf(doc, r->to, JSON_INDENT(2) | JSON_ENCODE_ANY);
-    (void)fputc('\n', r->to);
+int report_json(FILE *to, const json_t *doc) {
+    bool ok = json_dumpf(doc, to, JSON_INDENT(2) | JSON_ENCODE_ANY | JSON_ENSURE_ASCII) == 0;
+    return ok && fputc('\n', to) != EOF ? 0 : -EIO;
 }
 
 static const char *colour_of(const char *verdict) {
@@ -230,14 +230,15 @@ static void gates_junit(const struct report *r, const json_t *result) {
     (void)fputs("</testsuite>\n", r->to);
 }
 
-void report_gates(const struct report *r, const json_t *result, enum report_format format) {
+int report_gates(const struct report *r, const json_t *result, enum report_format format) {
     switch (format) {
     case REPORT_TABLE:
         gates_table(r, result);
         break;
     case REPORT_JSON:
-        report_json(r, result);
-        break;
+        return report_json(r->to, result);
+    case REPORT_YAML:
+        return report_yaml(r->to, result);
     case REPORT_MARKDOWN:
         gates_markdown(r, result);
         break;
@@ -245,4 +246,5 @@ void report_gates(const struct report *r, const json_t *result, enum report_form
         gates_junit(r, result);
         break;
     }
+    return 0;
 }

@@ -9,9 +9,9 @@
 #include "base/err.h"
 #include "correlate/facts.h"
 
-enum report_format { REPORT_TABLE, REPORT_JSON, REPORT_MARKDOWN, REPORT_JUNIT };
+enum report_format { REPORT_TABLE, REPORT_JSON, REPORT_YAML, REPORT_MARKDOWN, REPORT_JUNIT };
 
-/* "table", "json", "markdown", "junit"; -EINVAL names them. */
+/* "table", "json", "yaml", "markdown", "junit"; -EINVAL names them. */
 int report_format_parse(const char *text, enum report_format *ret, struct err *e) MUST_CHECK;
 
 struct report {
@@ -20,8 +20,8 @@ struct report {
     unsigned width; /* columns to wrap at; 0: never */
 };
 
-/* The result of gates_evaluate. */
-void report_gates(const struct report *r, const json_t *result, enum report_format format);
+/* The result of gates_evaluate. Negative as report_json. */
+int report_gates(const struct report *r, const json_t *result, enum report_format format) MUST_CHECK;
 /* One gate in full, for people. */
 void report_explain(const struct report *r, const json_t *result, const char *gate);
 /* The result of gates_changes; one of them in full when id is given. Returns false when there is none. */
@@ -53,4 +53,7 @@ int report_timeline_json(const struct facts *f, const struct report_timeline *ho
 void report_wrapped(const struct report *r, const char *text, unsigned indent);
 /* A verdict in its colour, padded to 12 columns. */
 void report_verdict(const struct report *r, const char *verdict);
-void report_json(const struct report *r, const json_t *doc);
+/* One document: JSON, or YAML that conf_yaml_to_json and readers of YAML 1.1 and 1.2 read as the same one;
+ * keys in their order. -ENOMEM, or -EIO when `to` takes no more. */
+int report_json(FILE *to, const json_t *doc) MUST_CHECK;
+int report_yaml(FILE *to, const json_t *doc) MUST_CHECK;

@@ -63,7 +63,7 @@ static void test_usage(void **state) {
         {"--nonsense agents", "--nonsense"},
         {"agents --nonsense", "help agents"},
         {"agents surplus", "too many arguments"},
-        {"agents -o yaml", "table, json"},
+        {"agents -o xml", "table, json, yaml"},
         {"agents --store", "needs a value"},
         {"agents --store postgresql://x", "sqlite:PATH"},
         {"agents --at yesterday", "2026-"},

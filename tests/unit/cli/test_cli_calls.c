@@ -145,11 +145,11 @@ static void test_wrong_words(void **state) {
         {"calls --stage c1/none", "c1/none"},
         {"calls --limit 0", "--limit"},
         {"calls --format csv", "--join"},
-        {"calls -o yaml", "table, json, csv"},
+        {"calls -o xml", "table, json, yaml, csv"},
         {"calls --join absent.log", "absent.log"},
         {"calls --join p.yaml --format apache", "haproxy"},
         {"calls --join p.yaml --format csv --field call_id", "call_id"},
-        {"calls --join p.yaml -o csv", "table, json"},
+        {"calls --join p.yaml -o csv", "table, json, yaml"},
         {"calls --join p.yaml --probe nobody", "no call is asked for"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {

@@ -106,7 +106,7 @@ static void test_wrong_words(void **state) {
         {"plan --confidence 40%%", "95% or 0.95"},
         {"plan --stage c1/none", "c1/none"},
         {"status --stage c1/none", "c1/none"},
-        {"status -o yaml", "table, json"},
+        {"status -o xml", "table, json, yaml"},
         {"status extra", "too many"},
     };
     stored_pilot(*state);

@@ -27,7 +27,7 @@ static char *written(const json_t *result, enum report_format format) {
     size_t len = 0;
     struct report r = {.to = open_memstream(&text, &len)};
     assert_non_null(r.to);
-    report_gates(&r, result, format);
+    assert_int_equal(report_gates(&r, result, format), 0);
     assert_int_equal(fclose(r.to), 0);
     return text;
 }

@@ -124,10 +124,11 @@ class Scene:
 
 
 class Stage:
-    """One staged namespace of the scene."""
+    """One staged namespace of the scene, or, of those who bring several clusters, of one of these."""
 
-    def __init__(self, scene, namespace):
-        self.scene, self.namespace, self.name = scene, namespace, f"{NAME}/{namespace}"
+    def __init__(self, scene, namespace, cluster=NAME, kubeconfig=None):
+        self.scene, self.namespace, self.name = scene, namespace, f"{cluster}/{namespace}"
+        self.cluster, self.kubeconfig = cluster, kubeconfig or scene.kubeconfig
         self.chart = PRODUCT  # what upgrade() installs
         self.kubectl("create", "namespace", namespace)
         self.kubectl("create", "secret", "generic", "pilotgate-agent",
@@ -136,7 +137,7 @@ class Stage:
     # ---- what is done to it
 
     def command(self, program, *words, bound=120, env=None, status=0):
-        done = run(TOOLS / program, "--kubeconfig", self.scene.kubeconfig, "-n", self.namespace, *words, bound=bound,
+        done = run(TOOLS / program, "--kubeconfig", self.kubeconfig, "-n", self.namespace, *words, bound=bound,
                    env=env)
         assert (done.returncode == 0) == (status == 0), done
         return done.stdout
@@ -157,7 +158,7 @@ class Stage:
         self.kubectl("apply", "-f", path)
 
     def start_agents(self, in_flight=40, **config):
-        values = {"agent": {"enabled": True, "cluster": NAME, "image": "localhost/pilotgate-agent:dev",
+        values = {"agent": {"enabled": True, "cluster": self.cluster, "image": "localhost/pilotgate-agent:dev",
                             "resources": {"requests": {"cpu": "50m", "memory": "32Mi"},
                                           "limits": {"cpu": "2", "memory": "256Mi"}},
                             "config": {**agent_config(in_flight), **config,
@@ -238,7 +239,7 @@ class Stage:
                 (("gates", "--stage", self.name), ("changes", "--stage", self.name), ("timeline", self.name))]
         for words in (("get", "pods", "-o", "wide"), ("get", "lease", "-o", "yaml"),
                       ("logs", "-l", "app.kubernetes.io/component=agent", "--prefix", "--tail=20")):
-            said.append(run(TOOLS / "kubectl", "--kubeconfig", self.scene.kubeconfig, "-n", self.namespace, *words).stdout)
+            said.append(run(TOOLS / "kubectl", "--kubeconfig", self.kubeconfig, "-n", self.namespace, *words).stdout)
         return "\n".join([*said, *self.scene.collector.said().splitlines()[-5:]])
 
     def records(self):

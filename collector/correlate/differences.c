@@ -154,6 +154,19 @@ static int set_values(struct difference *d, const struct walk *w, const json_t *
     return (before && !d->before) || (after && !d->after) ? -ENOMEM : 0;
 }
 
+int diff_values(const json_t *before, const json_t *after, char **ret_before, char **ret_after) {
+    static const struct walk plain = {.kind = ""};
+    struct difference d = {0};
+    if (set_values(&d, &plain, before, after) < 0) {
+        free(d.before);
+        free(d.after);
+        return -ENOMEM;
+    }
+    *ret_before = d.before;
+    *ret_after = d.after;
+    return 0;
+}
+
 /* ---- lists of lines */
 
 struct lines {

@@ -47,3 +47,6 @@ int diff_normals(const char *kind, const json_t *before, const json_t *after, st
 int diff_fields(const char *kind, const json_t *before, const json_t *after, struct differences *ret,
                 struct err *e) MUST_CHECK;
 void diff_free(struct differences *d);
+
+/* Two values, or one of them (NULL: none), as differences show them: bounded, keyed hashes masked. Owned. */
+int diff_values(const json_t *before, const json_t *after, char **ret_before, char **ret_after) MUST_CHECK;

@@ -5,11 +5,14 @@
 #include <stdio.h>
 #include <string.h>
 
-#define KEYS_MAX 3
+#include "base/js.h"
+
+#define KEYS_MAX 6
 #define KEY_TEXT_MAX 512
 
 /* Of the Kubernetes API where nothing else is said: tags patchMergeKey and listMapKey in k8s.io/api,
- * core/v1/types.go, networking/v1/types.go and admissionregistration/v1/types.go (Strategic Merge Patch,
+ * core/v1/types.go, apps/v1/types.go, autoscaling/v2/types.go, networking/v1/types.go and
+ * admissionregistration/v1/types.go (Strategic Merge Patch,
  * sigs.k8s.io/structured-merge-diff). Where a list is atomic to the API, or merged by what the normal form
  * drops, the key that a person would take. */
 static const struct merge {
@@ -37,6 +40,11 @@ static const struct merge {
     {"rules", {"host"}},                            /* atomic; of an Ingress */
     {"paths", {"path", "pathType"}},                /* atomic; of an Ingress */
     {"tls", {"secretName"}},                        /* atomic; of an Ingress */
+    {"volumeClaimTemplates", {"metadata.name"}},    /* atomic; of a StatefulSet */
+    {"items", {"path"}},                            /* atomic; of a volume */
+    {"metrics",                                     /* atomic; of a HorizontalPodAutoscaler */
+     {"type", "resource.name", "containerResource.name", "containerResource.container", "pods.metric.name",
+      "external.metric.name"}},
     {"objects", {"kind", "name", "namespace"}}, /* of a Helm release's normal form, agent/kube/release.c */
 };
 
@@ -53,7 +61,7 @@ static bool key_of(const json_t *element, const struct merge *m, char out[KEY_TE
     bool any = false;
     out[0] = 0;
     for (size_t k = 0; k < KEYS_MAX && m->keys[k]; k++) {
-        const json_t *v = json_object_get(element, m->keys[k]);
+        const json_t *v = js_at(element, m->keys[k]);
         char text[KEY_TEXT_MAX] = "";
         if (json_is_string(v))
             (void)snprintf(text, sizeof text, "%s", json_string_value(v));

@@ -1,5 +1,5 @@
 /* checks: what an expectation asks of one object (conditions.c), of groups of objects (groups.c) and across
- * objects (checks*.c), and what a SET asks of the stage (match.c). Pure. reference.h has the language;
+ * objects (checks*.c), and what a SET asks of the stage (rows.c). Pure. reference.h has the language;
  * docs/reference.md explains each check.
  *
  * The checks by name, and their `with`:
@@ -71,10 +71,11 @@ int ref_check(const struct ref_scope *s, const json_t *expectation, struct ref_o
 /* A check by its name, from ref_check_types; NULL: there is none. */
 const struct ref_check_type *ref_check_type(const char *name);
 
-/* ---- a SET against the stage (match.c) */
+/* ---- a SET against the stage (rows.c) */
 
 struct ref_set_row {
-    const char *name;     /* "Deployment/{release}-engine"; of what is there besides "extra objects" ... */
+    const char *name;     /* "Deployment/{release}-engine"; of what is there besides: "extra objects" and
+                             "extra fields" */
     const char *severity; /* "required" ... */
     const char *title;    /* NULL: none */
     struct ref_outcome outcome;
@@ -82,7 +83,8 @@ struct ref_set_row {
 /* Takes the outcome over, also on failure; the texts are borrowed for the call. */
 typedef int ref_set_row_fn(void *ctx, struct ref_set_row *row);
 /* One row for each object of the stage's i-th SET (s->r->sets[i], s->r->doc's manifests[i]) and, unless
- * `extra` says ignore, for what the stage has besides. An optional object that is not there makes no row. */
+ * `extra` says ignore, for what the stage has besides. An optional object that is not there makes no row, nor
+ * does one that Helm or the Job controller takes away when it is done. */
 int ref_manifests(const struct ref_scope *s, size_t i, ref_set_row_fn *fn, void *ctx) MUST_CHECK;
 
 struct ref_check_type {

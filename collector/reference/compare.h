@@ -6,7 +6,8 @@
  * matched once.
  *
  * Walking: lists by the keys of correlate/merge.h, lists of texts whose order means nothing as sets, leaves
- * by values.h, texts by names.h, selectors by what they select. Order where order means something (args,
+ * by values.h, texts by names.h, selectors by what they select, older versions of the API as newer ones
+ * (aliases.c). Order where order means something (args,
  * command, initContainers, httpGet headers ...) is compared. subset (a SET against a live stage): what the
  * reference says must be there ("missing", "different"). What it does not say is "extra": an element of a
  * keyed list, a key of data, labels of a selector, nodeSelector or a field that is neither default nor added
@@ -30,6 +31,7 @@ struct ref_difference {
     char *expected, *found;        /* owned; NULL: none. What is secret stands as "(secret)" */
     const struct ref_object *of;   /* the live one (b's); NULL: there is none */
     const struct ref_object *of_a; /* of the reference, or a's */
+    bool field; /* of REF_EXTRA: a field that nobody asked for, of the SET's row "extra fields" */
 };
 struct ref_differences {
     struct ref_difference *items; /* owned */
@@ -41,7 +43,13 @@ struct ref_differences {
 int ref_differences_add(struct ref_differences *d, enum ref_what what, const struct ref_object *of,
                         const char *object, const char *pointer, const char *where, const json_t *expected,
                         const json_t *found) MUST_CHECK;
+/* Moves *x, which is of another list, to this one. -ENOMEM: it is freed. */
+int ref_differences_take(struct ref_differences *d, struct ref_difference *x) MUST_CHECK;
 void ref_differences_free(struct ref_differences *d);
+
+/* Is it an object that somebody configured? Not what agents tell of a state (releases, endpoints, tools), nor
+ * what a controller made from another object. */
+bool ref_is_configuration(const struct ref_object *o);
 
 struct ref_match { /* a NULL: extra; b NULL: missing */
     const struct ref_object *a, *b;
@@ -49,7 +57,9 @@ struct ref_match { /* a NULL: extra; b NULL: missing */
 struct ref_matches {
     struct ref_match *items; /* owned; by a's kind and name, then the extra ones */
     size_t n, cap;
-    struct ref_names names; /* with what the matches themselves say */
+    struct ref_names plain; /* of both sides' release, chart and namespace */
+    struct ref_names names; /* and with what the matches themselves say */
+    bool one_place;         /* both sides have the same release and namespace */
 };
 int ref_match_sides(const struct ref_side *a, const struct ref_side *b, struct ref_matches *ret) MUST_CHECK;
 void ref_matches_free(struct ref_matches *m);

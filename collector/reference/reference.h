@@ -18,7 +18,7 @@
  *     file: one or more YAML documents, relative to the reference's folder; `ref_load` puts objects in its
  *     place. Hooks and tests of a chart are no part of it. Each object is one row, "SET/KIND/NAME" (NAME with
  *     the release as {release}). severity: of its rows, required where left out. extra: what the stage has
- *     besides; left out: {objects: info, fields: the SET's severity}.
+ *     besides; left out: recommended, both.
  *   EXPECTATION = {id, title, severity, why, source} and exactly one of
  *     all_of | any_of | one_of | none_of: [SELECTOR]   each / at least one / exactly one / none selects
  *                                                      something

@@ -75,28 +75,41 @@ static void take_autoscaler(struct ref_side *s, const struct ref_object *scaler)
 
 /* ---- release, namespace and chart */
 
-/* The text at this place that most objects have, ties by the first; "" for none. */
-static void most_common(const struct ref_side *s, const char *const *places, char out[REF_NAME_MAX]) {
+static int order_texts(const void *a, const void *b) {
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* The text at the first of these places that an object has one at; "" for none. */
+static const char *text_at(const struct ref_object *o, const char *const *places) {
+    const char *text = "";
+    for (; *places && !*text; places++)
+        text = js_str(o->normal, *places, "");
+    return text;
+}
+
+/* The text that most objects have there, ties by the alphabet; "" for none. */
+static int most_common(const struct ref_side *s, const char *const *places, char out[REF_NAME_MAX]) {
+    const char **texts = calloc(s->n + 1, sizeof *texts);
+    size_t n = 0;
     size_t best = 0;
+    if (!texts)
+        return -ENOMEM;
     *out = 0;
     for (size_t i = 0; i < s->n; i++) {
-        const char *text = "";
-        for (const char *const *p = places; *p && !*text; p++)
-            text = js_str(s->objects[i].normal, *p, "");
-        size_t n = 0;
-        for (size_t j = i; *text && j < s->n; j++)
-            for (const char *const *p = places; *p; p++)
-                if (strcmp(js_str(s->objects[j].normal, *p, ""), text) == 0) {
-                    n++;
-                    break;
-                }
-        if (n > best && strlen(text) < REF_NAME_MAX) {
-            best = n;
-            strcpy(out, text);
-        }
-        if (best > (s->n - i) / 2)
-            break;
+        const char *text = text_at(&s->objects[i], places);
+        if (*text && strlen(text) < REF_NAME_MAX)
+            texts[n++] = text;
     }
+    qsort(texts, n, sizeof *texts, order_texts);
+    for (size_t i = 0, from = 0; i < n; i++) {
+        from = strcmp(texts[i], texts[from]) == 0 ? from : i;
+        if (i + 1 - from > best) {
+            best = i + 1 - from;
+            strcpy(out, texts[i]);
+        }
+    }
+    free(texts);
+    return 0;
 }
 
 /* "shop" of the label helm.sh/chart: "shop-1.2.3" (Helm best practices, "Labels and Annotations"). */
@@ -108,26 +121,32 @@ static void strip_version(char *chart) {
         }
 }
 
-static void find_names(struct ref_side *s) {
+/* Takes what most objects say where nobody told it. */
+static int find_name(const struct ref_side *s, const char *const *places, char found[REF_NAME_MAX],
+                     const char **name) {
+    if (*name && **name)
+        return 0;
+    int r = most_common(s, places, found);
+    *name = found;
+    return r;
+}
+
+static int find_names(struct ref_side *s) {
     static const char *const release[] = {"/metadata/annotations/meta.helm.sh~1release-name",
                                           "/metadata/labels/app.kubernetes.io~1instance",
                                           "/metadata/labels/release", NULL};
     static const char *const ns[] = {"/metadata/annotations/meta.helm.sh~1release-namespace",
                                      "/metadata/namespace", NULL};
     static const char *const chart[] = {"/metadata/labels/helm.sh~1chart", "/metadata/labels/chart", NULL};
-    if (!s->release || !*s->release) {
-        most_common(s, release, s->found[0]);
-        s->release = s->found[0];
-    }
-    if (!s->namespace_name || !*s->namespace_name) {
-        most_common(s, ns, s->found[1]);
-        s->namespace_name = s->found[1];
-    }
-    if (!s->chart || !*s->chart) {
-        most_common(s, chart, s->found[2]);
+    bool chart_told = s->chart && *s->chart;
+    int r = find_name(s, release, s->found[0], &s->release);
+    if (r == 0)
+        r = find_name(s, ns, s->found[1], &s->namespace_name);
+    if (r == 0)
+        r = find_name(s, chart, s->found[2], &s->chart);
+    if (!chart_told)
         strip_version(s->found[2]);
-        s->chart = s->found[2];
-    }
+    return r;
 }
 
 int ref_side_finish(struct ref_side *s) {
@@ -138,6 +157,5 @@ int ref_side_finish(struct ref_side *s) {
     for (size_t i = 0; i < s->n; i++)
         if (strcmp(s->objects[i].kind, "HorizontalPodAutoscaler") == 0)
             take_autoscaler(s, &s->objects[i]);
-    find_names(s);
-    return 0;
+    return find_names(s);
 }

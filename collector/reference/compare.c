@@ -1,0 +1,283 @@
+/* compare: where two objects that were matched differ. See compare.h. One walk over both; lists in
+ * compare_lists.c, what is left out in absent.c, older versions of the API in aliases.c. */
+#include "reference/compare.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/js.h"
+#include "reference/compare_priv.h"
+
+/* ---- the place */
+
+const char *ref_walk_step(const struct ref_walk *w) {
+    const char *step = strrchr(w->pointer, '/');
+    return step ? step + 1 : "";
+}
+
+struct place { /* to come back to */
+    size_t pointer, where;
+    const json_t *parent_a, *parent_b;
+};
+
+/* Goes one step down; a place that is too long stays at the one above. */
+static struct place enter(struct ref_walk *w, const char *step, const char *name) {
+    struct place back = {strlen(w->pointer), strlen(w->where), w->parent_a, w->parent_b};
+    size_t n = back.pointer;
+    if (n + 2 * strlen(step) + 2 < sizeof w->pointer) {
+        w->pointer[n++] = '/';
+        for (const char *p = step; *p; p++) {
+            if (*p == '~' || *p == '/') {
+                w->pointer[n++] = '~';
+                w->pointer[n++] = *p == '~' ? '0' : '1';
+            } else {
+                w->pointer[n++] = *p;
+            }
+        }
+        w->pointer[n] = 0;
+    }
+    if (name && *name)
+        (void)snprintf(w->where + back.where, sizeof w->where - back.where, "%s%s", back.where ? " " : "",
+                       name);
+    w->depth++;
+    return back;
+}
+
+static void leave(struct ref_walk *w, struct place back) {
+    w->pointer[back.pointer] = 0;
+    w->where[back.where] = 0;
+    w->parent_a = back.parent_a;
+    w->parent_b = back.parent_b;
+    w->depth--;
+}
+
+int ref_walk_at(struct ref_walk *w, size_t index, const char *name, const json_t *a, const json_t *b) {
+    char step[24];
+    (void)snprintf(step, sizeof step, "%zu", index);
+    struct place back = enter(w, step, name);
+    int r = ref_walk(w, a, b);
+    leave(w, back);
+    return r;
+}
+
+/* ---- findings */
+
+int ref_walk_add(struct ref_walk *w, enum ref_what what, const json_t *expected, const json_t *found,
+                 bool field) {
+    w->found = true;
+    if (!w->to)
+        return 0;
+    size_t n = w->to->n;
+    int r = ref_differences_add(w->to, what, w->b, NULL, w->pointer, w->where, expected, found);
+    if (r == 0 && w->to->n > n) {
+        w->to->items[n].of_a = w->a;
+        w->to->items[n].field = field;
+    }
+    return r;
+}
+
+bool ref_walk_same(struct ref_walk *w, const json_t *a, const json_t *b) {
+    struct ref_differences *to = w->to;
+    bool found = w->found;
+    w->to = NULL;
+    w->found = false;
+    bool same = ref_walk(w, a, b) == 0 && !w->found;
+    w->to = to;
+    w->found = found;
+    return same;
+}
+
+/* ---- leaves */
+
+/* Charts write a digest of a rendered file into the pods' template, so that they are rolled when it changes.
+ * Rendered for another release or namespace it is another one; the file itself is compared. */
+static bool is_digest_of_rendered(const struct ref_walk *w, const char *a, const char *b) {
+    static const char hex[] = "0123456789abcdef";
+    return !w->m->one_place && strstr(w->pointer, "/annotations/checksum~1") && strlen(a) == strlen(b) &&
+           strlen(a) >= 32 && strspn(a, hex) == strlen(a) && strspn(b, hex) == strlen(b);
+}
+
+bool ref_walk_leaf(const struct ref_walk *w, const json_t *a, const json_t *b) {
+    enum ref_meaning meaning = ref_meaning_of(w->kind, w->pointer);
+    if (ref_same_value(meaning, a, b))
+        return true;
+    if (meaning != REF_TEXT || !json_is_string(a) || !json_is_string(b))
+        return false;
+    const char *x = json_string_value(a);
+    const char *y = json_string_value(b);
+    return ref_names_same(&w->m->names, x, y) || is_digest_of_rendered(w, x, y);
+}
+
+/* ---- on one side only */
+
+/* Nobody wrote it, or writing it says nothing; of two stages, what tools add is none of theirs either. */
+static bool is_understood(const struct ref_walk *w, const json_t *v, bool extra) {
+    const json_t *parent = w->parent_b ? w->parent_b : w->parent_a;
+    return ref_says_nothing(w, v) || ref_is_default(w->kind, w->pointer, v, parent) ||
+           ((extra || w->exact) && ref_is_added(w->kind, w->pointer, v));
+}
+
+static bool is_partly_understood(struct ref_walk *w, const json_t *v, bool extra);
+
+/* Is this member, or something in it, understood? */
+static bool is_child_understood(struct ref_walk *w, const char *key, const json_t *map, const json_t *v,
+                                bool extra) {
+    struct place back = enter(w, key, NULL);
+    w->parent_b = map;
+    bool r = is_understood(w, v, extra) || is_partly_understood(w, v, extra);
+    leave(w, back);
+    return r;
+}
+
+static bool is_partly_understood(struct ref_walk *w, const json_t *v, bool extra) {
+    const char *key;
+    json_t *child;
+    if (!json_is_object(v) || w->depth >= REF_WALK_DEPTH_MAX || w->steps++ > REF_WALK_STEPS_MAX)
+        return false;
+    json_object_foreach((json_t *)v, key, child) {
+        if (is_child_understood(w, key, v, child, extra))
+            return true;
+    }
+    return false;
+}
+
+/* Does what is there besides change what the object itself is: an element of a list, an entry of its data,
+ * which pods or nodes it selects? */
+static bool is_content(const struct ref_walk *w, const json_t *v) {
+    static const char *const parts[] = {"/matchLabels/", "/matchExpressions/", "/nodeSelector/", NULL};
+    const char *step = ref_walk_step(w);
+    if ((*step >= '0' && *step <= '9') || json_array_size(v) > 0 || strcmp(step, "nodeSelector") == 0)
+        return true;
+    for (const char *const *p = parts; *p; p++)
+        if (strstr(w->pointer, *p))
+            return true;
+    return strncmp(w->pointer, "/data/", 6) == 0 || strncmp(w->pointer, "/binaryData/", 12) == 0 ||
+           strncmp(w->pointer, "/spec/selector/", 15) == 0;
+}
+
+static int walk_members(struct ref_walk *w, const json_t *a, const json_t *b);
+
+static int walk_one_side(struct ref_walk *w, const json_t *a, const json_t *b) {
+    const json_t *v = a ? a : b;
+    if (is_understood(w, v, b != NULL))
+        return 0;
+    if (json_is_object(v) && w->depth < REF_WALK_DEPTH_MAX &&
+        (is_partly_understood(w, v, b != NULL) || strcmp(w->pointer, "/data") == 0))
+        return walk_members(w, a, b);
+    return ref_walk_add(w, a ? REF_MISSING : REF_EXTRA, a, b, b && !w->exact && !is_content(w, b));
+}
+
+/* ---- maps */
+
+/* Matched, not compared: what the object is called and where it lives, which version of the API told it, who
+ * made it. */
+static bool is_left_out(const struct ref_walk *w, const json_t *a, const json_t *b) {
+    if (strcmp(w->pointer, "/kind") == 0 || strcmp(w->pointer, "/apiVersion") == 0 ||
+        strcmp(w->pointer, "/metadata/ownerReferences") == 0 ||
+        strcmp(w->pointer, "/metadata/generateName") == 0 || strcmp(w->pointer, "/status") == 0)
+        return true;
+    if (strcmp(w->pointer, "/metadata/namespace") == 0)
+        return !a || !b;
+    if (strcmp(w->pointer, "/metadata/name") != 0)
+        return false;
+    return ref_names_same(&w->m->plain, w->a->name, w->b->name) ||
+           ref_name_generated(&w->m->plain, w->a->name, w->b->name);
+}
+
+/* The name of an object that was matched by its labels: it is another one, although references to it agree.
+ */
+static int walk_member(struct ref_walk *w, const char *key, const json_t *map_a, const json_t *map_b) {
+    const json_t *a = json_object_get(map_a, key);
+    const json_t *b = json_object_get(map_b, key);
+    struct place back = enter(w, key, NULL);
+    int r = 0;
+    w->parent_a = map_a;
+    w->parent_b = map_b;
+    if (!is_left_out(w, a, b))
+        r = strcmp(w->pointer, "/metadata/name") == 0 ? ref_walk_add(w, REF_DIFFERENT, a, b, false)
+                                                      : ref_walk(w, a, b);
+    leave(w, back);
+    return r;
+}
+
+static int walk_members(struct ref_walk *w, const json_t *a, const json_t *b) {
+    const char *key;
+    json_t *v;
+    int r = 0;
+    json_object_foreach((json_t *)a, key, v) {
+        if (r == 0)
+            r = walk_member(w, key, a, b);
+    }
+    json_object_foreach((json_t *)b, key, v) {
+        if (r == 0 && !json_object_get(a, key))
+            r = walk_member(w, key, a, b);
+    }
+    return r;
+}
+
+static bool is_selector(const json_t *v) {
+    return json_is_array(json_object_get(v, "matchExpressions"));
+}
+
+/* Two ways to say the same are the same. */
+static bool selects_the_same(struct ref_walk *w, const json_t *a, const json_t *b) {
+    json_t *x = ref_selector_form(a);
+    json_t *y = ref_selector_form(b);
+    bool changed = x && y && (!json_equal(x, a) || !json_equal(y, b));
+    bool same =
+        changed && (json_equal(x, y) || (!is_selector(x) && !is_selector(y) && ref_walk_same(w, x, y)));
+    json_decref(x);
+    json_decref(y);
+    return same;
+}
+
+static int walk_maps(struct ref_walk *w, const json_t *a, const json_t *b) {
+    if ((is_selector(a) || is_selector(b)) && selects_the_same(w, a, b))
+        return 0;
+    return walk_members(w, a, b);
+}
+
+/* ---- the walk */
+
+int ref_walk(struct ref_walk *w, const json_t *a, const json_t *b) {
+    w->steps++;
+    if (!w->to && w->found)
+        return 0;
+    a = json_is_null(a) ? NULL : a;
+    b = json_is_null(b) ? NULL : b;
+    if ((!a && !b) || (a && b && json_equal(a, b)))
+        return 0;
+    if (!a || !b)
+        return walk_one_side(w, a, b);
+    if (w->depth < REF_WALK_DEPTH_MAX && json_is_object(a) && json_is_object(b))
+        return walk_maps(w, a, b);
+    if (w->depth < REF_WALK_DEPTH_MAX && json_is_array(a) && json_is_array(b))
+        return ref_walk_lists(w, a, b);
+    if (ref_walk_leaf(w, a, b))
+        return 0;
+    return ref_walk_add(w, REF_DIFFERENT, a, b, false);
+}
+
+int ref_compare_objects(const struct ref_matches *m, const struct ref_object *a, const struct ref_object *b,
+                        bool exact, struct ref_differences *ret) {
+    struct ref_walk *w = calloc(1, sizeof *w);
+    json_t *x = ref_modern(a->kind, a->normal);
+    json_t *y = ref_modern(b->kind, b->normal);
+    int r = -ENOMEM;
+    if (w && x && y) {
+        w->to = ret;
+        w->m = m;
+        w->a = a;
+        w->b = b;
+        w->kind = a->kind;
+        w->exact = exact;
+        w->custom = strchr(a->kind, '.') != NULL;
+        r = ref_walk(w, x, y);
+    }
+    json_decref(x);
+    json_decref(y);
+    free(w);
+    return r;
+}

@@ -1,5 +1,5 @@
 /* compare: where two objects that were matched differ. See compare.h. One walk over both; lists in
- * compare_lists.c, what is left out in absent.c, older versions of the API in aliases.c. */
+ * compare_lists.c. */
 #include "reference/compare.h"
 
 #include <errno.h>
@@ -19,12 +19,11 @@ const char *ref_walk_step(const struct ref_walk *w) {
 
 struct place { /* to come back to */
     size_t pointer, where;
-    const json_t *parent_a, *parent_b;
 };
 
 /* Goes one step down; a place that is too long stays at the one above. */
 static struct place enter(struct ref_walk *w, const char *step, const char *name) {
-    struct place back = {strlen(w->pointer), strlen(w->where), w->parent_a, w->parent_b};
+    struct place back = {strlen(w->pointer), strlen(w->where)};
     size_t n = back.pointer;
     if (n + 2 * strlen(step) + 2 < sizeof w->pointer) {
         w->pointer[n++] = '/';
@@ -48,8 +47,6 @@ static struct place enter(struct ref_walk *w, const char *step, const char *name
 static void leave(struct ref_walk *w, struct place back) {
     w->pointer[back.pointer] = 0;
     w->where[back.where] = 0;
-    w->parent_a = back.parent_a;
-    w->parent_b = back.parent_b;
     w->depth--;
 }
 
@@ -101,7 +98,7 @@ static bool is_digest_of_rendered(const struct ref_walk *w, const char *a, const
 
 bool ref_walk_leaf(const struct ref_walk *w, const json_t *a, const json_t *b) {
     enum ref_meaning meaning = ref_meaning_of(w->kind, w->pointer);
-    if (ref_same_value(meaning, a, b))
+    if (ref_same_value(meaning, a, b) && (!w->exact || ref_same_value(meaning, b, a)))
         return true;
     if (meaning != REF_TEXT || !json_is_string(a) || !json_is_string(b))
         return false;
@@ -112,20 +109,19 @@ bool ref_walk_leaf(const struct ref_walk *w, const json_t *a, const json_t *b) {
 
 /* ---- on one side only */
 
-/* Nobody wrote it, or writing it says nothing; of two stages, what tools add is none of theirs either. */
-static bool is_understood(const struct ref_walk *w, const json_t *v, bool extra) {
-    const json_t *parent = w->parent_b ? w->parent_b : w->parent_a;
-    return ref_says_nothing(w, v) || ref_is_default(w->kind, w->pointer, v, parent) ||
-           ((extra || w->exact) && ref_is_added(w->kind, w->pointer, v));
+/* Nobody wrote it, or writing it says nothing; of two stages, what tools add is none of theirs either. What
+ * is missing and a default would be filled in by what stands around it there. */
+static bool is_understood(struct ref_walk *w, const json_t *v, bool extra) {
+    const json_t *object = extra || w->inside_b ? w->normal_b : w->normal_a;
+    return ref_is_left_out(w->kind, w->pointer, v) || ref_is_default(w->kind, w->pointer, v, object) ||
+           ((extra || w->exact) && ref_is_added(w->kind, w->pointer, v, object));
 }
 
 static bool is_partly_understood(struct ref_walk *w, const json_t *v, bool extra);
 
 /* Is this member, or something in it, understood? */
-static bool is_child_understood(struct ref_walk *w, const char *key, const json_t *map, const json_t *v,
-                                bool extra) {
+static bool is_child_understood(struct ref_walk *w, const char *key, const json_t *v, bool extra) {
     struct place back = enter(w, key, NULL);
-    w->parent_b = map;
     bool r = is_understood(w, v, extra) || is_partly_understood(w, v, extra);
     leave(w, back);
     return r;
@@ -137,7 +133,7 @@ static bool is_partly_understood(struct ref_walk *w, const json_t *v, bool extra
     if (!json_is_object(v) || w->depth >= REF_WALK_DEPTH_MAX || w->steps++ > REF_WALK_STEPS_MAX)
         return false;
     json_object_foreach((json_t *)v, key, child) {
-        if (is_child_understood(w, key, v, child, extra))
+        if (is_child_understood(w, key, child, extra))
             return true;
     }
     return false;
@@ -192,12 +188,13 @@ static int walk_member(struct ref_walk *w, const char *key, const json_t *map_a,
     const json_t *a = json_object_get(map_a, key);
     const json_t *b = json_object_get(map_b, key);
     struct place back = enter(w, key, NULL);
+    bool inside = w->inside_b;
     int r = 0;
-    w->parent_a = map_a;
-    w->parent_b = map_b;
+    w->inside_b = map_b != NULL;
     if (!is_left_out(w, a, b))
         r = strcmp(w->pointer, "/metadata/name") == 0 ? ref_walk_add(w, REF_DIFFERENT, a, b, false)
                                                       : ref_walk(w, a, b);
+    w->inside_b = inside;
     leave(w, back);
     return r;
 }
@@ -274,6 +271,8 @@ int ref_compare_objects(const struct ref_matches *m, const struct ref_object *a,
         w->kind = a->kind;
         w->exact = exact;
         w->custom = strchr(a->kind, '.') != NULL;
+        w->normal_a = x;
+        w->normal_b = y;
         r = ref_walk(w, x, y);
     }
     json_decref(x);

@@ -1,4 +1,4 @@
-/* compare_priv: one walk over two objects, shared by compare.c, compare_lists.c and absent.c. */
+/* compare_priv: one walk over two objects, shared by compare.c, compare_lists.c and aliases.c. */
 #pragma once
 
 #include "reference/compare.h"
@@ -20,7 +20,8 @@ struct ref_walk {
     bool custom; /* a custom resource: the API server drops nothing of it */
     size_t steps;
     unsigned depth;
-    const json_t *parent_a, *parent_b;  /* the maps that hold the place; NULL: there is none */
+    const json_t *normal_a, *normal_b;  /* both objects, as the newest API says them */
+    bool inside_b;                      /* the map that holds the place is one of b's */
     char pointer[REF_WALK_POINTER_MAX]; /* of the place that is looked at */
     char where[REF_WALK_WHERE_MAX];
 };
@@ -40,9 +41,6 @@ bool ref_walk_leaf(const struct ref_walk *w, const json_t *a, const json_t *b);
 /* The last step of the place, as it stands in the pointer; "" at the top. */
 const char *ref_walk_step(const struct ref_walk *w);
 
-/* Does a value that is written here say no more than leaving it out? (absent.c) */
-bool ref_says_nothing(const struct ref_walk *w, const json_t *v);
-
-/* The object as the newest version of its API writes it: a new reference, of the same where nothing is to be
- * done. NULL: out of memory. (aliases.c) */
+/* The object as the newest version of its API says it, and in one way: a new reference, of the same where
+ * nothing is to be done. NULL: out of memory. (aliases.c) */
 json_t *ref_modern(const char *kind, const json_t *normal);

@@ -195,7 +195,7 @@ static json_t *own_labels(const struct ref_object *o, const struct ref_names *na
         char pointer[REF_NAME_MAX];
         char text[REF_NAME_MAX];
         if (!json_is_string(v) || !point_at_label(key, pointer, sizeof pointer) ||
-            ref_is_added(o->kind, pointer, v))
+            ref_is_added(o->kind, pointer, v, o->normal))
             continue;
         if (!names || !translate(names, 0, json_string_value(v), text))
             (void)snprintf(text, sizeof text, "%s", json_string_value(v));

@@ -1,5 +1,5 @@
-/* added: what controllers and tools write into an object that its author did not, and what the API server leaves
- * out of what its author wrote. See values.h. */
+/* added: what controllers and tools write into an object that its author did not, and what the API server
+ * leaves out of what its author wrote. See values.h. */
 #include <string.h>
 
 #include "base/js.h"
@@ -55,9 +55,10 @@ static const struct row {
     {"Job", "/spec/template/metadata/labels/batch.kubernetes.io~1controller-uid", NULL},
     {"Job", "/metadata/labels/job-name", NULL},
     {"Job", "/metadata/labels/batch.kubernetes.io~1job-name", NULL},
-    /* plugin/pkg/admission/storage/storageclass/setdefault: the cluster's choice where the author made none */
+    /* plugin/pkg/admission/storage/storageclass/setdefault: the cluster's choice where the author made none
+     */
     {"PersistentVolumeClaim", "/spec/storageClassName", NULL},
-    /* Clouds and their controllers: cloud.google.com/neg and neg-status (GKE), ingress.kubernetes.io/* (GCE's
+    /* Clouds and their controllers: cloud.google.com/neg and neg-status (GKE), ingress.kubernetes.io (GCE's
      * controller), field.cattle.io/publicEndpoints (Rancher) */
     {"Service", "/metadata/annotations/cloud.google.com~1neg", NULL},
     {"Service", "/metadata/annotations/cloud.google.com~1neg-status", NULL},
@@ -70,17 +71,18 @@ static const struct row {
     {"Pod", "/spec/tolerations/*/operator", "Exists"},
     {"Pod", "/spec/tolerations/*/tolerationSeconds", NULL},
     {"Pod", "/spec/containers/*/volumeMounts/*/mountPath", "/var/run/secrets/kubernetes.io/serviceaccount"},
-    {"Pod", "/spec/initContainers/*/volumeMounts/*/mountPath", "/var/run/secrets/kubernetes.io/serviceaccount"},
+    {"Pod", "/spec/initContainers/*/volumeMounts/*/mountPath",
+     "/var/run/secrets/kubernetes.io/serviceaccount"},
 };
 
 /* Finalizers that controllers put on what others made. */
 static const char *const finalizers[] = {
-    "kubernetes.io/pvc-protection",              /* pkg/controller/volume/pvcprotection */
-    "kubernetes.io/pv-protection",               /* ... pvprotection */
+    "kubernetes.io/pvc-protection",                /* pkg/controller/volume/pvcprotection */
+    "kubernetes.io/pv-protection",                 /* ... pvprotection */
     "service.kubernetes.io/load-balancer-cleanup", /* k8s.io/cloud-provider/service/helpers */
-    "batch.kubernetes.io/job-tracking",          /* pkg/controller/job */
-    "finalizers.fluxcd.io",                      /* fluxcd/pkg/apis/meta */
-    "foregroundDeletion",                        /* garbage collector */
+    "batch.kubernetes.io/job-tracking",            /* pkg/controller/job */
+    "finalizers.fluxcd.io",                        /* fluxcd/pkg/apis/meta */
+    "foregroundDeletion",                          /* garbage collector */
     "orphan",
     NULL,
 };
@@ -104,8 +106,8 @@ static bool all_finalizers(const char *pointer, const json_t *value) {
     return n > 0 && strcmp(pointer, "/metadata/finalizers") == 0;
 }
 
-/* plugin/pkg/admission/serviceaccount/admission.go: the token's volume, "kube-api-access-" and five characters (before
- * 1.22 a Secret's, "NAME-token-..."), as a volume or where it is mounted. */
+/* plugin/pkg/admission/serviceaccount/admission.go: the token's volume, "kube-api-access-" and five
+ * characters (before 1.22 a Secret's, "NAME-token-..."), as a volume or where it is mounted. */
 static bool is_token_volume(const char *kind, const char *pointer, const json_t *value) {
     const char *name = json_string_value(json_object_get(value, "name"));
     const char *path = json_string_value(json_object_get(value, "mountPath"));
@@ -123,7 +125,8 @@ static bool is_tracking_label(const char *pointer, const json_t *object) {
            !js_at(object, "/metadata/annotations/meta.helm.sh~1release-name");
 }
 
-/* plugin/pkg/admission/network/defaultingressclass/admission.go: the cluster's class where the author named none. */
+/* plugin/pkg/admission/network/defaultingressclass/admission.go: the cluster's class where the author named
+ * none. */
 static bool is_ingress_class(const char *kind, const char *pointer, const json_t *object) {
     return strcmp(kind, "Ingress") == 0 && strcmp(pointer, "/spec/ingressClassName") == 0 &&
            !js_at(object, "/metadata/annotations/kubernetes.io~1ingress.class");
@@ -138,8 +141,9 @@ struct query {
 static bool look(const void *ctx, const char *pointer, const json_t *value) {
     const struct query *q = ctx;
     const struct query deeper = {q->kind, q->object, q->depth + 1};
-    if (is_finalizer(pointer, value) || all_finalizers(pointer, value) || is_token_volume(q->kind, pointer, value) ||
-        is_tracking_label(pointer, q->object) || is_ingress_class(q->kind, pointer, q->object))
+    if (is_finalizer(pointer, value) || all_finalizers(pointer, value) ||
+        is_token_volume(q->kind, pointer, value) || is_tracking_label(pointer, q->object) ||
+        is_ingress_class(q->kind, pointer, q->object))
         return true;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         const struct row *r = &rows[i];
@@ -160,31 +164,44 @@ bool ref_is_added(const char *kind, const char *pointer, const json_t *value, co
 /* ---- what is left out */
 
 /* Maps whose every text says something, also "". */
-static const char *const text_maps[] = {"labels",     "annotations", "matchLabels", "nodeSelector",
-                                        "data",       "stringData",  "binaryData",  "parameters",
-                                        "selector",   NULL};
+static const char *const text_maps[] = {"labels",     "annotations", "matchLabels", "nodeSelector", "data",
+                                        "stringData", "binaryData",  "parameters",  "selector",     NULL};
 /* Maps that say nothing while they are empty; others, such as emptyDir or a selector, do. */
-static const char *const empty_maps[] = {
-    "labels",     "annotations", "matchLabels",    "nodeSelector", "data",     "stringData", "binaryData",
-    "parameters", "requests",    "limits",         "hard",         "overhead", "resources",  "securityContext",
-    "affinity",   "strategy",    "updateStrategy", "lifecycle",    "dnsConfig", "metadata",  "status",
-    NULL};
+static const char *const empty_maps[] = {"labels",         "annotations",
+                                         "matchLabels",    "nodeSelector",
+                                         "data",           "stringData",
+                                         "binaryData",     "parameters",
+                                         "requests",       "limits",
+                                         "hard",           "overhead",
+                                         "resources",      "securityContext",
+                                         "affinity",       "strategy",
+                                         "updateStrategy", "lifecycle",
+                                         "dnsConfig",      "metadata",
+                                         "status",         NULL};
 /* Of pointer type in k8s.io/api, so that "" is stored; the same as nothing only where it is not listed. */
-static const char *const kept_texts[] = {"storageClassName", "ingressClassName", "runtimeClassName",
-                                         "loadBalancerClass", "appProtocol", "volumeAttributesClassName", NULL};
+static const char *const kept_texts[] = {"storageClassName",
+                                         "ingressClassName",
+                                         "runtimeClassName",
+                                         "loadBalancerClass",
+                                         "appProtocol",
+                                         "volumeAttributesClassName",
+                                         NULL};
 /* Plain bool and int32 with omitempty in k8s.io/api core/v1, apps/v1; all others are pointers, and kept. */
-static const char *const plain_bools[] = {"hostNetwork", "hostPID", "hostIPC",  "stdin", "stdinOnce",
-                                          "tty",         "paused",  "readOnly", "publishNotReadyAddresses", NULL};
-static const char *const plain_ints[] = {"initialDelaySeconds", "minReadySeconds",  "hostPort",
-                                         "nodePort",            "timeoutSeconds",   "periodSeconds",
-                                         "successThreshold",    "failureThreshold", NULL};
+static const char *const plain_bools[] = {"hostNetwork", "hostPID",   "hostIPC",
+                                          "stdin",       "stdinOnce", "tty",
+                                          "paused",      "readOnly",  "publishNotReadyAddresses",
+                                          NULL};
+static const char *const plain_ints[] = {
+    "initialDelaySeconds", "minReadySeconds",  "hostPort",         "nodePort", "timeoutSeconds",
+    "periodSeconds",       "successThreshold", "failureThreshold", NULL};
 
 static bool is_index(const struct ref_step *s) {
     return s->len > 0 && strspn(s->text, "0123456789") >= s->len;
 }
 
 static bool is_empty_map(const char *kind, const char *pointer, const struct ref_step *last) {
-    return ref_step_in(last, empty_maps) || (strcmp(kind, "Service") == 0 && strcmp(pointer, "/spec/selector") == 0);
+    return ref_step_in(last, empty_maps) ||
+           (strcmp(kind, "Service") == 0 && strcmp(pointer, "/spec/selector") == 0);
 }
 
 bool ref_is_left_out(const char *kind, const char *pointer, const json_t *value) {
@@ -196,7 +213,8 @@ bool ref_is_left_out(const char *kind, const char *pointer, const json_t *value)
     if (json_is_null(value))
         return true;
     if (ref_is_custom(kind)) /* its schema says what is stored: everything */
-        return strncmp(pointer, "/metadata/", 10) == 0 && json_is_object(value) && json_object_size(value) == 0;
+        return strncmp(pointer, "/metadata/", 10) == 0 && json_is_object(value) &&
+               json_object_size(value) == 0;
     if (json_is_array(value))
         return json_array_size(value) == 0;
     if (json_is_object(value))

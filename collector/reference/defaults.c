@@ -1,8 +1,9 @@
 /* defaults: what the API server writes into an object that left it out. See values.h.
  *
  * One table; above each group of rows the place in Kubernetes' source or, of custom resources, in the CRD's
- * schema. Read for 1.20 to 1.34: a default that came or went in between is a row as well, as it does not change
- * what the object means. A row's pattern begins at a place: the object, its pod spec, a container ... */
+ * schema. Read for 1.20 to 1.34: a default that came or went in between is a row as well, as it does not
+ * change what the object means. A row's pattern begins at a place: the object, its pod spec, a container ...
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,7 +43,8 @@ static const char *first_after(const char *pointer, const char *const *patterns)
 
 /* What the pointer says below each place; NULL where it does not lie there. */
 static void find_places(const char *kind, const char *pointer, const char *rest[PLACES]) {
-    static const char *const containers[] = {"/containers/*", "/initContainers/*", "/ephemeralContainers/*", NULL};
+    static const char *const containers[] = {"/containers/*", "/initContainers/*", "/ephemeralContainers/*",
+                                             NULL};
     static const char *const probes[] = {"/livenessProbe", "/readinessProbe", "/startupProbe", NULL};
     static const char *const hooks[] = {"/lifecycle/postStart", "/lifecycle/preStop", NULL};
     static const char *const of_set[] = {"/spec/volumeClaimTemplates/*/spec", NULL};
@@ -123,7 +125,8 @@ static bool target_port(const struct spot *s) {
 static bool host_port(const struct spot *s) {
     const json_t *pod = above(s, 5);
     const json_t *port = beside(s, "containerPort");
-    return json_is_true(json_object_get(pod, "hostNetwork")) && port && ref_same_value(REF_TEXT, port, s->value);
+    return json_is_true(json_object_get(pod, "hostNetwork")) && port &&
+           ref_same_value(REF_TEXT, port, s->value);
 }
 
 /* SetDefaults_PodSpec and conversion: serviceAccount is the old name of serviceAccountName. */
@@ -165,7 +168,8 @@ static bool families(const struct spot *s) {
 
 static bool external_policy(const struct spot *s) {
     const char *type = text_beside(s, "type");
-    return (strcmp(type, "NodePort") == 0 || strcmp(type, "LoadBalancer") == 0) && is_text(s->value, "Cluster");
+    return (strcmp(type, "NodePort") == 0 || strcmp(type, "LoadBalancer") == 0) &&
+           is_text(s->value, "Cluster");
 }
 
 static bool balancer_ports(const struct spot *s) {
@@ -205,12 +209,15 @@ static bool range_default(const struct spot *s) {
     const json_t *of = json_object_get(json_object_get(item, request ? "default" : "max"), last_step(s));
     if (request && !of)
         of = json_object_get(json_object_get(item, "min"), last_step(s));
-    return strcmp(json_string_value(json_object_get(item, "type")) ? json_string_value(json_object_get(item, "type")) : "",
+    return strcmp(json_string_value(json_object_get(item, "type"))
+                      ? json_string_value(json_object_get(item, "type"))
+                      : "",
                   "Container") == 0 &&
            of && ref_same_value(REF_QUANTITY, of, s->value);
 }
 
-/* dataSource and dataSourceRef of a claim are copies (persistentvolumeclaim strategy, NormalizeDataSources). */
+/* dataSource and dataSourceRef of a claim are copies (persistentvolumeclaim strategy, NormalizeDataSources).
+ */
 static bool data_source(const struct spot *s) {
     const char *other = strcmp(last_step(s), "dataSource") == 0 ? "dataSourceRef" : "dataSource";
     const json_t *copy = beside(s, other);
@@ -219,12 +226,12 @@ static bool data_source(const struct spot *s) {
 
 /* ---- the table */
 
-#define POLICIES_UP                                                         \
-    "[{\"periodSeconds\":15,\"type\":\"Pods\",\"value\":4},"                \
+#define POLICIES_UP                                          \
+    "[{\"periodSeconds\":15,\"type\":\"Pods\",\"value\":4}," \
     "{\"periodSeconds\":15,\"type\":\"Percent\",\"value\":100}]"
 #define POLICIES_DOWN "[{\"periodSeconds\":15,\"type\":\"Percent\",\"value\":100}]"
-#define HALF_BUSY                                                                                          \
-    "[{\"resource\":{\"name\":\"cpu\",\"target\":{\"averageUtilization\":80,\"type\":\"Utilization\"}},"    \
+#define HALF_BUSY                                                                                        \
+    "[{\"resource\":{\"name\":\"cpu\",\"target\":{\"averageUtilization\":80,\"type\":\"Utilization\"}}," \
     "\"type\":\"Resource\"}]"
 
 static const struct row {
@@ -240,8 +247,8 @@ static const struct row {
     {"Deployment", OBJECT, "/spec/strategy/type", "RollingUpdate", NULL},
     {"Deployment", OBJECT, "/spec/strategy/rollingUpdate/maxSurge", "25%", NULL},
     {"Deployment", OBJECT, "/spec/strategy/rollingUpdate/maxUnavailable", "25%", NULL},
-    /* ... SetDefaults_StatefulSet; the retention policy from 1.27, maxUnavailable behind a feature gate; apiVersion
-     * and kind of claim templates from 1.17 (pkg/registry/apps/statefulset/strategy.go) */
+    /* ... SetDefaults_StatefulSet; the retention policy from 1.27, maxUnavailable behind a feature gate;
+     * apiVersion and kind of claim templates from 1.17 (pkg/registry/apps/statefulset/strategy.go) */
     {"StatefulSet", OBJECT, "/spec/replicas", "1", NULL},
     {"StatefulSet", OBJECT, "/spec/revisionHistoryLimit", "10", NULL},
     {"StatefulSet", OBJECT, "/spec/podManagementPolicy", "OrderedReady", NULL},
@@ -332,7 +339,8 @@ static const struct row {
     {"Pod", POD, "/preemptionPolicy", "PreemptLowerPriority", NULL},
     {"Pod", POD, "/priority", "0", NULL},
     {"Pod", POD, "/serviceAccountName", "default", NULL},
-    /* ... SetDefaults_Container, SetDefaults_ContainerPort, SetDefaults_ObjectFieldSelector; resizePolicy from 1.33 */
+    /* ... SetDefaults_Container, SetDefaults_ContainerPort, SetDefaults_ObjectFieldSelector; resizePolicy
+       from 1.33 */
     {NULL, CONTAINER, "/imagePullPolicy", NULL, pull_policy},
     {NULL, CONTAINER, "/terminationMessagePath", "/dev/termination-log", NULL},
     {NULL, CONTAINER, "/terminationMessagePolicy", "File", NULL},
@@ -376,23 +384,31 @@ static const struct row {
     {NULL, VOLUME, "/azureDisk/readOnly", "false", NULL},
     {NULL, VOLUME, "/scaleIO/storageMode", "ThinProvisioned", NULL},
     {NULL, VOLUME, "/scaleIO/fsType", "xfs", NULL},
-    /* kubernetes-sigs/gateway-api, apis/v1/{httproute,gateway,object_reference}_types.go, +kubebuilder:default */
-    {"HTTPRoute.gateway.networking.k8s.io", OBJECT, "/spec/parentRefs/*/group", "gateway.networking.k8s.io", NULL},
+    /* kubernetes-sigs/gateway-api, apis/v1/{httproute,gateway,object_reference}_types.go,
+       +kubebuilder:default */
+    {"HTTPRoute.gateway.networking.k8s.io", OBJECT, "/spec/parentRefs/*/group", "gateway.networking.k8s.io",
+     NULL},
     {"HTTPRoute.gateway.networking.k8s.io", OBJECT, "/spec/parentRefs/*/kind", "Gateway", NULL},
-    {"HTTPRoute.gateway.networking.k8s.io", OBJECT, "/spec/rules", "[{\"matches\":[{\"path\":{\"type\":\"PathPrefix\",\"value\":\"/\"}}]}]", NULL},
-    {"HTTPRoute.gateway.networking.k8s.io", OBJECT, "/spec/rules/*/matches", "[{\"path\":{\"type\":\"PathPrefix\",\"value\":\"/\"}}]", NULL},
+    {"HTTPRoute.gateway.networking.k8s.io", OBJECT, "/spec/rules",
+     "[{\"matches\":[{\"path\":{\"type\":\"PathPrefix\",\"value\":\"/\"}}]}]", NULL},
+    {"HTTPRoute.gateway.networking.k8s.io", OBJECT, "/spec/rules/*/matches",
+     "[{\"path\":{\"type\":\"PathPrefix\",\"value\":\"/\"}}]", NULL},
     {"HTTPRoute.gateway.networking.k8s.io", OBJECT, "/spec/rules/*/matches/*/path/type", "PathPrefix", NULL},
     {"HTTPRoute.gateway.networking.k8s.io", OBJECT, "/spec/rules/*/matches/*/path/value", "/", NULL},
     {"HTTPRoute.gateway.networking.k8s.io", OBJECT, "/spec/rules/*/matches/*/headers/*/type", "Exact", NULL},
-    {"HTTPRoute.gateway.networking.k8s.io", OBJECT, "/spec/rules/*/matches/*/queryParams/*/type", "Exact", NULL},
+    {"HTTPRoute.gateway.networking.k8s.io", OBJECT, "/spec/rules/*/matches/*/queryParams/*/type", "Exact",
+     NULL},
     {"HTTPRoute.gateway.networking.k8s.io", OBJECT, "/spec/rules/*/backendRefs/*/group", "", NULL},
     {"HTTPRoute.gateway.networking.k8s.io", OBJECT, "/spec/rules/*/backendRefs/*/kind", "Service", NULL},
     {"HTTPRoute.gateway.networking.k8s.io", OBJECT, "/spec/rules/*/backendRefs/*/weight", "1", NULL},
-    {"HTTPRoute.gateway.networking.k8s.io", OBJECT, "/spec/rules/*/filters/*/requestRedirect/statusCode", "302", NULL},
-    {"Gateway.gateway.networking.k8s.io", OBJECT, "/spec/listeners/*/allowedRoutes/namespaces/from", "Same", NULL},
+    {"HTTPRoute.gateway.networking.k8s.io", OBJECT, "/spec/rules/*/filters/*/requestRedirect/statusCode",
+     "302", NULL},
+    {"Gateway.gateway.networking.k8s.io", OBJECT, "/spec/listeners/*/allowedRoutes/namespaces/from", "Same",
+     NULL},
     {"Gateway.gateway.networking.k8s.io", OBJECT, "/spec/listeners/*/tls/mode", "Terminate", NULL},
     {"Gateway.gateway.networking.k8s.io", OBJECT, "/spec/listeners/*/tls/certificateRefs/*/group", "", NULL},
-    {"Gateway.gateway.networking.k8s.io", OBJECT, "/spec/listeners/*/tls/certificateRefs/*/kind", "Secret", NULL},
+    {"Gateway.gateway.networking.k8s.io", OBJECT, "/spec/listeners/*/tls/certificateRefs/*/kind", "Secret",
+     NULL},
     /* fluxcd/source-controller api/v1, fluxcd/kustomize-controller api/v1, +kubebuilder:default */
     {"GitRepository.source.toolkit.fluxcd.io", OBJECT, "/spec/timeout", "60s", NULL},
     {"Bucket.source.toolkit.fluxcd.io", OBJECT, "/spec/timeout", "60s", NULL},
@@ -403,13 +419,16 @@ static const struct row {
     {"HelmChart.source.toolkit.fluxcd.io", OBJECT, "/spec/reconcileStrategy", "ChartVersion", NULL},
     {"HelmChart.source.toolkit.fluxcd.io", OBJECT, "/spec/version", "*", NULL},
     {"Kustomization.kustomize.toolkit.fluxcd.io", OBJECT, "/spec/force", "false", NULL},
-    {"HelmRelease.helm.toolkit.fluxcd.io", OBJECT, "/spec/chart/spec/reconcileStrategy", "ChartVersion", NULL},
+    {"HelmRelease.helm.toolkit.fluxcd.io", OBJECT, "/spec/chart/spec/reconcileStrategy", "ChartVersion",
+     NULL},
     {"HelmRelease.helm.toolkit.fluxcd.io", OBJECT, "/spec/chart/spec/version", "*", NULL},
-    /* external-secrets/external-secrets apis/externalsecrets/v1/externalsecret_types.go, +kubebuilder:default */
+    /* external-secrets/external-secrets apis/externalsecrets/v1/externalsecret_types.go, +kubebuilder:default
+     */
     {"ExternalSecret.external-secrets.io", OBJECT, "/spec/refreshInterval", "1h", NULL},
     {"ExternalSecret.external-secrets.io", OBJECT, "/spec/target/creationPolicy", "Owner", NULL},
     {"ExternalSecret.external-secrets.io", OBJECT, "/spec/target/deletionPolicy", "Retain", NULL},
-    {"ExternalSecret.external-secrets.io", OBJECT, "/spec/data/*/remoteRef/conversionStrategy", "Default", NULL},
+    {"ExternalSecret.external-secrets.io", OBJECT, "/spec/data/*/remoteRef/conversionStrategy", "Default",
+     NULL},
     {"ExternalSecret.external-secrets.io", OBJECT, "/spec/data/*/remoteRef/decodingStrategy", "None", NULL},
     {"ExternalSecret.external-secrets.io", OBJECT, "/spec/data/*/remoteRef/metadataPolicy", "None", NULL},
 };

@@ -1,9 +1,9 @@
 /* image: the parts of an image reference. See values.h.
  *
  * github.com/distribution/reference (normalize.go, regexp.go): the first part of a path is a registry when it
- * holds '.' or ':', is "localhost" or has an uppercase letter, else it is docker.io's; what lies there without
- * a folder lies in "library"; "index.docker.io" is docker.io's old name. What has neither tag nor digest is
- * :latest. */
+ * holds '.' or ':', is "localhost" or has an uppercase letter, else it is docker.io's; what lies there
+ * without a folder lies in "library"; "index.docker.io" is docker.io's old name. What has neither tag nor
+ * digest is :latest. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -73,8 +73,8 @@ int ref_image(const char *text, struct ref_image *ret) {
     if (strnlen(text, REF_IMAGE_MAX) >= REF_IMAGE_MAX)
         return -EINVAL;
     size_t n = strcspn(text, "@");
-    if (text[n] && (!is_digest(text + n + 1) ||
-                    !copy(i.digest, sizeof i.digest, text + n + 1, strlen(text + n + 1))))
+    if (text[n] &&
+        (!is_digest(text + n + 1) || !copy(i.digest, sizeof i.digest, text + n + 1, strlen(text + n + 1))))
         return -EINVAL;
     size_t end = n;
     while (end > 0 && text[end - 1] != ':' && text[end - 1] != '/')

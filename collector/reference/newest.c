@@ -1,8 +1,9 @@
 /* newest: objects that an older version of their API says, as the newest one says them. See values.h.
  *
- * autoscaling/v1 as v2: k8s.io/kubernetes pkg/apis/autoscaling/v1/conversion.go; what v1 has no field for it keeps in
- * annotations (autoscaling.MetricSpecsAnnotation, BehaviorSpecsAnnotation), metrics as v2beta1 says them, the
- * behavior with Go's names. networking.k8s.io/v1beta1: pkg/apis/networking/v1beta1/conversion.go. */
+ * autoscaling/v1 as v2: k8s.io/kubernetes pkg/apis/autoscaling/v1/conversion.go; what v1 has no field for it
+ * keeps in annotations (autoscaling.MetricSpecsAnnotation, BehaviorSpecsAnnotation), metrics as v2beta1 says
+ * them, the behavior with Go's names. networking.k8s.io/v1beta1: pkg/apis/networking/v1beta1/conversion.go.
+ */
 #include <ctype.h>
 #include <errno.h>
 #include <string.h>
@@ -128,8 +129,8 @@ static bool take_cpu(json_t *spec, json_t *metrics) {
     json_t *v = json_object_get(spec, "targetCPUUtilizationPercentage");
     if (!v)
         return true;
-    json_t *metric = json_pack("{s:s, s:{s:s, s:{s:s, s:O}}}", "type", "Resource", "resource", "name", "cpu", "target",
-                               "type", "Utilization", "averageUtilization", v);
+    json_t *metric = json_pack("{s:s, s:{s:s, s:{s:s, s:O}}}", "type", "Resource", "resource", "name", "cpu",
+                               "target", "type", "Utilization", "averageUtilization", v);
     (void)json_object_del(spec, "targetCPUUtilizationPercentage");
     return metric && json_array_append_new(metrics, metric) == 0;
 }
@@ -142,7 +143,8 @@ static bool newest_autoscaler(json_t *object) {
     json_t *behavior = take_annotation(object, BEHAVIOR);
     json_t *metrics = json_object_get(spec, "metrics");
     metrics = json_is_array(metrics) ? json_incref(metrics) : json_array();
-    bool good = metrics && (!json_is_array(told) || json_array_extend(metrics, told) == 0) && take_cpu(spec, metrics);
+    bool good =
+        metrics && (!json_is_array(told) || json_array_extend(metrics, told) == 0) && take_cpu(spec, metrics);
     for (size_t i = 0; good && i < json_array_size(metrics); i++)
         good = newest_metric(json_array_get(metrics, i));
     if (good && json_array_size(metrics) > 0)
@@ -184,8 +186,8 @@ static bool newest_ingress(json_t *object) {
     bool good = move_field(spec, "backend", spec, "defaultBackend") &&
                 newest_backend(json_object_get(spec, "defaultBackend"));
     json_array_foreach(json_object_get(spec, "rules"), i, rule)
-        json_array_foreach(js_at(rule, "http.paths"), k, path)
-            good = good && newest_backend(json_object_get(path, "backend"));
+        json_array_foreach(js_at(rule, "http.paths"), k, path) good =
+            good && newest_backend(json_object_get(path, "backend"));
     return good;
 }
 

@@ -2,9 +2,9 @@
  * values.h.
  *
  * Grammar of a quantity (k8s.io/apimachinery pkg/api/resource/quantity.go): a decimal number with an optional
- * sign, then one suffix of n u m k M G T P E, Ki Mi Gi Ti Pi Ei, or an exponent, e3 or E-3. What is finer than
- * a nano-unit is rounded away from zero, as there. The digits are counted in a number of 512 bits, which holds
- * QUANTITY_MAX of them times the largest suffix, so that nothing before the last step is rounded. */
+ * sign, then one suffix of n u m k M G T P E, Ki Mi Gi Ti Pi Ei, or an exponent, e3 or E-3. What is finer
+ * than a nano-unit is rounded away from zero, as there. The digits are counted in a number of 512 bits, which
+ * holds QUANTITY_MAX of them times the largest suffix, so that nothing before the last step is rounded. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -95,8 +95,8 @@ static bool suffix_of(const char *s, int *ret_ten, int *ret_kibi) {
     static const struct {
         const char *text;
         int ten, kibi;
-    } suffixes[] = {{"", 0, 0},  {"n", -9, 0}, {"u", -6, 0}, {"m", -3, 0}, {"k", 3, 0},  {"M", 6, 0},
-                    {"G", 9, 0}, {"T", 12, 0}, {"P", 15, 0}, {"E", 18, 0}, {"Ki", 0, 1}, {"Mi", 0, 2},
+    } suffixes[] = {{"", 0, 0},   {"n", -9, 0}, {"u", -6, 0}, {"m", -3, 0}, {"k", 3, 0},  {"M", 6, 0},
+                    {"G", 9, 0},  {"T", 12, 0}, {"P", 15, 0}, {"E", 18, 0}, {"Ki", 0, 1}, {"Mi", 0, 2},
                     {"Gi", 0, 3}, {"Ti", 0, 4}, {"Pi", 0, 5}, {"Ei", 0, 6}};
     *ret_kibi = 0;
     for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++)
@@ -158,14 +158,9 @@ int ref_quantity(const char *text, __int128 *ret) {
 static const struct {
     const char *text;
     int64_t ns;
-} units[] = {{"ns", 1},
-             {"us", 1000},
-             {"\xc2\xb5s", 1000}, /* micro sign */
-             {"\xce\xbcs", 1000}, /* Greek mu */
-             {"ms", 1000000},
-             {"s", 1000000000},
-             {"m", 60000000000},
-             {"h", 3600000000000}};
+} units[] = {{"ns", 1},           {"us", 1000},      {"\xc2\xb5s", 1000}, /* micro sign */
+             {"\xce\xbcs", 1000},                                         /* Greek mu */
+             {"ms", 1000000},     {"s", 1000000000}, {"m", 60000000000},  {"h", 3600000000000}};
 
 /* One "1.5h" of a duration; NULL: it is none. */
 static const char *take_part(const char *p, wide *ret) {

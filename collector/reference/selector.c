@@ -1,6 +1,6 @@
 /* selector: which labels a label selector selects, and one spelling for selectors that mean the same. See
- * values.h. metav1.LabelSelector: matchLabels {k: v} is matchExpressions {k In [v]}; all are ANDed; NotIn also
- * selects what has no such label (k8s.io/apimachinery pkg/labels/selector.go, Requirement.Matches). */
+ * values.h. metav1.LabelSelector: matchLabels {k: v} is matchExpressions {k In [v]}; all are ANDed; NotIn
+ * also selects what has no such label (k8s.io/apimachinery pkg/labels/selector.go, Requirement.Matches). */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -100,10 +100,11 @@ static json_t *sorted(const json_t *list) {
 }
 
 /* One requirement into the map from its canonical text to itself, so that the same one is there once. */
-static int add_requirement(json_t *all, const char *key, const char *operator, const json_t *values) {
+static int add_requirement(json_t *all, const char *key, const char *operator, const json_t * values) {
     bool in = strcmp(operator, "In") == 0 || strcmp(operator, "NotIn") == 0;
     json_t *list = in ? sorted(values) : json_array();
-    json_t *one = list ? json_pack("{s:s, s:s, s:o}", "key", key, "operator", operator, "values", list) : NULL;
+    json_t *one =
+        list ? json_pack("{s:s, s:s, s:o}", "key", key, "operator", operator, "values", list) : NULL;
     if (!one) /* json_pack takes `list` also when it fails */
         return -ENOMEM;
     if (!in || !json_is_array(values))
@@ -119,7 +120,8 @@ static int add_map(json_t *all, const json_t *map) {
     json_t *value;
     json_object_foreach((json_t *)map, key, value) {
         json_t *values = json_array();
-        int r = values && json_array_append(values, value) == 0 ? add_requirement(all, key, "In", values) : -ENOMEM;
+        int r = values && json_array_append(values, value) == 0 ? add_requirement(all, key, "In", values)
+                                                                : -ENOMEM;
         json_decref(values);
         if (r < 0)
             return r;
@@ -150,27 +152,43 @@ static int by_key(const void *a, const void *b) {
     return strcmp(*x, *y);
 }
 
-/* The values of a map in the order of its keys. A new reference. */
+/* One of requirements in their order: {k In [v]} as a label, while no other one has taken it. */
+static int place(json_t *labels, json_t *expressions, json_t *requirement) {
+    const char *key = json_string_value(json_object_get(requirement, "key"));
+    const char *operator= json_string_value(json_object_get(requirement, "operator"));
+    const json_t *values = json_object_get(requirement, "values");
+    json_t *only = json_array_size(values) == 1 ? json_array_get(values, 0) : NULL;
+    if (key && operator&& strcmp(operator, "In") == 0 && only && !json_object_get(labels, key))
+        return json_object_set(labels, key, only);
+    return json_array_append(expressions, requirement);
+}
+
+/* The requirements, by their texts, as a selector; without what is empty. A new reference. */
 static json_t *in_order(json_t *all) {
     size_t n = 0;
     const char **keys = calloc(json_object_size(all) + 1, sizeof *keys);
-    json_t *out = keys ? json_array() : NULL;
+    json_t *out = json_pack("{s:{}, s:[]}", "matchLabels", "matchExpressions");
     const char *key;
     json_t *value;
-    if (!out) {
-        free(keys);
+    int r = keys && out ? 0 : -1;
+    if (keys) {
+        json_object_foreach(all, key, value) keys[n++] = key;
+        qsort(keys, n, sizeof *keys, by_key);
+    }
+    json_t *labels = json_object_get(out, "matchLabels");
+    json_t *expressions = json_object_get(out, "matchExpressions");
+    for (size_t i = 0; i < n && r == 0; i++)
+        r = place(labels, expressions, json_object_get(all, keys[i]));
+    free(keys);
+    if (r != 0) {
+        json_decref(out);
         return NULL;
     }
-    json_object_foreach(all, key, value) keys[n++] = key;
-    qsort(keys, n, sizeof *keys, by_key);
-    int r = 0;
-    for (size_t i = 0; i < n && r == 0; i++)
-        r = json_array_append(out, json_object_get(all, keys[i]));
-    free(keys);
-    if (r == 0)
-        return out;
-    json_decref(out);
-    return NULL;
+    if (json_array_size(expressions) == 0)
+        (void)json_object_del(out, "matchExpressions");
+    if (json_object_size(labels) == 0)
+        (void)json_object_del(out, "matchLabels");
+    return out;
 }
 
 /* Nothing but the two fields of a selector, of their types. */

@@ -22,7 +22,8 @@ const char *ref_pointer_after(const char *pointer, const char *pattern) {
         size_t n = step_len(++pointer);
         size_t m = step_len(++pattern);
         bool open = m > 0 && pattern[m - 1] == '*';
-        if (open ? n < m - 1 || memcmp(pointer, pattern, m - 1) != 0 : n != m || memcmp(pointer, pattern, m) != 0)
+        if (open ? n < m - 1 || memcmp(pointer, pattern, m - 1) != 0
+                 : n != m || memcmp(pointer, pattern, m) != 0)
             return NULL;
         pointer += n;
         pattern += m;
@@ -83,13 +84,16 @@ bool ref_is_custom(const char *kind) {
 static const char *const free_maps[] = {"labels", "annotations", "matchLabels", "nodeSelector",
                                         "data",   "stringData",  NULL};
 
-/* Of type Quantity: k8s.io/api core/v1 ResourceList (requests, limits, capacity, hard, overhead, podFixed), and
- * in a LimitRange max, min, default ...; autoscaling/v2 MetricTarget; core/v1 EmptyDirVolumeSource.sizeLimit,
- * ResourceFieldSelector.divisor. */
+/* Of type Quantity: k8s.io/api core/v1 ResourceList (requests, limits, capacity, hard, overhead, podFixed),
+ * and in a LimitRange max, min, default ...; autoscaling/v2 MetricTarget; core/v1
+ * EmptyDirVolumeSource.sizeLimit, ResourceFieldSelector.divisor. */
 static bool is_quantity(const char *kind, const struct ref_step s[REF_STEPS]) {
-    static const char *const lists[] = {"requests", "limits", "capacity", "hard", "overhead", "podFixed", NULL};
-    static const char *const of_range[] = {"max", "min", "default", "defaultRequest", "maxLimitRequestRatio", NULL};
-    static const char *const of_target[] = {"value", "averageValue", "targetValue", "targetAverageValue", NULL};
+    static const char *const lists[] = {"requests", "limits",   "capacity", "hard",
+                                        "overhead", "podFixed", NULL};
+    static const char *const of_range[] = {"max", "min", "default", "defaultRequest", "maxLimitRequestRatio",
+                                           NULL};
+    static const char *const of_target[] = {"value", "averageValue", "targetValue", "targetAverageValue",
+                                            NULL};
     if (ref_step_in(&s[1], lists) || ref_step_is(&s[0], "sizeLimit"))
         return true;
     if (ref_step_is(&s[0], "divisor"))
@@ -117,7 +121,8 @@ static bool is_int_or_string(const char *kind, const struct ref_step s[REF_STEPS
     if (ref_step_in(&s[0], names))
         return true;
     return ref_step_is(&s[0], "port") &&
-           (ref_step_in(&s[1], actions) || (strcmp(kind, "NetworkPolicy") == 0 && ref_step_is(&s[2], "ports")));
+           (ref_step_in(&s[1], actions) ||
+            (strcmp(kind, "NetworkPolicy") == 0 && ref_step_is(&s[2], "ports")));
 }
 
 /* The step ends so, whatever its first letter's case: "interval", "retryInterval". */
@@ -126,8 +131,8 @@ static bool ends(const struct ref_step *s, const char *word) {
     return s->len >= n && strncasecmp(s->text + s->len - n, word, n) == 0;
 }
 
-/* metav1.Duration of custom resources (Flux interval, timeout, retryInterval; cert-manager duration, renewBefore;
- * External Secrets refreshInterval), and Gateway API's Duration (HTTPRouteTimeouts). */
+/* metav1.Duration of custom resources (Flux interval, timeout, retryInterval; cert-manager duration,
+ * renewBefore; External Secrets refreshInterval), and Gateway API's Duration (HTTPRouteTimeouts). */
 static bool is_duration(const char *kind, const struct ref_step s[REF_STEPS]) {
     if (!ref_is_custom(kind))
         return false;
@@ -153,8 +158,8 @@ enum ref_meaning ref_meaning_of(const char *kind, const char *pointer) {
 
 /* ---- sameness */
 
-/* Does the text read as the pattern, in which each DIFF_SECRET stands for any text? The last piece is looked for
- * at the end, the others as early as they come: linear but for strstr. */
+/* Does the text read as the pattern, in which each DIFF_SECRET stands for any text? The last piece is looked
+ * for at the end, the others as early as they come: linear but for strstr. */
 static bool fits(const char *pattern, const char *text) {
     const size_t mark = strlen(DIFF_SECRET);
     const char *next = strstr(pattern, DIFF_SECRET);

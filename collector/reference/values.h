@@ -48,8 +48,8 @@ int ref_image(const char *text, struct ref_image *ret) MUST_CHECK; /* -EINVAL */
  * these labels? An empty one selects everything, but a plain one nothing. Unknown operators select nothing.
  */
 bool ref_selects(const json_t *selector, bool plain, const json_t *labels);
-/* All requirements as a list in one order and spelling, so that selectors that mean the same are equal JSON: a new
- * reference; NULL: out of memory. What is no selector comes back as it is. */
+/* A selector in one order and spelling, so that those that mean the same are equal JSON; {k In [v]} stands in
+ * matchLabels. A new reference; NULL: out of memory. What is no selector comes back as it is. */
 json_t *ref_selector_form(const json_t *selector);
 
 /* What stands at `pointer` of an object of this kind: `value` is what stands there, `object` the whole normal

@@ -14,10 +14,14 @@ import time
 HERE = pathlib.Path(__file__).resolve().parent
 TOP = HERE.parents[1]
 sys.path.insert(0, str(TOP / "tests" / "cluster"))
-from scene import BUILD, CLUSTER, TOOLS, Scene, Stage, free_port, run, wait_until  # noqa: E402,F401
+from scene import BUILD, CLUSTER, PILOTGATE, TOOLS, Scene, Stage, free_port, run, wait_until  # noqa: E402,F401
 
 CHARTS = HERE / "charts"
 LIVE = TOP / "tests" / "unit" / "reference" / "live"
+IMAGES = TOOLS.parent / "images"
+PLAYED = ("localhost/lab-client:2", "docker.io/library/postgres:16.4", "docker.io/library/redis:7.2",
+          *(f"quay.io/arcade/{service}:1.8.0"
+            for service in ("engine", "coordinator", "dashboard", "experience-api", "worker")))
 INDEX = {"one": 8, "two": 9}
 # Every stage hashes with this key, so that what --record keeps stays the same from run to run.
 KEY = "5e" * 32
@@ -33,16 +37,25 @@ class Ground:
     def __init__(self, folder):
         self.folder, self.clusters, self.pilots = folder, {}, []
 
+    def make_images(self):
+        """Agent and canary, and the names under which the lab's busybox plays what a chart brings. Those programs do not
+        run here: what is compared is what Kubernetes makes of the objects that name them."""
+        Scene.must(TOP / "tools" / "images", "--build", BUILD, "agent", "canary", bound=120)
+        archives = [BUILD / "images" / f"{name}.tar" for name in ("agent", "canary")]
+        for number, image in enumerate(PLAYED):
+            archives.append(self.folder / f"played-{number}.tar")
+            Scene.must(CLUSTER / "mkimage", archives[-1], image, '{"Entrypoint":["/bin/sh"],"Env":["PATH=/bin"]}',
+                       f"@{IMAGES / 'client.tar'}")
+        return archives
+
     def begin(self):
         up = run(CLUSTER / "cluster", "ls").stdout.split()
         assert not set(INDEX) & set(up), f"the lab's clusters {up} are up; tests/cluster/cluster down NAME ends them"
-        images = subprocess.Popen([TOP / "tools" / "images", "--build", BUILD, "agent", "canary"],
-                                  stdout=subprocess.DEVNULL)
-        archives = [BUILD / "images" / f"{name}.tar" for name in ("agent", "canary")]
         starts = [subprocess.Popen([CLUSTER / "cluster", "up", name, str(index)], stdout=subprocess.DEVNULL)
                   for name, index in INDEX.items()]
         self.clusters = dict.fromkeys(INDEX)
-        assert [start.wait(180) for start in [images, *starts]] == [0] * (1 + len(starts)), "the lab did not start"
+        archives = self.make_images()
+        assert [start.wait(180) for start in starts] == [0] * len(starts), "the lab did not start"
         for name in INDEX:
             Scene.must(CLUSTER / "cluster", "load", name, *archives, bound=120)
             self.clusters[name] = Scene.must(CLUSTER / "cluster", "kubeconfig", name).strip()
@@ -64,26 +77,28 @@ class Ground:
 
 
 class Pilot(Scene):
-    def __init__(self, ground, name, stages, references, tolerate=(), release="shop", resources=()):
+    def __init__(self, ground, name, stages, references, releases=None, tolerate=(), resources=()):
         folder = ground.folder / name
         folder.mkdir()
         super().__init__(folder)
-        self.ground, self.stages, self.references, self.release = ground, stages, references, release
+        self.ground, self.stages, self.references, self.releases = ground, stages, references, releases
         self.tolerate, self.resources = tolerate, resources
 
     def declare(self):
         self.ask_well("keygen", "all", "--out", self.keys, "--stage", ",".join(self.stages))
         (self.keys / "pilot.hash").write_text(KEY + "\n")
-        architecture = {"references": [str(path) for path in self.references]}
-        if self.tolerate:
-            architecture["tolerate"] = list(self.tolerate)
-        pilot = {"name": self.folder.name, "stages": [{"stage": stage, "agents": 2, "release": self.release}
-                                                      for stage in self.stages]}
-        if self.references:
-            pilot["architecture"] = architecture
+        self.declare_again()
+
+    def declare_again(self, **more):
+        """The pilot, with another reference or other tolerances than before."""
+        for name, value in more.items():
+            setattr(self, name, value)
         path = self.folder / "pilot.yaml"
-        path.write_text(json.dumps(pilot))  # JSON is YAML
-        self.ask_well("pilot", "init", "--file", path)
+        path.write_text(json.dumps({  # JSON is YAML
+            "name": self.folder.name,
+            "stages": [{"stage": s, "agents": 2, "release": self.releases[s]} for s in self.stages],
+            "architecture": {"references": [str(r) for r in self.references], "tolerate": list(self.tolerate)}}))
+        self.ask_well("pilot", "init", "--file", path, "--replace")
 
     def close(self):
         if self.collector:

@@ -166,6 +166,14 @@ static bool families(const struct spot *s) {
     return n == 1 || n == 2;
 }
 
+/* clusterIPs begins with clusterIP, and holds nothing else of one that is not the cluster's to give (core/v1
+ * types.go, ServiceSpec.ClusterIPs). */
+static bool addresses(const struct spot *s) {
+    const json_t *first = beside(s, "clusterIP");
+    return first && json_array_size(s->value) == 1 &&
+           json_equal(json_array_get(s->value, 0), (json_t *)first);
+}
+
 static bool external_policy(const struct spot *s) {
     const char *type = text_beside(s, "type");
     return (strcmp(type, "NodePort") == 0 || strcmp(type, "LoadBalancer") == 0) &&
@@ -293,6 +301,7 @@ static const struct row {
     {"Service", OBJECT, "/spec/allocateLoadBalancerNodePorts", NULL, balancer_ports},
     {"Service", OBJECT, "/spec/ipFamilyPolicy", NULL, family_policy},
     {"Service", OBJECT, "/spec/ipFamilies", NULL, families},
+    {"Service", OBJECT, "/spec/clusterIPs", NULL, addresses},
     {"Service", OBJECT, "/spec/ports/*/protocol", "TCP", NULL},
     {"Service", OBJECT, "/spec/ports/*/targetPort", NULL, target_port},
     /* ... SetDefaults_Secret, SetDefaults_LimitRangeItem, SetDefaults_PersistentVolume */

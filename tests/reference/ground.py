@@ -94,10 +94,11 @@ class Pilot(Scene):
         for name, value in more.items():
             setattr(self, name, value)
         path = self.folder / "pilot.yaml"
-        path.write_text(json.dumps({  # JSON is YAML
-            "name": self.folder.name,
-            "stages": [{"stage": s, "agents": 2, "release": self.releases[s]} for s in self.stages],
-            "architecture": {"references": [str(r) for r in self.references], "tolerate": list(self.tolerate)}}))
+        pilot = {"name": self.folder.name,
+                 "stages": [{"stage": s, "agents": 2, "release": self.releases[s]} for s in self.stages]}
+        if self.references:
+            pilot["architecture"] = {"references": [str(r) for r in self.references], "tolerate": list(self.tolerate)}
+        path.write_text(json.dumps(pilot))  # JSON is YAML
         self.ask_well("pilot", "init", "--file", path, "--replace")
 
     def close(self):

@@ -39,7 +39,7 @@ CASES = [
     Case("ingress", ("edge", "edge-prod"), ("sites", "sites-stage")),
     Case("batch", ("nightly", "batch-prod"), ("batch", "jobs"), (CSA,), optional=("Job/*",)),
     Case("operator", ("op", "operators"), ("cache-operator", "pilot-ops"), optional=("ClusterRole/*",),
-         resources=("caches.lab.pilotgate.example/v1/Cache",)),
+         resources=("caches.lab.pilotgate.example",)),
 ]
 
 

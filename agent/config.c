@@ -165,6 +165,12 @@ static const struct conf_key keys[] = {
      .doc =
          "Other namespaces in which those are read that apply to the stage, as flux-system or argocd: their "
          "state and revisions, not their configuration. Needs list and watch on them there."},
+    {"kube.resources", CONF_STRINGS, AT(kube.resources), .max = CONFIG_RESOURCES_MAX,
+     .doc = "Custom resources of the stage that are read besides, as kubectl names them: "
+            "widgets.example.com. Their "
+            "changes are changes of the configuration, and a reference can name them. Needs list and watch "
+            "on them; "
+            "one that is not there, or not yet, is no error."},
     {"kube.stage_scoped", CONF_BOOL, AT(kube.stage_scoped), .fallback = "true",
      .doc = "Witness the stage's releases, workloads and configuration; false: only the pods of this node."},
     {"kube.own_release", CONF_STRING, AT(kube.own_release), .fallback = "pilotgate",
@@ -304,6 +310,36 @@ static int fill_api(struct config *c, struct err *e) {
     return 0;
 }
 
+/* Labels of lower case letters, digits and '-', joined by '.': at least two, "RESOURCE.GROUP". */
+static bool is_resource(const char *text) {
+    static const char inner[] = "abcdefghijklmnopqrstuvwxyz0123456789-";
+    size_t labels = 0;
+    for (const char *p = text; strlen(text) <= WIRE_NAME_MAX; p++) {
+        size_t n = strspn(p, inner);
+        if (n == 0 || n > 63 || *p == '-' || p[n - 1] == '-')
+            return false;
+        labels++;
+        p += n;
+        if (*p != '.')
+            return *p == 0 && labels > 1;
+    }
+    return false;
+}
+
+static int check_resources(const struct conf_strings *all, struct err *e) {
+    for (size_t i = 0; i < all->n; i++) {
+        if (!is_resource(all->items[i]))
+            return err_set(e, -EINVAL,
+                           "kube.resources: '%.200s': write RESOURCE.GROUP, as widgets.example.com (kubectl "
+                           "api-resources -o name)",
+                           all->items[i]);
+        for (size_t j = 0; j < i; j++)
+            if (strcmp(all->items[j], all->items[i]) == 0)
+                return err_set(e, -EINVAL, "kube.resources: '%.200s' is there twice", all->items[i]);
+    }
+    return 0;
+}
+
 static int check_kube(struct config *c, struct err *e) {
     bool plain_remote = false;
     if (!c->kube.enabled)
@@ -321,7 +357,7 @@ static int check_kube(struct config *c, struct err *e) {
             return err_set(e, -EINVAL, "kube.gitops_namespaces: '%.200s' is %s", ns,
                            wire_name_ok(ns) ? "the stage's own namespace: leave it out" : "no name");
     }
-    return r;
+    return r == 0 ? check_resources(&c->kube.resources, e) : r;
 }
 
 static int check_name(const char *what, const char *name, struct err *e) {

@@ -7,6 +7,7 @@
 
 #define CONFIG_SERVICES_MAX 16         /* different `replicas` among the targets */
 #define CONFIG_GITOPS_NAMESPACES_MAX 4 /* besides the stage's own */
+#define CONFIG_RESOURCES_MAX 32        /* custom resources that are named */
 
 enum config_target_kind { CONFIG_TARGET_MCP, CONFIG_TARGET_ARCADE, CONFIG_TARGET_WORKER };
 enum config_era { CONFIG_ERA_AUTO, CONFIG_ERA_LEGACY, CONFIG_ERA_MODERN };
@@ -82,6 +83,7 @@ struct config {
         bool secrets;                          /* ask for Helm's release Secrets */
         bool gitops;                           /* ask for the objects of Flux and Argo CD */
         struct conf_strings gitops_namespaces; /* also in these */
+        struct conf_strings resources;         /* custom resources, "RESOURCE.GROUP" */
         bool stage_scoped;                     /* false: node-scoped work only */
         char *own_release; /* Helm release of pilotgate itself, left out of every comparison */
         char *lease;       /* name of the Lease that elects the one that does stage-scoped work */

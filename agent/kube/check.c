@@ -9,8 +9,8 @@
 #include "base/conf.h"
 #include "base/js.h"
 #include "base/when.h"
+#include "kube/extra.h"
 #include "kube/lease.h"
-#include "kube/served.h"
 
 #define CA_MAX (1u << 20)
 #define ANSWER_MAX (4u << 20)
@@ -144,6 +144,40 @@ static void try_elsewhere(struct check *k) {
     k->ns = k->config->stage.namespace_name;
 }
 
+/* A custom resource that the configuration names: looked up as extra.h draws it. */
+static void try_extra(struct check *k, struct kube_extra *x) {
+    char what[512];
+    struct err e;
+    long status = 0;
+    int r = 0;
+    (void)snprintf(what, sizeof what, "look up %s of kube.resources", x->source);
+    while (kube_extra_ask(x, &k->served) == KUBE_EXTRA_ASKING) {
+        r = kube_http_get(&k->http, x->at, 5, &k->body, &status, &e);
+        if (r < 0 || !kube_extra_answered(x, &k->served, status, buf_str(&k->body), k->body.len))
+            break;
+    }
+    if (x->answer == KUBE_EXTRA_FOUND) {
+        kube_extra_take(x);
+        (void)try_kind(k, &x->kind);
+    } else if (x->answer == KUBE_EXTRA_UNSERVED) {
+        say(k, true, strcat(what, ": the API server does not serve it"), "");
+    } else {
+        say(k, false, what, r < 0 ? e.text : x->reason);
+    }
+}
+
+static void try_extras(struct check *k) {
+    struct kube_extras *all = calloc(1, sizeof *all);
+    if (!all)
+        return;
+    k->served.round = 1;
+    kube_extras_init(all, k->config, &k->http, NULL, &k->served);
+    for (size_t i = 0; k->config->kube.stage_scoped && i < all->n; i++)
+        try_extra(k, &all->items[i]);
+    kube_extras_free(all);
+    free(all);
+}
+
 static void try_kinds(struct check *k) {
     struct err e;
     long status = 0;
@@ -155,6 +189,7 @@ static void try_kinds(struct check *k) {
         if (is_asked_for(k->config, kind) && there)
             (void)try_kind(k, there);
     }
+    try_extras(k);
     try_elsewhere(k);
     free(k->served.list);
     k->served.list = NULL;

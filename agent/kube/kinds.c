@@ -1,9 +1,19 @@
-/* kinds: the table of everything that is watched. See kube_priv.h.
+/* kinds: the table of everything that is watched. See kube_priv.h. What is watched comes from four places,
+ * each a row of the same form, so that a source knows no difference:
  *
- * Cost: one watch each, all but the pods' stage-scoped: 12 that every API server has, 7 for what else a
- * release or an architecture names, and where they are 7 for Flux and 1 for Argo CD; those 8 again for each
- * other namespace of kube.gitops_namespaces. At rest a watch is one request in 5 to 10 minutes and a bookmark
- * a minute. A kind that is not served costs nothing but its share of one GET of /apis a minute. */
+ *   kube_kinds, below    what is known by name: of every API server (core, apps, batch), and optional ones,
+ * in versions from the newest to the oldest; optional.c chooses extra.c              custom resources that
+ * kube.resources names: discovery fills the row elsewhere.c          the rows of GitOps once more for each of
+ * kube.gitops_namespaces replicas.c           the Endpoints of one Service, for the prober; no records
+ *
+ * A new kind is a row here; one that is not to be read as it is needs a handler (kube_see_fn) of its own
+ * beside.
+ *
+ * Cost: one watch each, all but the pods' stage-scoped: 14 that every API server has, 7 for what else a
+ * release or an architecture names, and where they are 2 for the Gateway API, 7 for Flux and 1 for Argo CD;
+ * those 8 again for each other namespace of kube.gitops_namespaces; one for each of kube.resources. At rest a
+ * watch is one request in 5 to 10 minutes and a bookmark a minute. A kind that is not served costs nothing
+ * but its share of one GET of /apis a minute. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,6 +48,16 @@
         .optional = true, .gitops = true, .page = 32, .see = kube_gitops_see, .gone = kube_gitops_gone,      \
         __VA_ARGS__                                                                                          \
     }
+/* Custom resources that an architecture may name: records and coverage name them so, too. */
+#define CUSTOM(resources, name, group_name, version, ...)                                                    \
+    {                                                                                                        \
+        .source = resources "." group_name, .kind = name, .object = name "." group_name,                     \
+        .resource = resources "." group_name, .plural = resources, .group = "/apis/" group_name "/" version, \
+        .optional = true, .custom = true, .page = KUBE_PAGE, .see = kube_object_see,                         \
+        .gone = kube_object_gone, __VA_ARGS__                                                                \
+    }
+#define GATEWAY(resources, name, version, ...) \
+    CUSTOM(resources, name, "gateway.networking.k8s.io", version, __VA_ARGS__)
 #define FLUX_HELM(version, ...) \
     GITOPS("helmreleases", "HelmRelease", "helm.toolkit.fluxcd.io", version, __VA_ARGS__)
 #define FLUX_KUSTOMIZE(version, ...) \
@@ -94,6 +114,13 @@ const struct kube_kind kube_kinds[] = {
     {.source = "persistentvolumeclaims", .kind = "PersistentVolumeClaim", .object = "PersistentVolumeClaim",
      .resource = "persistentvolumeclaims", .plural = "persistentvolumeclaims", .group = CORE, .spare = true, .page = KUBE_PAGE,
      .see = kube_object_see, .gone = kube_object_gone},
+    {.source = "resourcequotas", .kind = "ResourceQuota", .object = "ResourceQuota", .resource = "resourcequotas",
+     .plural = "resourcequotas", .group = CORE, .spare = true, .page = KUBE_PAGE, .see = kube_object_see, .gone = kube_object_gone},
+    {.source = "limitranges", .kind = "LimitRange", .object = "LimitRange", .resource = "limitranges",
+     .plural = "limitranges", .group = CORE, .spare = true, .page = KUBE_PAGE, .see = kube_object_see, .gone = kube_object_gone},
+    /* Gateway API: v1 from its release 1.0, v1beta1 from 0.5 (gateway-api.sigs.k8s.io, "Versioning") */
+    GATEWAY("gateways", "Gateway", "v1", .older = false), GATEWAY("gateways", "Gateway", "v1beta1", .older = true),
+    GATEWAY("httproutes", "HTTPRoute", "v1", .older = false), GATEWAY("httproutes", "HTTPRoute", "v1beta1", .older = true),
     FLUX_HELM("v2", .older = false), FLUX_HELM("v2beta2", .older = true), FLUX_HELM("v2beta1", .older = true),
     FLUX_KUSTOMIZE("v1", .older = false), FLUX_KUSTOMIZE("v1beta2", .older = true),
     FLUX_SOURCE("gitrepositories", "GitRepository", "v1", .older = false),

@@ -2,6 +2,7 @@
  * second what they cover. See kube.h. */
 #include "kube/kube.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <pthread.h>
 #include <sodium.h>
@@ -13,10 +14,12 @@
 
 #include "base/when.h"
 #include "kube/elsewhere.h"
+#include "kube/extra.h"
 #include "kube/lease.h"
 #include "kube/served.h"
 
-#define SOURCES_MAX (48 + 8 * CONFIG_GITOPS_NAMESPACES_MAX + CONFIG_SERVICES_MAX)
+#define SOURCES_MAX (48 + 8 * CONFIG_GITOPS_NAMESPACES_MAX + CONFIG_SERVICES_MAX + CONFIG_RESOURCES_MAX)
+static_assert(SOURCES_MAX <= WIRE_SOURCES_MAX, "one coverage record tells of all sources");
 
 struct kube {
     struct kube_http http;
@@ -25,6 +28,7 @@ struct kube {
     struct kube_served served;
     struct kube_apps apps;
     struct kube_elsewhere elsewhere[CONFIG_GITOPS_NAMESPACES_MAX];
+    struct kube_extras extras;
     struct kube_events events;
     const struct config *config;
     bool elects; /* the Lease says who does the stage-scoped work */
@@ -103,6 +107,8 @@ static void finish_transfers(struct kube *k) {
             continue;
         if (m->easy_handle == k->served.easy)
             kube_served_done(&k->served, code, when_mono_ns());
+        else if (m->easy_handle == k->extras.easy)
+            kube_extras_done(&k->extras, code, when_mono_ns());
         else if (m->easy_handle == k->lease.easy)
             kube_lease_done(&k->lease, code);
         else if (curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, (char **)&s) == CURLE_OK)
@@ -149,6 +155,8 @@ static void stage_begin(struct kube *k) {
     for (const struct kube_kind *kind = kube_kinds; kind->source; kind++)
         if (!kind->node_scoped)
             add_kind(k, kind, &k->scope);
+    for (size_t i = 0; i < k->extras.n; i++)
+        add_kind(k, &k->extras.items[i].kind, &k->scope);
     for (size_t i = 0; i < k->config->kube.gitops_namespaces.n; i++) {
         struct kube_elsewhere *w = &k->elsewhere[i];
         kube_elsewhere_init(w, &k->scope, k->config->kube.gitops_namespaces.items[i]);
@@ -228,7 +236,9 @@ static int64_t turn(struct kube *k) {
         wait = due < wait ? due : wait;
     }
     int64_t due = kube_served_run(&k->served, now);
-    return due < wait ? due : wait;
+    int64_t extra = kube_extras_run(&k->extras, now);
+    wait = due < wait ? due : wait;
+    return extra < wait ? extra : wait;
 }
 
 static void *work(void *ctx) {
@@ -290,6 +300,7 @@ static int open_all(struct kube *k, const struct config *c, struct err *e) {
         return err_oom(e);
     (void)curl_multi_setopt(k->multi, CURLMOPT_MAXCONNECTS, (long)SOURCES_MAX + 1);
     kube_served_init(&k->served, &k->http, k->multi);
+    kube_extras_init(&k->extras, c, &k->http, k->multi, &k->served);
     add_node(k);
     add_services(k, c);
     k->n_node = k->n;
@@ -353,6 +364,7 @@ void kube_stop(struct kube **kp) {
     for (size_t i = 0; i < k->n; i++)
         kube_source_free(&k->sources[i]);
     kube_served_free(&k->served);
+    kube_extras_free(&k->extras);
     if (k->multi)
         (void)curl_multi_cleanup(k->multi);
     kube_http_close(&k->http);

@@ -17,6 +17,8 @@
  *   tell.c      records -> emit
  *
  *   served.c    which API groups there are, for the kinds that need not be
+ *   extra.c     custom resources that the configuration names: their kind and version, by discovery
+ *   optional.c  which of these is listed: what is not served is absent
  *   cover.c     what is told of the sources each second
  *   replicas.c  the addresses of a Service -> the callback of kube_start
  *
@@ -215,10 +217,12 @@ struct kube_kind {
     bool older;  /* the kind of the row before, in an older version: asked for when that is not served */
     bool gitops; /* only when kube.gitops */
     bool spare;  /* no gate waits for it; optional ones are so by themselves */
+    bool custom; /* a resource of whose fields nothing is known: whatever looks secret is reduced */
     bool unkept; /* nothing is remembered of an object: see gets no entry, gone is not called */
     bool phases; /* it tells phases, and no objects: coverage names no kind */
     int page;    /* items of a list page */
-    const char *replicas; /* of replicas.c: "SERVICE[:PORT]"; nothing of this kind becomes a record */
+    struct kube_extra *extra; /* of extra.c: what its row is, discovery says; NULL: a row of kinds.c */
+    const char *replicas;     /* of replicas.c: "SERVICE[:PORT]"; nothing of this kind becomes a record */
     kube_see_fn *see;
     kube_gone_fn *gone;
     kube_tick_fn *tick; /* NULL: it holds nothing back */
@@ -501,9 +505,11 @@ char *kube_kind_path(const struct kube_kind *kind, const char *ns, const char *n
 /* "RBAC: allow list, watch on pods in namespace NS for this service account" */
 void kube_kind_advice(const struct kube_kind *kind, const char *ns, char out[KUBE_REASON_MAX]);
 
-/* Shared with take.c. */
+/* Shared with take.c and optional.c. */
 void kube_source_ok(struct kube_source *s);
 void kube_source_not_ok(struct kube_source *s, const char *reason);
+/* Tells the reason once, and again when it changes. */
+void kube_source_unreadable(struct kube_source *s);
 void kube_source_step(struct kube_source *s, enum kube_event ev, int64_t retry_after);
 
 /* ---------------------------------------------------------------- cover.c: the sources of a coverage record
@@ -519,6 +525,13 @@ struct kube_cover {
 /* What this second's record says of the sources; returns how many entries. items and list hold n. */
 size_t kube_cover_sources(struct kube_cover *c, struct kube_source *sources, size_t n, int64_t now_wall,
                           Pilotgate__Coverage__Source *items, Pilotgate__Coverage__Source **list);
+
+/* ---------------------------------------------------------------- optional.c: kinds that need not be served
+ */
+
+/* Before a list: which version of an optional kind is listed. False: none is served, or it is not known yet;
+ * due is set, and it is asked again then. */
+bool kube_source_choose(struct kube_source *s, int64_t now_mono);
 
 /* ---------------------------------------------------------------- take.c: what arrives */
 

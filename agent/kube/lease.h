@@ -72,8 +72,8 @@ static inline bool kube_election_works(const struct kube_election *e) {
 
 /* ---------------------------------------------------------------- handover.c */
 
-#define POSITIONS_MAX 64           /* sources */
-#define POSITIONS_TEXT (16u << 10) /* bytes of the annotation */
+#define POSITIONS_MAX 128          /* sources */
+#define POSITIONS_TEXT (32u << 10) /* bytes of the annotation */
 #define POSITIONS_KEY "pilotgate/positions"
 
 struct kube_positions {

@@ -14,7 +14,8 @@ int kube_object_see(const struct kube_scope *sc, const struct kube_kind *kind, c
                     const struct kube_meta *m, const json_t *object, struct kube_entry *x, struct err *e) {
     if (is_noise(kind->kind, m->name))
         return 0;
-    json_t *normal = norm_object(sc->key, object, kind->kind);
+    json_t *normal =
+        kind->custom ? norm_custom(sc->key, object, kind->kind) : norm_object(sc->key, object, kind->kind);
     if (!normal)
         return err_oom(e);
     int r = kube_tell_object(sc, kind->object, m->name, s, m, normal, x, e);

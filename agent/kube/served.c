@@ -1,8 +1,8 @@
 /* served: which groups and versions the API server serves, asked for when some source wants to know, and
  * again when the answer is old; so that a kind that is not there is no kind that cannot be read. One GET of
  * /apis, which every authenticated client may (ClusterRole system:discovery): an APIGroupList of
- * {"groups":[{"name","versions":[{"groupVersion":"batch/v1",...}],...}]} (Kubernetes API concepts, "Discovery
- * API"). See kube_priv.h. */
+ * {"groups":[{"name","versions":[{"groupVersion":"batch/v1",...}],"preferredVersion":{"groupVersion"}}]}
+ * (Kubernetes API concepts, "Discovery API"). See kube_priv.h. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,17 +39,24 @@ void kube_served_free(struct kube_served *s) {
 
 /* ---- reading */
 
-/* "/apis/batch/v1" or "/api/v1", each on a line of its own. */
+static int add_version(const char *name, struct buf *to) {
+    if (!*name || strpbrk(name, "\r\n"))
+        return 0;
+    return buf_adds(to, "/apis/") < 0 || buf_adds(to, name) < 0 || buf_adds(to, "\n") < 0 ? -ENOMEM : 0;
+}
+
+/* "/apis/batch/v1", each on a line of its own. */
 static int add_versions(const json_t *group, struct buf *to) {
+    const char *preferred = js_str(group, "preferredVersion.groupVersion", "");
+    int r = add_version(preferred, to);
     size_t i;
     json_t *v;
     json_array_foreach(js_at(group, "versions"), i, v) {
         const char *name = js_str(v, "groupVersion", "");
-        if (*name && !strpbrk(name, "\r\n") &&
-            (buf_adds(to, "/apis/") < 0 || buf_adds(to, name) < 0 || buf_adds(to, "\n") < 0))
-            return -ENOMEM;
+        if (r == 0 && strcmp(name, preferred) != 0)
+            r = add_version(name, to);
     }
-    return 0;
+    return r;
 }
 
 int kube_served_read(const char *text, size_t len, char **ret, struct err *e) {
@@ -57,7 +64,9 @@ int kube_served_read(const char *text, size_t len, char **ret, struct err *e) {
     json_t *doc = NULL;
     json_t *group;
     size_t i;
-    int r = js_parse(text, len, ANSWER_MAX, &doc, e);
+    int r = kube_items_nodes(text, len) > KUBE_NODES_MAX
+                ? err_set(e, -EMSGSIZE, "the answer to /apis has too many values")
+                : js_parse(text, len, ANSWER_MAX, &doc, e);
     if (r == 0 && !json_is_array(js_at(doc, "groups")))
         r = err_set(e, -EBADMSG, "the answer to /apis is no list of API groups");
     if (r == 0 && buf_adds(&list, "\n") < 0)
@@ -94,7 +103,28 @@ const struct kube_kind *kube_served_choose(const struct kube_served *s, const st
     return NULL;
 }
 
+bool kube_served_version(const struct kube_served *s, const char *group, unsigned nth, char *out,
+                         size_t size) {
+    size_t n = strlen(group);
+    for (const char *p = s->list; p && (p = strstr(p, "\n/apis/")); p++) {
+        const char *name = p + sizeof "\n/apis/" - 1;
+        if (strncmp(name, group, n) != 0 || name[n] != '/' || nth-- > 0)
+            continue;
+        size_t len = strcspn(p + 1, "\n");
+        if (len >= size || strcspn(name + n + 1, "/?#%\n") != len - (size_t)(name + n + 1 - (p + 1)))
+            return false;
+        memcpy(out, p + 1, len);
+        out[len] = 0;
+        return true;
+    }
+    return false;
+}
+
 /* ---- asking */
+
+void kube_served_expire(struct kube_served *s) {
+    s->known = false;
+}
 
 bool kube_served_known(struct kube_served *s, int64_t now) {
     bool fresh = s->known && now - s->known_mono < OLD_AFTER;
@@ -151,6 +181,7 @@ void kube_served_done(struct kube_served *s, CURLcode code, int64_t now) {
     (void)curl_easy_getinfo(s->easy, CURLINFO_RESPONSE_CODE, &status);
     if (code == CURLE_OK && take_answer(s, status)) {
         s->known = true;
+        s->round = s->round + 1 ? s->round + 1 : 1;
         s->known_mono = now;
         s->known_wall = when_wall_ns();
         s->wanted = false;

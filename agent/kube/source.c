@@ -38,10 +38,7 @@
 #define SYNCED (10 * WHEN_S) /* the end follows the last object within about a second */
 #define DENIED_FOR (5 * WHEN_S)
 #define HELD_LONG (30 * WHEN_S)
-#define ASK_WHETHER_SERVED (250 * WHEN_MS) /* while the answer is on its way */
-#define ASK_AGAIN (30 * WHEN_S) /* what is not served: /apis is looked at, which costs no request */
 #define UNSERVED "the API server does not serve it"
-#define TRY_AGAIN (600 * WHEN_S) /* its group is there, but it is not in it: that costs one */
 
 void kube_source_init(struct kube_source *s, const struct kube_kind *kind, const struct kube_scope *sc,
                       struct kube_http *h, CURLM *multi, const char *node) {
@@ -87,8 +84,7 @@ void kube_source_ok(struct kube_source *s) {
     s->denied_mono = 0;
 }
 
-/* Says the reason once, and again when it changes. */
-static void tell_unreadable(struct kube_source *s) {
+void kube_source_unreadable(struct kube_source *s) {
     if (strcmp(s->told, s->reason) == 0)
         return;
     (void)snprintf(s->told, sizeof s->told, "%s", s->reason);
@@ -106,13 +102,13 @@ static void tell_denied(struct kube_source *s) {
     if (s->denied_mono == 0)
         s->denied_mono = now;
     if (!s->view.listed_once || now - s->denied_mono >= DENIED_FOR)
-        tell_unreadable(s);
+        kube_source_unreadable(s);
 }
 
 void kube_source_disable(struct kube_source *s, const char *reason) {
     s->disabled = true;
     kube_source_not_ok(s, reason);
-    tell_unreadable(s);
+    kube_source_unreadable(s);
 }
 
 /* ---- callbacks of libcurl */
@@ -269,46 +265,6 @@ static void start(struct kube_source *s) {
     kube_source_step(s, KUBE_FAILED, 0);
 }
 
-/* ---- kinds that need not be served */
-
-/* It is not there, so what was known of it is gone. */
-static void be_absent(struct kube_source *s, int64_t now) {
-    struct kube_sight sight = {
-        .recv_wall = when_wall_ns(), .previous_wall = s->previous_wall, .listed = true};
-    kube_take_gap(s, sight.recv_wall);
-    if (s->view.known.n) {
-        kube_view_begin(&s->view);
-        kube_view_end(&s->view, &sight);
-    }
-    s->absent = s->unserved = true;
-    s->covered_wall = s->refused ? sight.recv_wall : s->scope->served->known_wall;
-    s->told[0] = 0;
-    kube_watch_answered(&s->watch);
-    s->watch.due_mono = now + (s->refused ? TRY_AGAIN : ASK_AGAIN);
-    s->refused = NULL;
-}
-
-/* Chooses the version to list an optional kind in. False: there is none, or it is not known yet; due is set.
- */
-static bool choose_version(struct kube_source *s, int64_t now) {
-    bool lists = s->watch.state == KUBE_LIST || s->watch.state == KUBE_PAUSE_LIST;
-    struct kube_served *served = s->view.scope->served;
-    if (!s->newest->optional || !lists || s->more || !served)
-        return true;
-    if (!kube_served_known(served, now)) {
-        s->watch.due_mono = now + ASK_WHETHER_SERVED;
-        return false;
-    }
-    const struct kube_kind *from = s->refused ? s->refused + 1 : s->newest;
-    const struct kube_kind *k = from == s->newest || from->older ? kube_served_choose(served, from) : NULL;
-    if (!k) {
-        be_absent(s, now);
-        return false;
-    }
-    s->kind = s->view.kind = k;
-    return true;
-}
-
 /* The version is served, and does not have this kind. */
 static enum kube_event take_unserved(struct kube_source *s) {
     s->refused = s->kind;
@@ -355,7 +311,7 @@ int64_t kube_source_run(struct kube_source *s, int64_t now) {
         return INT64_MAX;
     if (s->easy)
         return look_after(s, now);
-    if (s->watch.due_mono > now || !choose_version(s, now))
+    if (s->watch.due_mono > now || !kube_source_choose(s, now))
         return s->watch.due_mono - now;
     kube_source_step(s, may_stream(s) ? KUBE_DUE_STREAM : KUBE_DUE, 0);
     start(s);
@@ -501,5 +457,7 @@ void kube_source_cover(struct kube_source *s, int64_t now_wall, Pilotgate__Cover
 const char *kube_source_kind(const struct kube_source *s) {
     if (s->kind->phases || s->kind->replicas)
         return "";
-    return s->scope->stage_namespace ? "GitOps" : s->kind->object; /* of another namespace, only the status */
+    if (s->scope->stage_namespace) /* of another namespace only the status is told */
+        return "GitOps";
+    return *s->kind->kind ? s->kind->object : "";
 }

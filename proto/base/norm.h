@@ -65,5 +65,9 @@ json_t *norm_document(const struct norm_key *k, const json_t *document);
 /* Drops from an object's normal form, of this or an earlier version, what this version drops. In place. */
 void norm_again(json_t *normal);
 
+/* Of a custom resource (KIND.GROUP), of whose fields nothing is known: norm_object, and every value under a
+ * key that looks secret is reduced as norm_document does. What is compared with one is to be made so, too. */
+json_t *norm_custom(const struct norm_key *k, const json_t *object, const char *fallback_kind);
+
 /* Canonical text of a normal form and its keyed hash; text is malloc'ed. */
 int norm_digest(const struct norm_key *k, const json_t *normal, char **ret_text, char *ret_hex) MUST_CHECK;

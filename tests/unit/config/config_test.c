@@ -168,6 +168,22 @@ static void kube(void **state) {
     expect_taken(STAGE "kube: {api: 'http://[::1]:8080', lease: pilotgate}\n");
     expect_error(STAGE "kube: {api: 'https://x', lease: 'a/b'}\n", "kube.lease");
     expect_taken(STAGE "kube: {api: 'https://x', gitops_namespaces: []}\n");
+    expect_taken(STAGE "kube: {api: 'https://x', resources: [widgets.example.com, jobs.batch]}\n");
+    static const char *const bad[] = {"widgets",
+                                      "Widgets.example.com",
+                                      "widgets.example.com/status",
+                                      "-a.b",
+                                      "a..b",
+                                      "a.b.",
+                                      ".a.b",
+                                      "a.b-",
+                                      "a b.c"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        char text[256];
+        (void)snprintf(text, sizeof text, STAGE "kube: {api: 'https://x', resources: ['%s']}\n", bad[i]);
+        expect_error(text, "write RESOURCE.GROUP");
+    }
+    expect_error(STAGE "kube: {api: 'https://x', resources: [a.b, c.d, a.b]}\n", "'a.b' is there twice");
     expect_taken(STAGE "kube: {api: 'https://x', gitops_namespaces: [flux-system, argocd]}\n");
     expect_error(STAGE "kube: {api: 'https://x', gitops_namespaces: ['a/b']}\n", "'a/b' is no name");
     expect_error(STAGE "kube: {api: 'https://x', gitops_namespaces: [a, b, c, d, e]}\n", "gitops_namespaces");

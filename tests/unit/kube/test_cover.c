@@ -26,7 +26,7 @@ static struct kube_cover state;
 static Pilotgate__Coverage__Source items[SOURCES], *list[SOURCES];
 static size_t told;
 
-/* Every kind is read, but for what Flux and Argo CD bring. */
+/* Every kind is read, but for what the Gateway API, Flux and Argo CD bring. */
 static int a_stage_at_rest(void **ctx) {
     (void)ctx;
     n = 0;
@@ -36,8 +36,8 @@ static int a_stage_at_rest(void **ctx) {
             continue;
         assert_true(n < SOURCES);
         sources[n] = (struct kube_source){.kind = k, .newest = k, .scope = &stage};
-        sources[n].absent = sources[n].unserved = k->gitops;
-        sources[n].ok = !k->gitops;
+        sources[n].absent = sources[n].unserved = k->gitops || k->custom;
+        sources[n].ok = !sources[n].absent;
         sources[n++].covered_wall = WALL;
     }
     return 0;

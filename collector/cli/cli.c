@@ -8,10 +8,9 @@
 #include <unistd.h>
 
 #include "base/when.h"
+#include "base/word.h"
 
 #define NAMES_MAX 64
-#define NEAR_MAX 3 /* edits between a word and the name that it may have meant */
-#define WORD_MAX 64
 
 int cli_fail(const char *fmt, ...) {
     struct err e;
@@ -25,40 +24,8 @@ int cli_fail(const char *fmt, ...) {
     return CLI_ERROR;
 }
 
-/* Levenshtein, on words of bounded length. */
-static size_t distance(const char *a, const char *b) {
-    size_t row[WORD_MAX + 1], n = strlen(b);
-    for (size_t j = 0; j <= n; j++)
-        row[j] = j;
-    for (size_t i = 1; a[i - 1]; i++) {
-        size_t diagonal = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= n; j++) {
-            size_t best = diagonal + (a[i - 1] != b[j - 1]);
-            diagonal = row[j];
-            if (row[j] + 1 < best)
-                best = row[j] + 1;
-            if (row[j - 1] + 1 < best)
-                best = row[j - 1] + 1;
-            row[j] = best;
-        }
-    }
-    return row[n];
-}
-
 const char *cli_nearest(const char *word, const char *const *names) {
-    const char *best = NULL;
-    size_t least = NEAR_MAX + 1;
-    if (strlen(word) > WORD_MAX)
-        return NULL;
-    for (; *names; names++) {
-        size_t d = strlen(*names) <= WORD_MAX ? distance(word, *names) : least;
-        if (d < least && d < strlen(word)) {
-            least = d;
-            best = *names;
-        }
-    }
-    return best;
+    return word_nearest(word, names);
 }
 
 static const struct cli_command *find(const struct cli_command *const *commands, const char *name) {

@@ -6,7 +6,7 @@
  *
  *   schema: pilotgate.reference/1
  *   id, title                     id: as wire_name_ok; unique
- *   read_for: {chart, versions: [..], on: DATE, note}    which charts and versions it was read for
+ *   read_for: {chart, versions: [..], date, note}    which charts and versions it was read for
  *   manifests: [SET]              (a) objects as they are rendered
  *   expectations: [EXPECTATION]   (b) on top of them
  *   tolerate: [TOLERANCE]

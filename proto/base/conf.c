@@ -9,9 +9,9 @@
 
 #include "base/conf_priv.h"
 #include "base/js.h"
+#include "base/word.h"
 
-#define KEYS_MAX 64    /* of one table */
-#define SUGGEST_MAX 64 /* longer names get no suggestion */
+#define KEYS_MAX 64 /* of one table */
 
 /* Which keys of one table were met, and which got a value. */
 struct met {
@@ -40,34 +40,9 @@ char *conf_flag_name(const struct conf_key *k, char *out) {
     return out;
 }
 
-static size_t min3(size_t a, size_t b, size_t c) {
-    size_t m = a < b ? a : b;
-    return m < c ? m : c;
-}
-
-/* Levenshtein's distance; both at most SUGGEST_MAX long. */
-static size_t distance(const char *a, const char *b) {
-    size_t n = strlen(b);
-    size_t row[SUGGEST_MAX + 1];
-    for (size_t j = 0; j <= n; j++)
-        row[j] = j;
-    for (size_t i = 1; a[i - 1]; i++) {
-        size_t diagonal = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= n; j++) {
-            size_t above = row[j];
-            row[j] = min3(above + 1, row[j - 1] + 1, diagonal + (a[i - 1] != b[j - 1]));
-            diagonal = above;
-        }
-    }
-    return row[n];
-}
-
 /* Keeps the candidate in *best when it is nearer to name than what was there. */
 static void suggest(const char *name, const char *candidate, size_t *best, char *text) {
-    if (strlen(name) > SUGGEST_MAX || strlen(candidate) > SUGGEST_MAX)
-        return;
-    size_t d = distance(name, candidate);
+    size_t d = word_distance(name, candidate);
     if (d < *best) {
         *best = d;
         (void)snprintf(text, CONF_NAME_MAX, "%s", candidate);
@@ -176,7 +151,7 @@ static int read_strings(const struct reader *rd, const struct conf_key *k, const
 
 static int read_json(const struct reader *rd, const yaml_node_t *node, char **field, struct err *e) {
     json_t *v = NULL;
-    int r = yaml_to_json(rd->doc, node, &v, e);
+    int r = yaml_to_json(rd->doc, node, CONF_YAML_CORE, &v, e);
     if (r < 0)
         return r;
     char *text = js_canonical(v);

@@ -90,12 +90,33 @@ void conf_free(const struct conf_program *p, void *out);
 void conf_help(const struct conf_program *p, FILE *to);     /* for a terminal */
 void conf_markdown(const struct conf_program *p, FILE *to); /* docs/…-configuration.md */
 
-/* YAML text of any kind (rubric, reference, Kubernetes manifests) to JSON, by the YAML core schema; limits
- * as above, but nesting up to CONF_YAML_DEPTH (a pod template alone is 10 deep); positions in errors as
- * above. Text without any value gives null. Caller owns *ret (json_decref). */
+/* YAML text of any kind (rubric, reference) to JSON, by the YAML core schema; limits as above, but nesting up
+ * to CONF_YAML_DEPTH (a pod template alone is 10 deep); positions in errors as above. Text without any value
+ * gives null. Caller owns *ret (json_decref). */
 struct json_t;
 int conf_yaml_to_json(const char *name, const char *text, size_t len, struct json_t **ret,
                       struct err *e) MUST_CHECK;
+
+/* How plain scalars are read. */
+enum conf_yaml {
+    CONF_YAML_CORE,  /* YAML 1.2's core schema */
+    CONF_YAML_CLEAR, /* the same; a value that Helm and kubectl would read otherwise ("yes", 0777) is refused
+                      */
+    /* As Helm and kubectl read manifests (sigs.k8s.io/yaml, goyaml.v2/resolve.go): YAML 1.1's booleans and
+     * octal numbers, keys made texts; of a key that is there twice the last one counts. Text that is one JSON
+     * value is read as that. */
+    CONF_YAML_HELM,
+};
+/* Takes doc over; line: where it begins. */
+typedef int conf_yaml_fn(void *ctx, struct json_t *doc, size_t line, struct err *e);
+/* Calls fn for each document that is not empty, at most max bytes (up to CONF_YAML_TEXT_MAX) of them
+ * together; of CORE and CLEAR only one is taken. */
+#define CONF_YAML_TEXT_MAX (16u << 20)
+int conf_yaml_documents(const char *name, const char *text, size_t len, size_t max, enum conf_yaml how,
+                        conf_yaml_fn *fn, void *ctx, struct err *e) MUST_CHECK;
+/* Where the member or element that a JSON Pointer names stands in a text's first document, counted from 1; of
+ * what is not there its nearest ancestor. False: nowhere. */
+bool conf_yaml_place(const char *text, size_t len, const char *pointer, size_t *ret_line, size_t *ret_column);
 
 /* "64MiB", "1GiB", "500kB" or plain bytes. -EINVAL. */
 int conf_parse_bytes(const char *text, int64_t *ret) MUST_CHECK;

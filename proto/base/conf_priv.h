@@ -1,5 +1,6 @@
-/* conf_priv: what the parts of conf share. conf_yaml.c knows YAML, conf_value.c one value of one type,
- * conf_doc.c help and reference, conf.c the order in which file, environment and flags apply. */
+/* conf_priv: what the parts of conf share. conf_yaml.c knows YAML, conf_json.c makes JSON of it, conf_value.c
+ * one value of one type, conf_doc.c help and reference, conf.c the order in which file, environment and flags
+ * apply. */
 #pragma once
 
 #include <jansson.h>
@@ -12,10 +13,23 @@
 #define CONF_NAME_MAX 96      /* a key's full name */
 #define CONF_VARIABLE_MAX 192 /* a variable, or a key that a file claims */
 
+#define CONF_YAML_NODES 200000 /* of one document */
+
 struct yaml_doc {
     const char *name; /* borrowed; for messages */
     yaml_document_t doc;
 };
+
+struct yaml_limits {
+    size_t bytes;
+    int nodes, depth; /* of all documents together; of each */
+    bool many;        /* more than one document is taken */
+};
+/* Borrowed for the call. */
+typedef int yaml_doc_fn(void *ctx, struct yaml_doc *d, struct err *e);
+/* Calls fn for each document of the text, in their order, until one says no; refuses as yaml_doc_load. */
+int yaml_docs(const char *name, const char *text, size_t len, const struct yaml_limits *limits,
+              yaml_doc_fn *fn, void *ctx, struct err *e) MUST_CHECK;
 
 /* Refuses aliases, anchors, tags, further documents and deep nesting; ret is then untouched. */
 int yaml_doc_load(const char *name, const char *text, size_t len, int max_depth, struct yaml_doc *ret,
@@ -28,7 +42,9 @@ yaml_node_t *yaml_node(struct yaml_doc *d, int index);
 
 const char *yaml_text(const yaml_node_t *n); /* NULL when not a scalar */
 bool yaml_is_null(const yaml_node_t *n);
-int yaml_to_json(struct yaml_doc *d, const yaml_node_t *n, json_t **ret, struct err *e) MUST_CHECK;
+/* How plain scalars and keys are read: of what conf.h says. */
+int yaml_to_json(struct yaml_doc *d, const yaml_node_t *n, enum conf_yaml how, json_t **ret,
+                 struct err *e) MUST_CHECK;
 
 /* "FILE:LINE:COLUMN: text"; returns -EINVAL. */
 int yaml_error_at(const struct yaml_doc *d, const yaml_node_t *n, struct err *e, const char *fmt, ...)

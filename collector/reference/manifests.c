@@ -151,7 +151,8 @@ int ref_manifest_normal(const char *where, const json_t *object, const struct no
     const char *name = js_str(object, "metadata.name", "");
     const char *as = js_str(object, "kind", "");
     if (!json_is_object(object) || !*as)
-        return err_set(e, -EINVAL, "%s: not a Kubernetes object: it needs apiVersion, kind and metadata.name", where);
+        return err_set(e, -EINVAL, "%s: not a Kubernetes object: it needs apiVersion, kind and metadata.name",
+                       where);
     if (kinds_name(js_str(object, "apiVersion", ""), as, kind, sizeof kind) < 0)
         return err_set(e, -EINVAL, "%s: %.60s: '%.60s' is no apiVersion of it", where, as,
                        js_str(object, "apiVersion", ""));
@@ -226,10 +227,10 @@ struct reader {
 static int leave_out(json_t *left_out, const json_t *object, const char *reason, struct err *e) {
     if (!left_out)
         return 0;
-    json_t *entry = json_pack("{s:o, s:s}", "object",
-                              json_sprintf("%.253s/%.253s", js_str(object, "kind", "?"),
-                                           js_str(object, "metadata.name", "?")),
-                              "reason", reason);
+    json_t *entry = json_pack(
+        "{s:o, s:s}", "object",
+        json_sprintf("%.253s/%.253s", js_str(object, "kind", "?"), js_str(object, "metadata.name", "?")),
+        "reason", reason);
     return entry && json_array_append_new(left_out, entry) == 0 ? 0 : err_oom(e);
 }
 
@@ -259,7 +260,8 @@ static json_t *entry_of(const json_t *object, const char *kind) {
     if (!normal)
         return NULL;
     (void)json_object_del(normal, "apiVersion");
-    return json_pack("{s:s, s:s, s:o}", "kind", kind, "name", js_str(object, "metadata.name", ""), "normal", normal);
+    return json_pack("{s:s, s:s, s:o}", "kind", kind, "name", js_str(object, "metadata.name", ""), "normal",
+                     normal);
 }
 
 static int add_object(struct ref_side *s, json_t *normals, const json_t *object, struct err *e) {
@@ -282,7 +284,8 @@ static int must_be_unique(const struct ref_side *s, struct err *e) {
     for (size_t i = 1; i < s->n; i++)
         if (strcmp(s->objects[i].kind, s->objects[i - 1].kind) == 0 &&
             strcmp(s->objects[i].name, s->objects[i - 1].name) == 0)
-            return err_set(e, -EINVAL, "%s/%s is there twice: keep one", s->objects[i].kind, s->objects[i].name);
+            return err_set(e, -EINVAL, "%s/%s is there twice: keep one", s->objects[i].kind,
+                           s->objects[i].name);
     return 0;
 }
 

@@ -43,7 +43,8 @@ static int in_item(struct ref_parse *p, size_t i, ref_parse_fn *fn, const json_t
     return in_step(p, step, fn, v);
 }
 
-static int unknown_key(struct ref_parse *p, const char *what, const char *key, const struct ref_field *fields) {
+static int unknown_key(struct ref_parse *p, const char *what, const char *key,
+                       const struct ref_field *fields) {
     const char *names[FIELDS_MAX + 1] = {NULL};
     for (size_t i = 0; fields[i].name && i < FIELDS_MAX; i++)
         names[i] = fields[i].name;
@@ -109,7 +110,8 @@ bool ref_is_among(const char *text, const char *const *words) {
 int ref_text_upto(struct ref_parse *p, const json_t *v, size_t max) {
     size_t n = json_string_length(v);
     if (!json_is_string(v) || n == 0 || n > max)
-        return ref_say(p, "must be a text of 1 to %zu bytes%s", max, json_is_string(v) || !v ? "" : ": quote it");
+        return ref_say(p, "must be a text of 1 to %zu bytes%s", max,
+                       json_is_string(v) || !v ? "" : ": quote it");
     return 0;
 }
 
@@ -123,7 +125,8 @@ static int name(struct ref_parse *p, const json_t *v) {
 
 int ref_id(struct ref_parse *p, const json_t *v) {
     if (!json_is_string(v) || !wire_name_ok(json_string_value(v)))
-        return ref_say(p, "must be an id: letters, digits, '.', '_' and '-', at most %d bytes", WIRE_NAME_MAX);
+        return ref_say(p, "must be an id: letters, digits, '.', '_' and '-', at most %d bytes",
+                       WIRE_NAME_MAX);
     return 0;
 }
 
@@ -199,7 +202,8 @@ static int until(struct ref_parse *p, const json_t *v) {
 static int date(struct ref_parse *p, const json_t *v) {
     int64_t ns;
     const char *s = json_string_value(v);
-    return s && strlen(s) == 10 && ref_until(s, &ns) == 0 ? 0 : ref_say(p, "must be a day, such as 2026-11-23");
+    return s && strlen(s) == 10 && ref_until(s, &ns) == 0 ? 0
+                                                          : ref_say(p, "must be a day, such as 2026-11-23");
 }
 
 /* Exactly one of these keys? The message names what there is. */
@@ -278,10 +282,10 @@ static int object_globs(struct ref_parse *p, const json_t *v) {
 
 static int set(struct ref_parse *p, const json_t *v) {
     static const struct ref_field fields[] = {
-        {"file", file, false},      {"objects", objects, false},       {"id", ref_id, true},
-        {"release", name, false},   {"namespace", name, false},        {"chart", name, false},
-        {"why", ref_text, true},    {"source", ref_text, true},        {"severity", ref_severity, false},
-        {"extra", extra, false},    {"optional", object_globs, false}, {NULL, NULL, false},
+        {"file", file, false},    {"objects", objects, false},       {"id", ref_id, true},
+        {"release", name, false}, {"namespace", name, false},        {"chart", name, false},
+        {"why", ref_text, true},  {"source", ref_text, true},        {"severity", ref_severity, false},
+        {"extra", extra, false},  {"optional", object_globs, false}, {NULL, NULL, false},
     };
     static const char *const forms[] = {"file", "objects", NULL};
     int r = ref_mapping(p, v, "a set of manifests", fields);
@@ -309,8 +313,10 @@ static int read_for(struct ref_parse *p, const json_t *v) {
 }
 
 static int part(struct ref_parse *p, const json_t *v) {
-    static const struct ref_field fields[] = {
-        {"id", ref_text, true}, {"title", ref_text, false}, {"read_for", read_for, false}, {NULL, NULL, false}};
+    static const struct ref_field fields[] = {{"id", ref_text, true},
+                                              {"title", ref_text, false},
+                                              {"read_for", read_for, false},
+                                              {NULL, NULL, false}};
     return ref_mapping(p, v, "a part", fields);
 }
 
@@ -346,10 +352,11 @@ static int unique(struct ref_parse *p, const json_t *doc) {
 
 int ref_parse(const json_t *doc, bool loaded, char *ret_pointer, struct err *e) {
     static const struct ref_field fields[] = {
-        {"schema", schema, true},         {"id", ref_id, true},        {"title", ref_text, true},
-        {"read_for", read_for, false},    {"manifests", sets, false},  {"expectations", expectations, false},
-        {"tolerate", tolerances, false},  {"keyed", ref_boolean, false}, {"parts", parts, false},
-        {NULL, NULL, false},
+        {"schema", schema, true},        {"id", ref_id, true},
+        {"title", ref_text, true},       {"read_for", read_for, false},
+        {"manifests", sets, false},      {"expectations", expectations, false},
+        {"tolerate", tolerances, false}, {"keyed", ref_boolean, false},
+        {"parts", parts, false},         {NULL, NULL, false},
     };
     struct ref_parse p = {.pointer = ret_pointer, .e = e, .loaded = loaded};
     *ret_pointer = 0;

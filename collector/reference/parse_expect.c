@@ -10,9 +10,8 @@
 
 /* ---- conditions */
 
-const char *const ref_condition_forms[] = {"equals", "not",     "at_least", "at_most", "in",
-                                           "not_in", "matches", "present",  "image",   "contains",
-                                           NULL};
+const char *const ref_condition_forms[] = {"equals",  "not",     "at_least", "at_most",  "in", "not_in",
+                                           "matches", "present", "image",    "contains", NULL};
 
 static int orderable(struct ref_parse *p, const json_t *v) {
     bool known = false;
@@ -36,10 +35,12 @@ static int image(struct ref_parse *p, const json_t *v) {
 
 static int condition(struct ref_parse *p, const json_t *v) {
     static const struct ref_field fields[] = {
-        {"at", ref_pointer, true},         {"equals", ref_anything, false},    {"not", ref_anything, false},
-        {"at_least", orderable, false}, {"at_most", orderable, false}, {"in", values, false},
-        {"not_in", values, false},     {"matches", ref_globs, false},      {"present", ref_boolean, false},
-        {"image", image, false},       {"contains", ref_anything, false},  {"every", ref_boolean, false},
+        {"at", ref_pointer, true},         {"equals", ref_anything, false},
+        {"not", ref_anything, false},      {"at_least", orderable, false},
+        {"at_most", orderable, false},     {"in", values, false},
+        {"not_in", values, false},         {"matches", ref_globs, false},
+        {"present", ref_boolean, false},   {"image", image, false},
+        {"contains", ref_anything, false}, {"every", ref_boolean, false},
         {"absent", ref_anything, false},   {NULL, NULL, false},
     };
     int r = ref_mapping(p, v, "a condition", fields);
@@ -61,8 +62,11 @@ static int kind(struct ref_parse *p, const json_t *v) {
         return r;
     const char *near = word_nearest(s, kinds_builtin);
     return near ? ref_say(p, "there is no kind '%.60s': did you mean '%s'?", s, near)
-                : ref_say(p, "Kubernetes has no kind '%.60s' of its own: a custom resource is written KIND.GROUP, such as "
-                         "HTTPRoute.gateway.networking.k8s.io", s);
+                : ref_say(p,
+                          "Kubernetes has no kind '%.60s' of its own: a custom resource is written "
+                          "KIND.GROUP, such as "
+                          "HTTPRoute.gateway.networking.k8s.io",
+                          s);
 }
 
 static int kinds(struct ref_parse *p, const json_t *v) {
@@ -84,7 +88,7 @@ static int labels(struct ref_parse *p, const json_t *v) {
 static int inner_selector(struct ref_parse *p, const json_t *v);
 
 static const struct ref_field selector_fields[] = {
-    {"kind", kinds, false},       {"name", ref_globs, false},         {"labels", labels, false},
+    {"kind", kinds, false},       {"name", ref_globs, false},     {"labels", labels, false},
     {"where", conditions, false}, {"not", inner_selector, false}, {NULL, NULL, false},
 };
 
@@ -143,7 +147,8 @@ static int check_with(struct ref_parse *p, const struct ref_check_type *t, const
             continue;
         const char *near = word_nearest(key, t->keys);
         return near ? ref_say(p, "the check %s has no '%.60s': did you mean '%s'?", t->name, key, near)
-                    : ref_say(p, "the check %s has no '%.60s': docs/reference.md lists what there is", t->name, key);
+                    : ref_say(p, "the check %s has no '%.60s': docs/reference.md lists what there is",
+                              t->name, key);
     }
     json_t *empty = with || !t->valid ? NULL : json_object();
     if (!with && t->valid && !empty)
@@ -159,7 +164,9 @@ static int check_with(struct ref_parse *p, const struct ref_check_type *t, const
 static int keys_fit(struct ref_parse *p, const json_t *v) {
     static const struct {
         const char *key, *with[3];
-    } rules[] = {{"for", {"expect", "check", NULL}}, {"if_any", {"expect", "check", NULL}}, {"with", {"check", NULL, NULL}}};
+    } rules[] = {{"for", {"expect", "check", NULL}},
+                 {"if_any", {"expect", "check", NULL}},
+                 {"with", {"check", NULL, NULL}}};
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
         bool fits = !json_object_get(v, rules[i].key);
         for (const char *const *w = rules[i].with; *w; w++)
@@ -174,11 +181,21 @@ static int keys_fit(struct ref_parse *p, const json_t *v) {
 
 int ref_expectation(struct ref_parse *p, const json_t *v) {
     static const struct ref_field fields[] = {
-        {"id", ref_id, true},           {"title", ref_text, false},          {"severity", ref_severity, true},
-        {"why", ref_text, true},        {"source", ref_text, true},          {"all_of", selectors, false},
-        {"any_of", selectors, false}, {"one_of", selectors, false},  {"none_of", selectors, false},
-        {"optional", selectors, false}, {"for", one_or_selectors, false}, {"expect", conditions, false},
-        {"if_any", ref_boolean, false}, {"check", check_name, false},    {"with", mapping_of_any, false},
+        {"id", ref_id, true},
+        {"title", ref_text, false},
+        {"severity", ref_severity, true},
+        {"why", ref_text, true},
+        {"source", ref_text, true},
+        {"all_of", selectors, false},
+        {"any_of", selectors, false},
+        {"one_of", selectors, false},
+        {"none_of", selectors, false},
+        {"optional", selectors, false},
+        {"for", one_or_selectors, false},
+        {"expect", conditions, false},
+        {"if_any", ref_boolean, false},
+        {"check", check_name, false},
+        {"with", mapping_of_any, false},
         {NULL, NULL, false},
     };
     int r = ref_mapping(p, v, "an expectation", fields);
@@ -189,4 +206,3 @@ int ref_expectation(struct ref_parse *p, const json_t *v) {
     const char *check = js_str(v, "check", NULL);
     return r == 0 && check ? check_with(p, ref_check_type(check), json_object_get(v, "with")) : r;
 }
-

@@ -1,6 +1,7 @@
 /* places: JSON Pointers with "*", globs, and what they name in an object. Pure. */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/js.h"
@@ -99,8 +100,7 @@ static int walk(struct walk *w, const json_t *node, const char *rest) {
     const char *below = ref_step(rest, step, sizeof step);
     if (strcmp(step, "*") == 0 && (json_array_size(node) || json_object_size(node)))
         return walk_all(w, node, below);
-    const json_t *child =
-        json_is_array(node) ? element_of(node, step) : json_object_get(node, step);
+    const json_t *child = json_is_array(node) ? element_of(node, step) : json_object_get(node, step);
     return walk_child(w, step, child, json_is_array(node), below);
 }
 
@@ -145,4 +145,16 @@ bool ref_glob_object(const struct ref_side *s, const char *glob, const char *kin
         return false;
     (void)snprintf(text, sizeof text, "%s%s%s", kind, *kind ? "/" : "", relative);
     return word_glob(glob, text);
+}
+
+json_t *ref_json_text(const char *text) {
+    json_t *v = json_string(text);
+    char *copy = v ? NULL : strdup(text);
+    if (!copy)
+        return v;
+    for (char *c = copy; *c; c++)
+        *c = *c & 0x80 ? '?' : *c;
+    v = json_string(copy);
+    free(copy);
+    return v;
 }

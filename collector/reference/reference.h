@@ -121,6 +121,7 @@ struct reference {
 /* Built-in ones, ended by NULL; their text. */
 extern const char *const ref_builtin_names[];
 const char *ref_builtin_text(const char *name, size_t *ret_len); /* NULL: there is none */
+extern const char *const ref_schema;                             /* schema.json */
 
 /* From a built-in's name or a file's path. Values of Secrets never stay in doc: with key they become keyed
  * hashes as agents make them, without (NULL) DIFF_SECRET, which equals any value. -EINVAL, -ENOENT with the

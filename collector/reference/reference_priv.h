@@ -1,13 +1,13 @@
-/* reference_priv: what the files of the language share: intake (reference, parse, manifests), selectors and the
- * places of an object. */
+/* reference_priv: what the files of the language share: intake (reference, parse, manifests), selectors and
+ * the places of an object. */
 #pragma once
 
 #include "base/word.h"
 #include "reference/checks.h"
 
-#define REF_AT_MAX 1024 /* bytes of a JSON Pointer, also of one with every "*" replaced */
-#define REF_STEPS_MAX 32     /* of a pointer */
-#define REF_LIST_MAX 256     /* elements of a list of an expectation */
+#define REF_AT_MAX 1024  /* bytes of a JSON Pointer, also of one with every "*" replaced */
+#define REF_STEPS_MAX 32 /* of a pointer */
+#define REF_LIST_MAX 256 /* elements of a list of an expectation */
 
 /* ---- intake */
 
@@ -48,8 +48,8 @@ struct ref_place {
     const char *where;   /* names on the way, "gateway LOG_LEVEL" */
 };
 typedef int ref_place_fn(void *ctx, const struct ref_place *p);
-/* Calls fn for each place that a pointer with "*" steps names; what it borrows is of the call. Where "*" meets
- * nothing there is one place without a value. */
+/* Calls fn for each place that a pointer with "*" steps names; what it borrows is of the call. Where "*"
+ * meets nothing there is one place without a value. */
 int ref_places(const json_t *object, const char *at, ref_place_fn *fn, void *ctx) MUST_CHECK;
 
 /* Does the pointer lie at `under`, in which "*" is any one step, or below it? */
@@ -61,3 +61,7 @@ bool ref_glob_any(const json_t *globs, const char *text);
 bool ref_glob_object(const struct ref_side *s, const char *glob, const char *kind, const char *name);
 /* Is something of the value a keyed hash or DIFF_SECRET? Then nobody knows what it is. */
 bool ref_is_reduced(const json_t *v);
+
+/* A text that may have been cut in the middle of a character: such characters stand as '?'. A new reference.
+ */
+json_t *ref_json_text(const char *text);

@@ -12,7 +12,7 @@
 #define FIELDS_MAX 24 /* of one mapping */
 #define NAMES_MAX 253 /* bytes of a name of Kubernetes or a chart */
 
-int ref_say(struct ref_parse *p, const char *fmt, ...) {
+int ref_parse_say(struct ref_parse *p, const char *fmt, ...) {
     char text[ERR_TEXT_MAX];
     va_list ap;
     va_start(ap, fmt);
@@ -23,14 +23,14 @@ int ref_say(struct ref_parse *p, const char *fmt, ...) {
 
 /* ---- mappings and lists: the pointer is left where something is wrong */
 
-size_t ref_enter(struct ref_parse *p, const char *step) {
+size_t ref_parse_enter(struct ref_parse *p, const char *step) {
     size_t n = strlen(p->pointer);
     (void)snprintf(p->pointer + n, REF_AT_MAX - n, "/%s", step);
     return n;
 }
 
 static int in_step(struct ref_parse *p, const char *step, ref_parse_fn *fn, const json_t *v) {
-    size_t n = ref_enter(p, step);
+    size_t n = ref_parse_enter(p, step);
     int r = fn(p, v);
     if (r == 0)
         p->pointer[n] = 0;
@@ -50,9 +50,9 @@ static int unknown_key(struct ref_parse *p, const char *what, const char *key,
         names[i] = fields[i].name;
     const char *near = word_nearest(key, names);
     if (strlen(key) < 100 && !strpbrk(key, "/~"))
-        (void)ref_enter(p, key);
-    return near ? ref_say(p, "%s has no '%.60s': did you mean '%s'?", what, key, near)
-                : ref_say(p, "%s has no '%.60s': docs/reference.md lists what there is", what, key);
+        (void)ref_parse_enter(p, key);
+    return near ? ref_parse_say(p, "%s has no '%.60s': did you mean '%s'?", what, key, near)
+                : ref_parse_say(p, "%s has no '%.60s': docs/reference.md lists what there is", what, key);
 }
 
 static const struct ref_field *find_field(const struct ref_field *fields, const char *key) {
@@ -62,11 +62,12 @@ static const struct ref_field *find_field(const struct ref_field *fields, const 
     return NULL;
 }
 
-int ref_mapping(struct ref_parse *p, const json_t *v, const char *what, const struct ref_field *fields) {
+int ref_parse_mapping(struct ref_parse *p, const json_t *v, const char *what,
+                      const struct ref_field *fields) {
     const char *key;
     json_t *member;
     if (!json_is_object(v))
-        return ref_say(p, "%s must be a mapping", what);
+        return ref_parse_say(p, "%s must be a mapping", what);
     json_object_foreach((json_t *)v, key, member) {
         const struct ref_field *f = find_field(fields, key);
         int r = f ? in_step(p, f->name, f->fn, member) : unknown_key(p, what, key, fields);
@@ -75,15 +76,15 @@ int ref_mapping(struct ref_parse *p, const json_t *v, const char *what, const st
     }
     for (const struct ref_field *f = fields; f->name; f++)
         if (f->required && !json_object_get(v, f->name))
-            return ref_say(p, "%s needs '%s'", what, f->name);
+            return ref_parse_say(p, "%s needs '%s'", what, f->name);
     return 0;
 }
 
-int ref_list_of(struct ref_parse *p, const json_t *v, const char *of, size_t max, ref_parse_fn *fn) {
+int ref_parse_list_of(struct ref_parse *p, const json_t *v, const char *of, size_t max, ref_parse_fn *fn) {
     size_t i;
     json_t *item;
     if (!json_is_array(v) || json_array_size(v) == 0 || json_array_size(v) > max)
-        return ref_say(p, "must be a list of 1 to %zu %s", max, of);
+        return ref_parse_say(p, "must be a list of 1 to %zu %s", max, of);
     json_array_foreach((json_t *)v, i, item) {
         int r = in_item(p, i, fn, item);
         if (r < 0)
@@ -92,49 +93,49 @@ int ref_list_of(struct ref_parse *p, const json_t *v, const char *of, size_t max
     return 0;
 }
 
-int ref_one_or_list(struct ref_parse *p, const json_t *v, const char *of, ref_parse_fn *fn) {
-    return json_is_array(v) ? ref_list_of(p, v, of, REF_LIST_MAX, fn) : fn(p, v);
+int ref_parse_one_or_list(struct ref_parse *p, const json_t *v, const char *of, ref_parse_fn *fn) {
+    return json_is_array(v) ? ref_parse_list_of(p, v, of, REF_LIST_MAX, fn) : fn(p, v);
 }
 
 /* ---- leaves */
 
 const char *const ref_severities[] = {"required", "recommended", "info", NULL};
 
-bool ref_is_among(const char *text, const char *const *words) {
+bool ref_parse_is_among(const char *text, const char *const *words) {
     for (; *words; words++)
         if (strcmp(text, *words) == 0)
             return true;
     return false;
 }
 
-int ref_text_upto(struct ref_parse *p, const json_t *v, size_t max) {
+int ref_parse_text_upto(struct ref_parse *p, const json_t *v, size_t max) {
     size_t n = json_string_length(v);
     if (!json_is_string(v) || n == 0 || n > max)
-        return ref_say(p, "must be a text of 1 to %zu bytes%s", max,
-                       json_is_string(v) || !v ? "" : ": quote it");
+        return ref_parse_say(p, "must be a text of 1 to %zu bytes%s", max,
+                             json_is_string(v) || !v ? "" : ": quote it");
     return 0;
 }
 
-int ref_text(struct ref_parse *p, const json_t *v) {
-    return ref_text_upto(p, v, REF_TEXT_MAX);
+int ref_parse_text(struct ref_parse *p, const json_t *v) {
+    return ref_parse_text_upto(p, v, REF_TEXT_MAX);
 }
 
 static int name(struct ref_parse *p, const json_t *v) {
-    return ref_text_upto(p, v, NAMES_MAX);
+    return ref_parse_text_upto(p, v, NAMES_MAX);
 }
 
-int ref_id(struct ref_parse *p, const json_t *v) {
+int ref_parse_id(struct ref_parse *p, const json_t *v) {
     if (!json_is_string(v) || !wire_name_ok(json_string_value(v)))
-        return ref_say(p, "must be an id: letters, digits, '.', '_' and '-', at most %d bytes",
-                       WIRE_NAME_MAX);
+        return ref_parse_say(p, "must be an id: letters, digits, '.', '_' and '-', at most %d bytes",
+                             WIRE_NAME_MAX);
     return 0;
 }
 
-int ref_boolean(struct ref_parse *p, const json_t *v) {
-    return json_is_boolean(v) ? 0 : ref_say(p, "must be true or false");
+int ref_parse_boolean(struct ref_parse *p, const json_t *v) {
+    return json_is_boolean(v) ? 0 : ref_parse_say(p, "must be true or false");
 }
 
-int ref_anything(struct ref_parse *p, const json_t *v) {
+int ref_parse_anything(struct ref_parse *p, const json_t *v) {
     (void)p;
     (void)v;
     return 0;
@@ -143,14 +144,14 @@ int ref_anything(struct ref_parse *p, const json_t *v) {
 static int word_of(struct ref_parse *p, const json_t *v, const char *const *words) {
     const char *said = json_string_value(v);
     char all[256] = "";
-    if (said && ref_is_among(said, words))
+    if (said && ref_parse_is_among(said, words))
         return 0;
     for (const char *const *w = words; *w; w++)
         (void)snprintf(all + strlen(all), sizeof all - strlen(all), "%s%s", w == words ? "" : ", ", *w);
-    return ref_say(p, "must be one of %s", all);
+    return ref_parse_say(p, "must be one of %s", all);
 }
 
-int ref_severity(struct ref_parse *p, const json_t *v) {
+int ref_parse_severity(struct ref_parse *p, const json_t *v) {
     return word_of(p, v, ref_severities);
 }
 
@@ -159,29 +160,30 @@ static int severity_or_ignore(struct ref_parse *p, const json_t *v) {
     return word_of(p, v, words);
 }
 
-int ref_glob(struct ref_parse *p, const json_t *v) {
-    return ref_text_upto(p, v, WORD_GLOB_MAX);
+int ref_parse_glob(struct ref_parse *p, const json_t *v) {
+    return ref_parse_text_upto(p, v, WORD_GLOB_MAX);
 }
 
-int ref_globs(struct ref_parse *p, const json_t *v) {
-    return ref_one_or_list(p, v, "globs", ref_glob);
+int ref_parse_globs(struct ref_parse *p, const json_t *v) {
+    return ref_parse_one_or_list(p, v, "globs", ref_parse_glob);
 }
 
 static int texts(struct ref_parse *p, const json_t *v) {
-    return ref_list_of(p, v, "texts", REF_LIST_MAX, ref_text);
+    return ref_parse_list_of(p, v, "texts", REF_LIST_MAX, ref_parse_text);
 }
 
-int ref_pointer(struct ref_parse *p, const json_t *v) {
+int ref_parse_pointer(struct ref_parse *p, const json_t *v) {
     const char *s = json_string_value(v);
     size_t steps = 0;
     if (!s || *s != '/' || strlen(s) >= REF_AT_MAX / 2)
-        return ref_say(p, "must be a JSON Pointer, such as /spec/replicas");
+        return ref_parse_say(p, "must be a JSON Pointer, such as /spec/replicas");
     for (; *s; s++) {
         steps += *s == '/';
         if (*s == '~' && s[1] != '0' && s[1] != '1')
-            return ref_say(p, "in a JSON Pointer '~' is written ~0, and '/' inside a name ~1");
+            return ref_parse_say(p, "in a JSON Pointer '~' is written ~0, and '/' inside a name ~1");
     }
-    return steps <= REF_STEPS_MAX ? 0 : ref_say(p, "a JSON Pointer of more than %d steps", REF_STEPS_MAX);
+    return steps <= REF_STEPS_MAX ? 0
+                                  : ref_parse_say(p, "a JSON Pointer of more than %d steps", REF_STEPS_MAX);
 }
 
 int ref_until(const char *text, int64_t *ret_ns) {
@@ -195,19 +197,20 @@ int ref_until(const char *text, int64_t *ret_ns) {
 static int until(struct ref_parse *p, const json_t *v) {
     int64_t ns;
     if (!json_is_string(v) || ref_until(json_string_value(v), &ns) < 0)
-        return ref_say(p, "must be a day, 2027-01-31, or a time, 2027-01-31T12:00:00Z");
+        return ref_parse_say(p, "must be a day, 2027-01-31, or a time, 2027-01-31T12:00:00Z");
     return 0;
 }
 
 static int date(struct ref_parse *p, const json_t *v) {
     int64_t ns;
     const char *s = json_string_value(v);
-    return s && strlen(s) == 10 && ref_until(s, &ns) == 0 ? 0
-                                                          : ref_say(p, "must be a day, such as 2026-11-23");
+    return s && strlen(s) == 10 && ref_until(s, &ns) == 0
+               ? 0
+               : ref_parse_say(p, "must be a day, such as 2026-11-23");
 }
 
 /* Exactly one of these keys? The message names what there is. */
-int ref_exactly_one(struct ref_parse *p, const json_t *v, const char *what, const char *const *forms) {
+int ref_parse_exactly_one(struct ref_parse *p, const json_t *v, const char *what, const char *const *forms) {
     const char *first = NULL;
     char all[256] = "";
     for (const char *const *f = forms; *f; f++) {
@@ -215,10 +218,10 @@ int ref_exactly_one(struct ref_parse *p, const json_t *v, const char *what, cons
         if (!json_object_get(v, *f))
             continue;
         if (first)
-            return ref_say(p, "%s has both '%s' and '%s': make two of it", what, first, *f);
+            return ref_parse_say(p, "%s has both '%s' and '%s': make two of it", what, first, *f);
         first = *f;
     }
-    return first ? 0 : ref_say(p, "%s needs one of %s", what, all);
+    return first ? 0 : ref_parse_say(p, "%s needs one of %s", what, all);
 }
 
 /* ---- tolerances */
@@ -230,102 +233,116 @@ static int when(struct ref_parse *p, const json_t *v) {
 
 static int tolerance(struct ref_parse *p, const json_t *v) {
     static const struct ref_field fields[] = {
-        {"expectation", ref_glob, false}, {"object", ref_glob, false}, {"pointer", ref_pointer, false},
-        {"stage", ref_glob, false},       {"when", when, false},       {"until", until, false},
-        {"reason", ref_text, true},       {"owner", ref_text, true},   {NULL, NULL, false},
+        {"expectation", ref_parse_glob, false},
+        {"object", ref_parse_glob, false},
+        {"pointer", ref_parse_pointer, false},
+        {"stage", ref_parse_glob, false},
+        {"when", when, false},
+        {"until", until, false},
+        {"reason", ref_parse_text, true},
+        {"owner", ref_parse_text, true},
+        {NULL, NULL, false},
     };
-    int r = ref_mapping(p, v, "a tolerance", fields);
+    int r = ref_parse_mapping(p, v, "a tolerance", fields);
     if (r == 0 && !json_object_get(v, "expectation") && !json_object_get(v, "object"))
-        return ref_say(p, "a tolerance needs 'expectation' or 'object': what it is about");
+        return ref_parse_say(p, "a tolerance needs 'expectation' or 'object': what it is about");
     return r;
 }
 
 static int tolerances(struct ref_parse *p, const json_t *v) {
     return json_is_array(v) && json_array_size(v) == 0
                ? 0
-               : ref_list_of(p, v, "tolerances", REF_TOLERANCES_MAX, tolerance);
+               : ref_parse_list_of(p, v, "tolerances", REF_TOLERANCES_MAX, tolerance);
 }
 
 /* ---- sets */
 
 static int file(struct ref_parse *p, const json_t *v) {
     const char *s = json_string_value(v);
-    int r = ref_text_upto(p, v, 1024);
+    int r = ref_parse_text_upto(p, v, 1024);
     if (r < 0)
         return r;
     if (p->loaded)
-        return ref_say(p, "names a file, where its objects must stand");
+        return ref_parse_say(p, "names a file, where its objects must stand");
     bool up = strcmp(s, "..") == 0 || strncmp(s, "../", 3) == 0 || strstr(s, "/../") ||
               (strlen(s) > 3 && strcmp(s + strlen(s) - 3, "/..") == 0);
-    return *s == '/' || up ? ref_say(p, "must be a file in the reference's folder or below it") : 0;
+    return *s == '/' || up ? ref_parse_say(p, "must be a file in the reference's folder or below it") : 0;
 }
 
 static int object(struct ref_parse *p, const json_t *v) {
-    return json_is_object(v) ? 0 : ref_say(p, "must be a Kubernetes object");
+    return json_is_object(v) ? 0 : ref_parse_say(p, "must be a Kubernetes object");
 }
 
 static int objects(struct ref_parse *p, const json_t *v) {
     return p->loaded && json_is_array(v) && json_array_size(v) == 0
                ? 0
-               : ref_list_of(p, v, "objects", REF_OBJECTS_MAX, object);
+               : ref_parse_list_of(p, v, "objects", REF_OBJECTS_MAX, object);
 }
 
 static int extra(struct ref_parse *p, const json_t *v) {
     static const struct ref_field fields[] = {
         {"objects", severity_or_ignore, false}, {"fields", severity_or_ignore, false}, {NULL, NULL, false}};
-    return ref_mapping(p, v, "'extra'", fields);
+    return ref_parse_mapping(p, v, "'extra'", fields);
 }
 
 static int object_globs(struct ref_parse *p, const json_t *v) {
-    return ref_list_of(p, v, "globs", REF_LIST_MAX, ref_glob);
+    return ref_parse_list_of(p, v, "globs", REF_LIST_MAX, ref_parse_glob);
 }
 
 static int set(struct ref_parse *p, const json_t *v) {
     static const struct ref_field fields[] = {
-        {"file", file, false},    {"objects", objects, false},       {"id", ref_id, true},
-        {"release", name, false}, {"namespace", name, false},        {"chart", name, false},
-        {"why", ref_text, true},  {"source", ref_text, true},        {"severity", ref_severity, false},
-        {"extra", extra, false},  {"optional", object_globs, false}, {NULL, NULL, false},
+        {"file", file, false},
+        {"objects", objects, false},
+        {"id", ref_parse_id, true},
+        {"release", name, false},
+        {"namespace", name, false},
+        {"chart", name, false},
+        {"why", ref_parse_text, true},
+        {"source", ref_parse_text, true},
+        {"severity", ref_parse_severity, false},
+        {"extra", extra, false},
+        {"optional", object_globs, false},
+        {NULL, NULL, false},
     };
     static const char *const forms[] = {"file", "objects", NULL};
-    int r = ref_mapping(p, v, "a set of manifests", fields);
-    return r < 0 ? r : ref_exactly_one(p, v, "a set of manifests", forms);
+    int r = ref_parse_mapping(p, v, "a set of manifests", fields);
+    return r < 0 ? r : ref_parse_exactly_one(p, v, "a set of manifests", forms);
 }
 
 static int sets(struct ref_parse *p, const json_t *v) {
-    return ref_list_of(p, v, "sets", REF_LIST_MAX, set);
+    return ref_parse_list_of(p, v, "sets", REF_LIST_MAX, set);
 }
 
 /* ---- the document */
 
 static int schema(struct ref_parse *p, const json_t *v) {
     const char *s = json_string_value(v);
-    return s && strcmp(s, REF_SCHEMA) == 0 ? 0 : ref_say(p, "must be " REF_SCHEMA);
+    return s && strcmp(s, REF_SCHEMA) == 0 ? 0 : ref_parse_say(p, "must be " REF_SCHEMA);
 }
 
 static int read_for(struct ref_parse *p, const json_t *v) {
-    static const struct ref_field fields[] = {{"chart", ref_text, false},
+    static const struct ref_field fields[] = {{"chart", ref_parse_text, false},
                                               {"versions", texts, false},
                                               {"date", date, false},
-                                              {"note", ref_text, false},
+                                              {"note", ref_parse_text, false},
                                               {NULL, NULL, false}};
-    return ref_mapping(p, v, "'read_for'", fields);
+    return ref_parse_mapping(p, v, "'read_for'", fields);
 }
 
 static int part(struct ref_parse *p, const json_t *v) {
-    static const struct ref_field fields[] = {{"id", ref_text, true},
-                                              {"title", ref_text, false},
+    static const struct ref_field fields[] = {{"id", ref_parse_text, true},
+                                              {"title", ref_parse_text, false},
                                               {"read_for", read_for, false},
                                               {NULL, NULL, false}};
-    return ref_mapping(p, v, "a part", fields);
+    return ref_parse_mapping(p, v, "a part", fields);
 }
 
 static int parts(struct ref_parse *p, const json_t *v) {
-    return ref_list_of(p, v, "parts", REF_LIST_MAX, part);
+    return ref_parse_list_of(p, v, "parts", REF_LIST_MAX, part);
 }
 
 static int expectations(struct ref_parse *p, const json_t *v) {
-    return ref_list_of(p, v, "expectations", REF_EXPECTATIONS_MAX, ref_expectation);
+    return ref_parse_list_of(p, v, "expectations", REF_EXPECTATIONS_MAX, ref_parse_expectation);
 }
 
 /* Ids of sets and expectations are names of rows: each is there once. */
@@ -340,7 +357,7 @@ static int unique(struct ref_parse *p, const json_t *doc) {
             const char *said = js_str(item, "id", "");
             if (r == 0 && json_object_get(seen, said)) {
                 (void)snprintf(p->pointer, REF_AT_MAX, "/%s/%zu/id", *l, i);
-                r = ref_say(p, "the id '%s' is there twice", said);
+                r = ref_parse_say(p, "the id '%s' is there twice", said);
             } else if (r == 0 && json_object_set_new(seen, said, json_true()) != 0) {
                 r = err_oom(p->e);
             }
@@ -352,16 +369,16 @@ static int unique(struct ref_parse *p, const json_t *doc) {
 
 int ref_parse(const json_t *doc, bool loaded, char *ret_pointer, struct err *e) {
     static const struct ref_field fields[] = {
-        {"schema", schema, true},        {"id", ref_id, true},
-        {"title", ref_text, true},       {"read_for", read_for, false},
+        {"schema", schema, true},        {"id", ref_parse_id, true},
+        {"title", ref_parse_text, true}, {"read_for", read_for, false},
         {"manifests", sets, false},      {"expectations", expectations, false},
-        {"tolerate", tolerances, false}, {"keyed", ref_boolean, false},
+        {"tolerate", tolerances, false}, {"keyed", ref_parse_boolean, false},
         {"parts", parts, false},         {NULL, NULL, false},
     };
     struct ref_parse p = {.pointer = ret_pointer, .e = e, .loaded = loaded};
     *ret_pointer = 0;
-    int r = ref_mapping(&p, doc, "a reference", fields);
+    int r = ref_parse_mapping(&p, doc, "a reference", fields);
     if (r == 0 && !json_object_get(doc, "manifests") && !json_object_get(doc, "expectations"))
-        return ref_say(&p, "a reference needs 'manifests' or 'expectations': it asks for nothing");
+        return ref_parse_say(&p, "a reference needs 'manifests' or 'expectations': it asks for nothing");
     return r < 0 ? r : unique(&p, doc);
 }

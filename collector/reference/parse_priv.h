@@ -19,17 +19,18 @@ struct ref_field { /* of a mapping; ended by name == NULL */
     bool required;
 };
 
-int ref_say(struct ref_parse *p, const char *fmt, ...) PRINTF_LIKE(2, 3); /* -EINVAL with the text */
+int ref_parse_say(struct ref_parse *p, const char *fmt, ...) PRINTF_LIKE(2, 3); /* -EINVAL with the text */
 /* Steps down; returns the length to cut the pointer back to. */
-size_t ref_enter(struct ref_parse *p, const char *step);
+size_t ref_parse_enter(struct ref_parse *p, const char *step);
 /* what: "a condition", for messages. */
-int ref_mapping(struct ref_parse *p, const json_t *v, const char *what, const struct ref_field *fields);
-int ref_list_of(struct ref_parse *p, const json_t *v, const char *of, size_t max, ref_parse_fn *fn);
-int ref_one_or_list(struct ref_parse *p, const json_t *v, const char *of, ref_parse_fn *fn);
+int ref_parse_mapping(struct ref_parse *p, const json_t *v, const char *what, const struct ref_field *fields);
+int ref_parse_list_of(struct ref_parse *p, const json_t *v, const char *of, size_t max, ref_parse_fn *fn);
+int ref_parse_one_or_list(struct ref_parse *p, const json_t *v, const char *of, ref_parse_fn *fn);
 /* Exactly one of these keys? */
-int ref_exactly_one(struct ref_parse *p, const json_t *v, const char *what, const char *const *forms);
-bool ref_is_among(const char *text, const char *const *words);
+int ref_parse_exactly_one(struct ref_parse *p, const json_t *v, const char *what, const char *const *forms);
+bool ref_parse_is_among(const char *text, const char *const *words);
 
-int ref_text_upto(struct ref_parse *p, const json_t *v, size_t max);
-ref_parse_fn ref_text, ref_id, ref_boolean, ref_anything, ref_severity, ref_glob, ref_globs, ref_pointer;
-ref_parse_fn ref_expectation;
+int ref_parse_text_upto(struct ref_parse *p, const json_t *v, size_t max);
+ref_parse_fn ref_parse_text, ref_parse_id, ref_parse_boolean, ref_parse_anything, ref_parse_severity,
+    ref_parse_glob, ref_parse_globs, ref_parse_pointer;
+ref_parse_fn ref_parse_expectation;

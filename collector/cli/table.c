@@ -8,14 +8,6 @@
 
 #define COLUMNS_MAX 16
 
-/* Columns of a text on the terminal: UTF-8 continuation bytes take none. */
-static int columns_of(const char *s) {
-    int n = 0;
-    for (; *s; s++)
-        n += ((unsigned char)*s & 0xc0) != 0x80;
-    return n;
-}
-
 static const char *cell(const json_t *row, size_t k) {
     const char *text = json_string_value(json_array_get(row, k));
     return text ? text : "";
@@ -28,7 +20,7 @@ static void print_row(const struct cli *c, FILE *to, const json_t *row, size_t i
     size_t n = json_array_size(row);
     for (size_t k = 0; k < n && k < COLUMNS_MAX; k++) {
         const char *text = cell(row, k);
-        int pad = k + 1 < n ? widths[k] - columns_of(text) + 2 : 0;
+        int pad = k + 1 < n ? widths[k] - (int)report_columns(text) + 2 : 0;
         (void)fprintf(to, "%s%*s", text, pad, "");
     }
     (void)fputs(bold ? "\033[0m\n" : "\n", to);
@@ -41,7 +33,7 @@ void cli_table(const struct cli *c, FILE *to, const json_t *rows) {
     if (json_array_size(rows) < 2)
         return;
     json_array_foreach(rows, i, row) for (size_t k = 0; k < json_array_size(row) && k < COLUMNS_MAX; k++) {
-        int width = columns_of(cell(row, k));
+        int width = (int)report_columns(cell(row, k));
         if (width > widths[k])
             widths[k] = width;
     }

@@ -30,8 +30,9 @@
  * A stage of Architecture has the findings of reference/reference.h besides ("reference","rows","match"), and
  *   "as_of" (the state that was compared), "not_read":[{"kind","reason"}]; a difference there has instead of
  * its tag "evidence":[ref], "since" and "since_bound":"at"|"at most" (it was so when it was first looked at).
- * Of gates_compare the same with "evidence_a","evidence_b". The gate's "reference" is its digest. verdict:
- * "PASS" "FAIL" "INCONCLUSIVE" "PENDING". Times are RFC 3339, durations seconds as numbers.
+ * Of gates_compare the same of each side: "evidence_a","since_a","since_bound_a","evidence_b","since_b",
+ * "since_bound_b". The gate's "reference" is its digest. verdict: "PASS" "FAIL" "INCONCLUSIVE" "PENDING".
+ * Times are RFC 3339, durations seconds as numbers.
  */
 #pragma once
 

@@ -42,18 +42,6 @@ void report_strings(const struct report *r, const char *title, const json_t *lis
     report_rest(r, n, "    ");
 }
 
-/* ---- texts of a cluster: whatever is in them, no terminal obeys it */
-
-void report_plain(FILE *to, const char *text, size_t n) {
-    for (size_t i = 0; i < n; i++) {
-        unsigned char c = (unsigned char)text[i];
-        bool c1 = c == 0xc2 && i + 1 < n && (unsigned char)text[i + 1] < 0xa0; /* U+0080 to U+009F */
-        if (c1)
-            i++;
-        (void)fputc(c < 0x20 || c == 0x7f || c1 ? '?' : c, to);
-    }
-}
-
 /* Each line behind its sign, as in a patch. */
 static void value_lines(const struct report *r, int indent, char sign, const char *text) {
     const char *colour = sign == '-' ? "\033[31m" : "\033[32m";

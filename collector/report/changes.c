@@ -119,20 +119,6 @@ static struct widths widths_of(const json_t *changes) {
     return w;
 }
 
-/* At most so many columns; what was cut shows. */
-static void cut(const struct report *r, const char *text, unsigned room) {
-    size_t n = strlen(text);
-    bool whole = room == 0 || n <= room;
-    size_t shown = whole ? n : room > 3 ? room - 3 : 0;
-    while (!whole && shown && ((unsigned char)text[shown] & 0xc0) == 0x80)
-        shown--;
-    report_plain(r->to, text, shown);
-    if (!whole)
-        (void)fputs("...", r->to);
-    for (size_t i = shown + (whole ? 0 : 3); i < room; i++)
-        (void)fputc(' ', r->to);
-}
-
 #define FIXED_COLUMNS                                                                     \
     (2 + 20 + 2 + 2 + 9 + 2 + 12) /* beside id and signs: begin, calls, verdict, and gaps \
                                    */
@@ -143,7 +129,7 @@ static void table_line(const struct report *r, const struct widths *w, unsigned 
     (void)snprintf(begin, sizeof begin, "%.19s", js_str(c, "begin", ""));
     begin[10] = begin[10] == 'T' ? ' ' : begin[10];
     (void)fprintf(r->to, "%-*s  %-20s  ", (int)w->id, js_str(c, "id", ""), begin);
-    cut(r, sign_words(c, words), w->signs);
+    report_cut(r, sign_words(c, words), w->signs);
     (void)fprintf(r->to, "  %9lld  ", (long long)js_int(c, "measured.calls_across", 0));
     report_verdict(r, verdict_of(c));
     if (r->width == 0) {
@@ -152,7 +138,7 @@ static void table_line(const struct report *r, const struct widths *w, unsigned 
     }
     if (reason) {
         (void)fputs("  ", r->to);
-        cut(r, js_str(c, "reason", ""), reason);
+        report_cut(r, js_str(c, "reason", ""), reason);
     }
     (void)fputc('\n', r->to);
 }

@@ -39,37 +39,6 @@ void report_verdict(const struct report *r, const char *verdict) {
         (void)fprintf(r->to, "%-12s", verdict);
 }
 
-/* Bytes of text that fit into room columns, ended at a space where there is one. UTF-8 continuation bytes
- * take no column. */
-static size_t line_length(const char *text, unsigned room) {
-    size_t last_space = 0;
-    size_t i = 0;
-    for (unsigned columns = 0; text[i]; i++) {
-        if (((unsigned char)text[i] & 0xc0) == 0x80)
-            continue;
-        if (columns++ >= room)
-            return last_space ? last_space : i;
-        if (text[i] == ' ')
-            last_space = i;
-    }
-    return i;
-}
-
-void report_wrapped(const struct report *r, const char *text, unsigned indent) {
-    unsigned room = r->width > indent + 20 ? r->width - indent : 0;
-    while (room) {
-        size_t n = line_length(text, room);
-        (void)fprintf(r->to, "%.*s\n", (int)n, text);
-        text += n;
-        while (*text == ' ')
-            text++;
-        if (!*text)
-            return;
-        (void)fprintf(r->to, "%*s", (int)indent, "");
-    }
-    (void)fprintf(r->to, "%s\n", text);
-}
-
 /* ---- the gates */
 
 static unsigned longest_stage(const json_t *result) {
@@ -143,7 +112,7 @@ static void gates_markdown(const struct report *r, const json_t *result) {
                   js_str(result, "evaluator", ""));
 }
 
-static void xml_text(FILE *to, const char *s) {
+void report_xml(FILE *to, const char *s) {
     for (; *s; s++) {
         switch (*s) {
         case '<':
@@ -167,14 +136,14 @@ static void xml_text(FILE *to, const char *s) {
 static void junit_case(FILE *to, const json_t *gate, const json_t *stage) {
     const char *verdict = js_str(stage, "verdict", "");
     (void)fputs("  <testcase classname=\"pilotgate.", to);
-    xml_text(to, js_str(gate, "id", ""));
+    report_xml(to, js_str(gate, "id", ""));
     (void)fputs("\" name=\"", to);
-    xml_text(to, js_str(stage, "stage", ""));
+    report_xml(to, js_str(stage, "stage", ""));
     (void)fputs("\">", to);
     const char *element = strcmp(verdict, "FAIL") == 0 ? "failure" : "error";
     if (strcmp(verdict, "PASS") != 0) {
         (void)fprintf(to, "<%s type=\"%s\" message=\"", element, verdict);
-        xml_text(to, js_str(stage, "reason", ""));
+        report_xml(to, js_str(stage, "reason", ""));
         (void)fputs("\"/>", to);
     }
     (void)fputs("</testcase>\n", to);

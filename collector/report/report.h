@@ -4,6 +4,7 @@
 
 #include <jansson.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 
 #include "base/err.h"
@@ -47,8 +48,31 @@ int report_timeline(const struct report *r, const struct facts *f, const struct 
 int report_timeline_json(const struct facts *f, const struct report_timeline *how, json_t **ret,
                          struct err *e) MUST_CHECK;
 
+/* ---- the recommended architecture. Formats but JSON and YAML, which write the document itself. */
+
+/* What every document begins with. */
+struct report_head {
+    const char *pilot, *at, *evaluator;
+    uint64_t commit;
+};
+
+/* Stage objects of Architecture (gates.h) as one document:
+ *   {"pilot","at","commit","evaluator","reference":{..} or null,"stages":[stage object],
+ *    "rows":[{"id","severity","title","why","source","cells":{STAGE: VERDICT},"tolerated":{STAGE:
+ * N}}],"verdict"} rows by severity, then as the reference has them. A new reference in *ret; -ENOMEM. */
+int report_compare_make(const struct report_head *h, json_t *stages, json_t **ret) MUST_CHECK;
+/* all: also rows that are ok everywhere. Negative as report_json. */
+int report_compare(const struct report *r, const json_t *doc, enum report_format format, bool all) MUST_CHECK;
+/* Two stages: the document of gates_compare, with what every document begins with. */
+int report_between(const struct report *r, const json_t *doc, enum report_format format) MUST_CHECK;
+/* {"pilot","at",..,"from","to","stages":[{"stage","moments": as gates_architecture_over gives them}]}; no
+ * JUnit: -ENOTSUP. */
+int report_over(const struct report *r, const json_t *doc, enum report_format format) MUST_CHECK;
+
 /* ---- building blocks, also for other tables of the CLI */
 
+/* Columns that a text takes on a terminal. */
+unsigned report_columns(const char *text);
 /* Word-wraps text from column `indent`, first line already there. */
 void report_wrapped(const struct report *r, const char *text, unsigned indent);
 /* A verdict in its colour, padded to 12 columns. */

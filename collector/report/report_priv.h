@@ -14,10 +14,16 @@ void report_rest(const struct report *r, size_t n,
                  const char *indent); /* "... and N more", if more than shown */
 void report_measured(const struct report *r, const json_t *measured, const char *indent);
 void report_strings(const struct report *r, const char *title, const json_t *list);
-/* n bytes of a cluster's text; what a terminal would obey becomes '?'. */
+/* text.c. n bytes of a cluster's text; what a terminal would obey becomes '?'. */
 void report_plain(FILE *to, const char *text, size_t n);
+/* Bytes of the text that take at most so many columns. */
+size_t report_bytes(const char *text, unsigned columns);
+/* In so many columns, filled with spaces; what was cut shows. 0: all of it. */
+void report_cut(const struct report *r, const char *text, unsigned room);
 /* report.c: text of others inside a Markdown table. */
 void report_markdown_cell(FILE *to, const char *s);
+/* report.c: text of others inside an XML element or attribute. */
+void report_xml(FILE *to, const char *s);
 
 /* exposure.c: parts of a change, and of a stage, for people; each writes nothing when there is nothing. */
 void report_switches(const struct report *r, const json_t *change);

@@ -87,17 +87,10 @@ static unsigned put_text(FILE *to, const char *text, unsigned columns) {
     return n;
 }
 
-static unsigned columns_of(const char *text) {
-    unsigned n = 0;
-    for (; *text; text++)
-        n += ((unsigned char)*text & 0xc0) != 0x80;
-    return n;
-}
-
 static void put_note(const struct chart *c, const char *text) {
     const char *dots = c->ascii ? ".." : "\xe2\x80\xa6";
     unsigned marks = c->ascii ? 2 : 1;
-    bool whole = columns_of(text) <= c->note;
+    bool whole = report_columns(text) <= c->note;
     (void)put_text(c->r->to, text, whole ? c->note : c->note - marks);
     (void)fputs(whole ? "" : dots, c->r->to);
 }
@@ -409,7 +402,7 @@ static void measure(struct chart *c) {
         char text[300];
         row_label(&c->t->rows[i], text, sizeof text);
         label = strlen(text) > label ? strlen(text) : label;
-        note = columns_of(c->t->rows[i].note) > note ? columns_of(c->t->rows[i].note) : note;
+        note = report_columns(c->t->rows[i].note) > note ? report_columns(c->t->rows[i].note) : note;
     }
     c->label = label < width * 3 / 10 ? (unsigned)label : width * 3 / 10;
     c->note = note < width * 3 / 10 ? (unsigned)note : width * 3 / 10;

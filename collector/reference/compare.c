@@ -75,12 +75,17 @@ int ref_walk_add(struct ref_walk *w, enum ref_what what, const json_t *expected,
     return r;
 }
 
-bool ref_walk_same(struct ref_walk *w, const json_t *a, const json_t *b) {
+bool ref_walk_same(struct ref_walk *w, const char *step, const json_t *a, const json_t *b) {
     struct ref_differences *to = w->to;
     bool found = w->found;
     w->to = NULL;
     w->found = false;
+    struct place back = {strlen(w->pointer), strlen(w->where)};
+    if (step)
+        back = enter(w, step, NULL);
     bool same = ref_walk(w, a, b) == 0 && !w->found;
+    if (step)
+        leave(w, back);
     w->to = to;
     w->found = found;
     return same;
@@ -109,12 +114,17 @@ bool ref_walk_leaf(const struct ref_walk *w, const json_t *a, const json_t *b) {
 
 /* ---- on one side only */
 
-/* Nobody wrote it, or writing it says nothing; of two stages, what tools add is none of theirs either. What
- * is missing and a default would be filled in by what stands around it there. */
-static bool is_understood(struct ref_walk *w, const json_t *v, bool extra) {
-    const json_t *object = extra || w->inside_b ? w->normal_b : w->normal_a;
-    return ref_is_left_out(w->kind, w->pointer, v) || ref_is_default(w->kind, w->pointer, v, object) ||
-           ((extra || w->exact) && ref_is_added(w->kind, w->pointer, v, object));
+/* Would the API server have filled this in, there or here? (A Service's targetPort is its port: with another
+ * port there it is still what the reference means.) */
+static bool is_default(const struct ref_walk *w, const json_t *v) {
+    return ref_is_default(w->kind, w->pointer, v, w->normal_b) ||
+           ref_is_default(w->kind, w->pointer, v, w->normal_a);
+}
+
+/* Nobody wrote it, or writing it says nothing; of two stages, what tools add is none of theirs either. */
+static bool is_understood(const struct ref_walk *w, const json_t *v, bool extra) {
+    return ref_is_left_out(w->kind, w->pointer, v) || is_default(w, v) ||
+           ((extra || w->exact) && ref_is_added(w->kind, w->pointer, v, extra ? w->normal_b : w->normal_a));
 }
 
 static bool is_partly_understood(struct ref_walk *w, const json_t *v, bool extra);
@@ -139,12 +149,17 @@ static bool is_partly_understood(struct ref_walk *w, const json_t *v, bool extra
     return false;
 }
 
+static bool is_element(const struct ref_walk *w) {
+    const char *step = ref_walk_step(w);
+    return *step && strspn(step, "0123456789") == strlen(step);
+}
+
 /* Does what is there besides change what the object itself is: an element of a list, an entry of its data,
  * which pods or nodes it selects? */
 static bool is_content(const struct ref_walk *w, const json_t *v) {
     static const char *const parts[] = {"/matchLabels/", "/matchExpressions/", "/nodeSelector/", NULL};
     const char *step = ref_walk_step(w);
-    if ((*step >= '0' && *step <= '9') || json_array_size(v) > 0 || strcmp(step, "nodeSelector") == 0)
+    if (is_element(w) || json_array_size(v) > 0 || strcmp(step, "nodeSelector") == 0)
         return true;
     for (const char *const *p = parts; *p; p++)
         if (strstr(w->pointer, *p))
@@ -155,11 +170,13 @@ static bool is_content(const struct ref_walk *w, const json_t *v) {
 
 static int walk_members(struct ref_walk *w, const json_t *a, const json_t *b);
 
+/* A map that holds nothing but what is understood is not told; of one that holds some of it the rest is; an
+ * element of a list is told as a whole. */
 static int walk_one_side(struct ref_walk *w, const json_t *a, const json_t *b) {
     const json_t *v = a ? a : b;
     if (is_understood(w, v, b != NULL))
         return 0;
-    if (json_is_object(v) && w->depth < REF_WALK_DEPTH_MAX &&
+    if (json_is_object(v) && w->depth < REF_WALK_DEPTH_MAX && !is_element(w) &&
         (is_partly_understood(w, v, b != NULL) || strcmp(w->pointer, "/data") == 0))
         return walk_members(w, a, b);
     return ref_walk_add(w, a ? REF_MISSING : REF_EXTRA, a, b, b && !w->exact && !is_content(w, b));
@@ -188,13 +205,10 @@ static int walk_member(struct ref_walk *w, const char *key, const json_t *map_a,
     const json_t *a = json_object_get(map_a, key);
     const json_t *b = json_object_get(map_b, key);
     struct place back = enter(w, key, NULL);
-    bool inside = w->inside_b;
     int r = 0;
-    w->inside_b = map_b != NULL;
     if (!is_left_out(w, a, b))
         r = strcmp(w->pointer, "/metadata/name") == 0 ? ref_walk_add(w, REF_DIFFERENT, a, b, false)
                                                       : ref_walk(w, a, b);
-    w->inside_b = inside;
     leave(w, back);
     return r;
 }
@@ -214,7 +228,34 @@ static int walk_members(struct ref_walk *w, const json_t *a, const json_t *b) {
     return r;
 }
 
+static bool has_only(const json_t *map, const char *const *keys) {
+    const char *key;
+    json_t *v;
+    json_object_foreach((json_t *)map, key, v) {
+        const char *const *k = keys;
+        while (*k && strcmp(*k, key) != 0)
+            k++;
+        if (!*k)
+            return false;
+    }
+    return true;
+}
+
+/* A LabelSelector with expressions, and with nothing that is none of one. */
 static bool is_selector(const json_t *v) {
+    static const char *const parts[] = {"matchLabels", "matchExpressions", NULL};
+    static const char *const fields[] = {"key", "operator", "values", NULL};
+    const json_t *list = json_object_get(v, "matchExpressions");
+    size_t i;
+    const json_t *x;
+    json_array_foreach((json_t *)list, i, x) {
+        if (!has_only(x, fields))
+            return false;
+    }
+    return has_only(v, parts);
+}
+
+static bool has_expressions(const json_t *v) {
     return json_is_array(json_object_get(v, "matchExpressions"));
 }
 
@@ -223,15 +264,16 @@ static bool selects_the_same(struct ref_walk *w, const json_t *a, const json_t *
     json_t *x = ref_selector_form(a);
     json_t *y = ref_selector_form(b);
     bool changed = x && y && (!json_equal(x, a) || !json_equal(y, b));
-    bool same =
-        changed && (json_equal(x, y) || (!is_selector(x) && !is_selector(y) && ref_walk_same(w, x, y)));
+    bool same = changed && (json_equal(x, y) ||
+                            (!has_expressions(x) && !has_expressions(y) && ref_walk_same(w, NULL, x, y)));
     json_decref(x);
     json_decref(y);
     return same;
 }
 
 static int walk_maps(struct ref_walk *w, const json_t *a, const json_t *b) {
-    if ((is_selector(a) || is_selector(b)) && selects_the_same(w, a, b))
+    if ((has_expressions(a) || has_expressions(b)) && is_selector(a) && is_selector(b) &&
+        selects_the_same(w, a, b))
         return 0;
     return walk_members(w, a, b);
 }

@@ -21,7 +21,7 @@ static bool is_one_of(const char *const *list, const char *text) {
 
 /* Texts whose order says nothing: k8s.io/api, rbac/v1, core/v1, networking/v1, meta/v1 types.go; of
  * gateway.networking.k8s.io hostnames. (ipFamilies have an order: the first is the primary one.) */
-static bool is_set(const char *field) {
+static bool is_set(const struct ref_walk *w, const char *field) {
     static const char *const sets[] = {"verbs",
                                        "apiGroups",
                                        "resources",
@@ -46,7 +46,7 @@ static bool is_set(const char *field) {
                                        "shortNames",
                                        "categories",
                                        NULL};
-    return is_one_of(sets, field);
+    return is_one_of(sets, field) && !strstr(w->pointer, "/hostAliases/"); /* the first one is canonical */
 }
 
 /* Lists of maps without keys whose order says nothing: rules that add up, terms of which any, or all, count.
@@ -86,6 +86,13 @@ static bool has_order(const struct ref_walk *w, const char *field) {
     return is_one_of(lists, field) || strstr(w->pointer, "/podFailurePolicy/rules");
 }
 
+/* Elements i and j. */
+static bool are_same(struct ref_walk *w, const json_t *a, size_t i, const json_t *b, size_t j) {
+    char step[24];
+    (void)snprintf(step, sizeof step, "%zu", j);
+    return ref_walk_same(w, step, json_array_get(a, i), json_array_get(b, j));
+}
+
 /* ---- by place */
 
 /* Without what both lists begin and end with. */
@@ -94,10 +101,9 @@ static int walk_in_order(struct ref_walk *w, const json_t *a, const json_t *b) {
     size_t m = json_array_size(b);
     size_t head = 0;
     size_t tail = 0;
-    while (head < n && head < m && ref_walk_same(w, json_array_get(a, head), json_array_get(b, head)))
+    while (head < n && head < m && are_same(w, a, head, b, head))
         head++;
-    while (tail < n - head && tail < m - head &&
-           ref_walk_same(w, json_array_get(a, n - 1 - tail), json_array_get(b, m - 1 - tail)))
+    while (tail < n - head && tail < m - head && are_same(w, a, n - 1 - tail, b, m - 1 - tail))
         tail++;
     int r = 0;
     for (size_t i = head; r == 0 && (i < n - tail || i < m - tail); i++)
@@ -167,9 +173,9 @@ struct two_lists {
     const json_t *a, *b;
 };
 
-static bool are_same(struct ref_walk *w, void *ctx, size_t i, size_t j) {
+static bool are_alike(struct ref_walk *w, void *ctx, size_t i, size_t j) {
     const struct two_lists *l = ctx;
-    return ref_walk_same(w, json_array_get(l->a, i), json_array_get(l->b, j));
+    return are_same(w, l->a, i, l->b, j);
 }
 
 /* rest: elements that are left over are another state of each other. */
@@ -178,7 +184,7 @@ static int walk_unordered(struct ref_walk *w, const json_t *a, const json_t *b, 
     struct two_lists lists = {a, b};
     int r = pairs_begin(&p, a, b);
     if (r == 0) {
-        pair_alike(w, &p, are_same, &lists);
+        pair_alike(w, &p, are_alike, &lists);
         if (rest)
             pair_rest(&p);
     }
@@ -412,7 +418,7 @@ int ref_walk_lists(struct ref_walk *w, const json_t *a, const json_t *b) {
     char field[64];
     (void)snprintf(field, sizeof field, "%s", ref_walk_step(w));
     if (is_of(a, false) && is_of(b, false))
-        return is_set(field) ? walk_unordered(w, a, b, false) : walk_in_order(w, a, b);
+        return is_set(w, field) ? walk_unordered(w, a, b, false) : walk_in_order(w, a, b);
     if (has_order(w, field) || !is_of(a, true) || !is_of(b, true))
         return walk_in_order(w, a, b);
     json_t *x = w->custom ? json_incref((json_t *)a) : with_whole_keys(field, a);

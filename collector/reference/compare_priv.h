@@ -21,7 +21,6 @@ struct ref_walk {
     size_t steps;
     unsigned depth;
     const json_t *normal_a, *normal_b;  /* both objects, as the newest API says them */
-    bool inside_b;                      /* the map that holds the place is one of b's */
     char pointer[REF_WALK_POINTER_MAX]; /* of the place that is looked at */
     char where[REF_WALK_WHERE_MAX];
 };
@@ -32,8 +31,8 @@ int ref_walk(struct ref_walk *w, const json_t *a, const json_t *b) MUST_CHECK;
 int ref_walk_at(struct ref_walk *w, size_t index, const char *name, const json_t *a,
                 const json_t *b) MUST_CHECK;
 int ref_walk_lists(struct ref_walk *w, const json_t *a, const json_t *b) MUST_CHECK;
-/* Is there no difference? Nothing is told. */
-bool ref_walk_same(struct ref_walk *w, const json_t *a, const json_t *b);
+/* Is there no difference, at the place or (step not NULL) one step below? Nothing is told. */
+bool ref_walk_same(struct ref_walk *w, const char *step, const json_t *a, const json_t *b);
 int ref_walk_add(struct ref_walk *w, enum ref_what what, const json_t *expected, const json_t *found,
                  bool field) MUST_CHECK;
 bool ref_walk_leaf(const struct ref_walk *w, const json_t *a, const json_t *b);

@@ -1,212 +1,10 @@
-/* checks: the table of checks by name, and what they share: which objects a check is about, what is not
- * known of them, and how differences are told. See checks.h and checks_priv.h. */
-#include "reference/checks_priv.h"
-
+/* checks: the table of checks by name, and whether their `with` is well-formed. See checks.h. */
 #include <errno.h>
-#include <fnmatch.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/js.h"
-
-/* ---- one run */
-
-void ref_checking_begin(struct ref_checking *c, const struct ref_scope *s, const json_t *expectation,
-                        struct ref_outcome *out) {
-    *c = (struct ref_checking){.scope = s, .live = s->live, .out = out};
-    c->with = json_object_get(expectation, "with");
-    c->selector = json_object_get(expectation, "for");
-    c->if_any = json_is_true(json_object_get(expectation, "if_any"));
-}
-
-static void add(struct ref_checking *c, const struct ref_object *o, const char *object, const char *pointer,
-                const char *where, const json_t *expected, const json_t *found) {
-    int r = ref_differences_add(&c->out->differences, REF_UNMET, o, object, pointer, where, expected, found);
-    if (r < 0)
-        c->error = r;
-}
-
-void ref_checking_unmet_value(struct ref_checking *c, const struct ref_object *o, const char *pointer,
-                              const char *where, const char *expected, const json_t *found) {
-    char object[2 * REF_NAME_MAX];
-    (void)snprintf(object, sizeof object, "%s/%s", o->kind, o->name);
-    json_t *wanted = json_string(expected);
-    if (!wanted)
-        c->error = -ENOMEM;
-    else
-        add(c, o, object, pointer, where, wanted, found);
-    json_decref(wanted);
-}
-
-void ref_checking_unmet(struct ref_checking *c, const struct ref_object *o, const char *pointer,
-                        const char *where, const char *expected, const char *found) {
-    json_t *value = found ? json_string(found) : NULL;
-    if (found && !value)
-        c->error = -ENOMEM;
-    else
-        ref_checking_unmet_value(c, o, pointer, where, expected, value);
-    json_decref(value);
-}
-
-int ref_checking_end(struct ref_checking *c, const char *what) {
-    c->out->objects += c->selected;
-    if (c->selected == 0 && !c->if_any && !c->out->unknown && c->error == 0) {
-        json_t *wanted = json_sprintf("at least one %s", what);
-        json_t *none = json_string("none selected");
-        if (wanted && none)
-            add(c, NULL, what, "", "", wanted, none);
-        else
-            c->error = -ENOMEM;
-        json_decref(wanted);
-        json_decref(none);
-    }
-    return c->error;
-}
-
-bool ref_checking_read(struct ref_checking *c, const char *kind) {
-    const char *why = c->live->unread ? c->live->unread(c->live->unread_ctx, kind) : NULL;
-    if (why)
-        ref_outcome_unknown(c->out, "%s: %s", kind, why);
-    return !why;
-}
-
-bool ref_checking_whole(struct ref_checking *c, const struct ref_object *o) {
-    if (!o->normal)
-        ref_outcome_unknown(c->out, "%s/%s: %s", o->kind, o->name, o->unknown ? o->unknown : "not known");
-    return o->normal != NULL;
-}
-
-/* ---- which objects */
-
-/* May the selector, or one of a list of them, select something of this kind? Jobs must be named: they come
- * and go, and those of CronJobs and hooks say again what made them. */
-static bool may_select(const json_t *selector, const char *kind) {
-    if (json_is_array(selector)) {
-        size_t i;
-        const json_t *one;
-        json_array_foreach(selector, i, one) if (may_select(one, kind)) return true;
-        return false;
-    }
-    const json_t *kinds = json_object_get(selector, "kind");
-    if (!kinds)
-        return strcmp(kind, "Job") != 0;
-    for (size_t i = 0;; i++) {
-        const char *text = ref_with_text(selector, "kind", NULL, i);
-        if (!text)
-            return false;
-        if (fnmatch(text, kind, 0) == 0)
-            return true;
-    }
-}
-
-/* Is it of the release under pilot? What no release of Helm owns is: it was put into the stage beside it. */
-static bool belongs(const struct ref_side *live, const struct ref_object *o) {
-    const char *release = live->release ? live->release : "";
-    return !*release || !o->release || !*o->release || strcmp(o->release, release) == 0;
-}
-
-static bool selected(const struct ref_checking *c, const struct ref_object *o) {
-    if (!c->selector)
-        return belongs(c->live, o);
-    if (!json_is_array(c->selector))
-        return ref_selected(c->scope, c->selector, o);
-    size_t i;
-    const json_t *one;
-    json_array_foreach(c->selector, i, one) if (ref_selected(c->scope, one, o)) return true;
-    return false;
-}
-
-const struct ref_object *ref_checking_kind(const struct ref_checking *c, const char *kind, size_t *ret_n) {
-    const struct ref_side *s = c->live;
-    size_t low = 0;
-    for (size_t high = s->n; low < high;) {
-        size_t middle = low + (high - low) / 2;
-        if (strcmp(s->objects[middle].kind, kind) < 0)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    size_t end = low;
-    while (end < s->n && strcmp(s->objects[end].kind, kind) == 0)
-        end++;
-    *ret_n = end - low;
-    return s->objects + low;
-}
-
-static void each_of_kind(struct ref_checking *c, const char *kind, ref_checking_fn *fn) {
-    size_t n;
-    const struct ref_object *o = ref_checking_kind(c, kind, &n);
-    for (size_t i = 0; i < n; i++) {
-        if (!o[i].normal && (c->selector || belongs(c->live, &o[i])))
-            (void)ref_checking_whole(c, &o[i]); /* whether it is selected cannot be told either */
-        if (!o[i].normal || !selected(c, &o[i]))
-            continue;
-        c->selected++;
-        fn(c, &o[i]);
-    }
-}
-
-void ref_checking_each(struct ref_checking *c, const char *const *kinds, ref_checking_fn *fn) {
-    for (; *kinds; kinds++)
-        if (may_select(c->selector, *kinds)) {
-            (void)ref_checking_read(c, *kinds);
-            each_of_kind(c, *kinds, fn);
-        }
-}
-
-/* ---- workloads */
-
-const char *const ref_workloads_scaled[] = {"Deployment", "StatefulSet", NULL};
-const char *const ref_workloads_running[] = {"Deployment", "StatefulSet", "DaemonSet", NULL};
-const char *const ref_workloads_all[] = {"Deployment", "StatefulSet", "DaemonSet", "CronJob", "Job", NULL};
-
-const char *ref_workload_template(const char *kind) {
-    if (strcmp(kind, "CronJob") == 0)
-        return "/spec/jobTemplate/spec/template";
-    for (const char *const *k = ref_workloads_all; *k; k++)
-        if (strcmp(kind, *k) == 0)
-            return "/spec/template";
-    return NULL;
-}
-
-static const json_t *in_template(const struct ref_object *o, const char *rest) {
-    char pointer[REF_POINTER_MAX];
-    const char *at = ref_workload_template(o->kind);
-    return at ? js_at(o->normal, ref_pointer(pointer, at, rest)) : NULL;
-}
-
-const json_t *ref_workload_labels(const struct ref_object *o) {
-    return in_template(o, "/metadata/labels");
-}
-
-const json_t *ref_workload_podspec(const struct ref_object *o) {
-    return in_template(o, "/spec");
-}
-
-const char *ref_pointer(char *out, const char *base, const char *rest) {
-    (void)snprintf(out, REF_POINTER_MAX, "%s%s", base, rest);
-    return out;
-}
-
-bool ref_container_next(const struct ref_object *o, struct ref_container *it) {
-    const json_t *pod = ref_workload_podspec(o);
-    if (!it->spec && it->init_too)
-        it->init = true;
-    for (;; it->init = false, it->next = 0) {
-        const char *list = it->init ? "initContainers" : "containers";
-        const json_t *containers = json_object_get(pod, list);
-        if (it->next < json_array_size(containers)) {
-            it->spec = json_array_get(containers, it->next);
-            it->name = js_str(it->spec, "name", "");
-            (void)snprintf(it->pointer, sizeof it->pointer, "%s/spec/%s/%zu", ref_workload_template(o->kind),
-                           list, it->next);
-            it->next++;
-            return true;
-        }
-        if (!it->init)
-            return false;
-    }
-}
+#include "reference/checks_priv.h"
 
 /* ---- with */
 
@@ -341,11 +139,76 @@ static int valid_security(const json_t *with, struct err *e) {
     return any ? 0 : err_set(e, -EINVAL, "ask for something, as {run_as_non_root: true}");
 }
 
+static int valid_policies(const json_t *with, struct err *e) {
+    static const char *const types[] = {"Ingress", "Egress", NULL};
+    int r = ref_with_texts(with, "types", types, e);
+    return r < 0 ? r : ref_with_bool(with, "allow_open", e);
+}
+
+static int valid_tls(const json_t *with, struct err *e) {
+    return ref_with_bool(with, "allow_plain", e);
+}
+
+static int valid_known(const json_t *with, struct err *e) {
+    if (!json_is_array(json_object_get(with, "known")))
+        return err_set(e, -EINVAL, "known: give a list of default values, as [dev, changeme]");
+    return ref_with_texts(with, "known", NULL, e);
+}
+
+/* One of external-stores' tls. */
+static int valid_ask(const json_t *rule, struct err *e) {
+    static const char *const texts[] = {"of", "env", "at", "kind", "in", "beside", NULL};
+    const char *key;
+    const json_t *value;
+    json_object_foreach((json_t *)rule, key, value) {
+        const char *const *t = texts;
+        while (*t && strcmp(*t, key) != 0)
+            t++;
+        if (!*t)
+            return err_set(e, -EINVAL, "tls: \"%.64s\" is none of of, env, at, kind, in, beside", key);
+        int r = ref_with_texts(rule, key, NULL, e);
+        if (r < 0)
+            return err_prefix(e, r, "tls");
+    }
+    const char *at = js_str(rule, "at", "");
+    if (!json_object_get(rule, "in") || !json_object_get(rule, "env") == !*at || (*at && *at != '/'))
+        return err_set(e, -EINVAL,
+                       "tls: give \"in\", and either \"env\" or \"at\", a JSON Pointer with \"kind\"");
+    return 0;
+}
+
+static int valid_stores(const json_t *with, struct err *e) {
+    const json_t *tls = json_object_get(with, "tls");
+    const json_t *ports = json_object_get(with, "ports");
+    size_t i;
+    const json_t *v;
+    int r = ref_with_texts(with, "images", NULL, e);
+    if (r == 0)
+        r = ref_with_texts(with, "kinds", NULL, e);
+    if (r == 0 && tls && !json_is_array(tls))
+        r = err_set(e, -EINVAL, "tls: give a list, as [{of: PostgreSQL, env: \"*SSLMODE\", in: [require]}]");
+    if (r == 0 && ports && !json_is_array(ports))
+        r = err_set(e, -EINVAL, "ports: give a list of port numbers; an empty one for none");
+    json_array_foreach(ports, i, v) if (r == 0 && !json_is_integer(v)) r =
+        err_set(e, -EINVAL, "ports: give numbers");
+    json_array_foreach(tls, i, v) if (r == 0) r = valid_ask(v, e);
+    return r;
+}
+
 const struct ref_check_type ref_check_types[] = {
     {"replicas", "each workload, or its autoscaler, keeps at least so many replicas", KEYS("at_least"),
      ref_check_replicas, valid_replicas},
     {"disruption-budgets", "a drain may take one pod of each workload, and never all of them",
      KEYS("at_least_replicas"), ref_check_budgets, valid_budgets},
+    {"service-endpoints", "each Service has a ready endpoint", KEYS(NULL), ref_check_endpoints, NULL},
+    {"network-policies", "NetworkPolicies select the pods of each workload, and are not open",
+     KEYS("types", "allow_open"), ref_check_policies, valid_policies},
+    {"tls", "each Ingress and HTTPRoute ends TLS for each of its hosts", KEYS("allow_plain"), ref_check_tls,
+     valid_tls},
+    {"external-stores", "stores of state are outside of the stage, and spoken to over TLS",
+     KEYS("images", "kinds", "ports", "tls"), ref_check_stores, valid_stores},
+    {"default-secrets", "no value of a Secret is a known default", KEYS("known"), ref_check_secrets,
+     valid_known},
     {"spread", "the pods of each workload are kept apart, and (seen) are apart", KEYS("by", "seen", "hard"),
      ref_check_spread, valid_spread},
     {"probes", "each container has its probes", KEYS("of"), ref_check_probes, valid_probes},
@@ -358,11 +221,18 @@ const struct ref_check_type ref_check_types[] = {
     {.name = NULL},
 };
 
-int ref_check(const struct ref_scope *s, const json_t *expectation, struct ref_outcome *out) {
-    const char *name = js_str(expectation, "check", "");
+const struct ref_check_type *ref_check_type(const char *name) {
     for (const struct ref_check_type *t = ref_check_types; t->name; t++)
         if (strcmp(t->name, name) == 0)
-            return t->run(s, expectation, out);
+            return t;
+    return NULL;
+}
+
+int ref_check(const struct ref_scope *s, const json_t *expectation, struct ref_outcome *out) {
+    const char *name = js_str(expectation, "check", "");
+    const struct ref_check_type *type = ref_check_type(name);
+    if (type)
+        return type->run(s, expectation, out);
     ref_outcome_unknown(out, "there is no check \"%.64s\"", name);
     return 0;
 }

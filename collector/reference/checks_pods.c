@@ -29,7 +29,7 @@ static void check_probes(struct ref_checking *c, const struct ref_object *o) {
     for (struct ref_container it = {0}; ref_container_next(o, &it);)
         for (size_t i = 0; (of = ref_with_text(c->with, "of", both, i)); i++) {
             char rest[64];
-            char pointer[REF_POINTER_MAX];
+            char pointer[REF_AT_MAX];
             (void)snprintf(rest, sizeof rest, "/%.32sProbe", of);
             if (json_object_size(js_at(it.spec, rest)) == 0)
                 ref_checking_unmet(c, o, ref_pointer(pointer, it.pointer, rest), it.name, "a probe", NULL);
@@ -59,7 +59,7 @@ static const json_t *amount_in_force(const json_t *container, const char *list, 
 static void need_amount(struct ref_checking *c, const struct ref_object *o, const struct ref_container *it,
                         const char *list, const char *name, const json_t *least) {
     char rest[160];
-    char pointer[REF_POINTER_MAX];
+    char pointer[REF_AT_MAX];
     char expected[160];
     const json_t *found = amount_in_force(it->spec, list, name);
     bool known = true;
@@ -123,7 +123,7 @@ struct rights {
 };
 
 static void lacks(const struct rights *r, const char *rest, const char *expected, const json_t *found) {
-    char pointer[REF_POINTER_MAX];
+    char pointer[REF_AT_MAX];
     ref_checking_unmet_value(r->c, r->o, ref_pointer(pointer, r->it->pointer, rest), r->it->name, expected,
                              found);
 }
@@ -208,7 +208,7 @@ static void no_host(struct ref_checking *c, const struct ref_object *o) {
     const json_t *pod = ref_workload_podspec(o);
     const char *at = ref_workload_template(o->kind);
     char rest[64];
-    char pointer[REF_POINTER_MAX];
+    char pointer[REF_AT_MAX];
     for (const char *const *s = spaces; *s; s++) {
         (void)snprintf(rest, sizeof rest, "/spec/%s", *s);
         if (json_is_true(json_object_get(pod, *s)))

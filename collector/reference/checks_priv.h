@@ -14,6 +14,8 @@ struct ref_checking {
     struct ref_outcome *out;
     size_t selected;
     int error;
+    void *ctx;       /* the check's own */
+    bool everything; /* without `for` all of the stage, whoever's release it is */
 };
 
 void ref_checking_begin(struct ref_checking *c, const struct ref_scope *s, const json_t *expectation,
@@ -31,6 +33,9 @@ void ref_checking_unmet(struct ref_checking *c, const struct ref_object *o, cons
 /* The same with a value of the object; NULL: there is none. */
 void ref_checking_unmet_value(struct ref_checking *c, const struct ref_object *o, const char *pointer,
                               const char *where, const char *expected, const json_t *found);
+
+/* Does `for` select this whole object? */
+bool ref_checking_selects(const struct ref_checking *c, const struct ref_object *o);
 
 typedef void ref_checking_fn(struct ref_checking *c, const struct ref_object *o);
 /* Calls fn for each whole object of these kinds (ended by NULL) that `for` selects and counts it as selected;
@@ -51,17 +56,17 @@ const char *ref_workload_template(const char *kind);
 const json_t *ref_workload_labels(const struct ref_object *o);  /* of its pods; NULL: none */
 const json_t *ref_workload_podspec(const struct ref_object *o); /* NULL: none */
 
-#define REF_POINTER_MAX 256
+#define REF_AT_MAX 256 /* bytes of a place that a check makes */
 struct ref_container { /* all zero before the first; set init_too */
     bool init_too;
     bool init;
     size_t next;
     const json_t *spec;
     const char *name;
-    char pointer[REF_POINTER_MAX];
+    char pointer[REF_AT_MAX];
 };
 bool ref_container_next(const struct ref_object *o, struct ref_container *it);
-/* "POINTER/rest", in one of a few rotating buffers' place: into out, which holds REF_POINTER_MAX. */
+/* "BASE/rest" into out, which holds REF_AT_MAX bytes; returns out. */
 const char *ref_pointer(char *out, const char *base, const char *rest);
 
 /* The fewest replicas that a workload keeps: spec.replicas (1 where it is not said), or minReplicas of the

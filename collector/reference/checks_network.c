@@ -1,0 +1,141 @@
+/* checks_network: are Services served, and are pods kept from those that they do not need? See checks.h. */
+#include "reference/checks_priv.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/js.h"
+
+/* ---- service-endpoints: of what agents tell of a Service's Endpoints (pilotgate.proto, "Endpoints") */
+
+static const struct ref_object *endpoints_of(const struct ref_checking *c, const char *name) {
+    return ref_side_find(c->live, "Endpoints", name);
+}
+
+/* core/v1 ServiceSpec.publishNotReadyAddresses: its endpoints are called ready whatever the pods say. */
+static bool readiness_tells(struct ref_checking *c, const struct ref_object *o) {
+    if (!js_bool(o->normal, "spec.publishNotReadyAddresses", false))
+        return true;
+    ref_outcome_unknown(
+        c->out, "Service/%s publishes addresses that are not ready: its endpoints say nothing", o->name);
+    return false;
+}
+
+static void check_endpoints(struct ref_checking *c, const struct ref_object *o) {
+    if (strcmp(js_str(o->normal, "spec.type", "ClusterIP"), "ExternalName") == 0) {
+        c->selected--;
+        return;
+    }
+    if (!c->live->live) {
+        ref_outcome_unknown(c->out, "rendered manifests have no endpoints");
+        return;
+    }
+    const struct ref_object *e = endpoints_of(c, o->name);
+    if (!ref_checking_read(c, "Endpoints") || (e && !ref_checking_whole(c, e)) || !readiness_tells(c, o))
+        return;
+    const json_t *ready = e ? json_object_get(e->normal, "ready") : NULL;
+    bool plain = json_object_size(js_at(o->normal, "spec.selector")) > 0;
+    const char *at = plain ? "/spec/selector" : "";
+    if (!e)
+        ref_checking_unmet(c, o, at, "", "a ready endpoint", "no endpoints");
+    else if (json_is_false(ready))
+        ref_checking_unmet(c, o, at, "", "a ready endpoint", "none is ready");
+    else if (!json_is_true(ready))
+        ref_outcome_unknown(c->out, "Endpoints/%s does not say whether any is ready", o->name);
+}
+
+int ref_check_endpoints(const struct ref_scope *s, const json_t *e, struct ref_outcome *out) {
+    static const char *const kinds[] = {"Service", NULL};
+    struct ref_checking c;
+    ref_checking_begin(&c, s, e, out);
+    ref_checking_each(&c, kinds, check_endpoints);
+    return ref_checking_end(&c, "Service");
+}
+
+/* ---- network-policies: k8s.io/api networking/v1 NetworkPolicySpec */
+
+/* policyTypes that are not said: Ingress, and Egress where there are egress rules. */
+static bool is_about(const struct ref_object *policy, const char *type) {
+    const json_t *types = js_at(policy->normal, "spec.policyTypes");
+    if (json_array_size(types) == 0)
+        return strcmp(type, "Ingress") == 0 || json_array_size(js_at(policy->normal, "spec.egress")) > 0;
+    size_t i;
+    const json_t *t;
+    json_array_foreach(types, i,
+                       t) if (json_is_string(t) && strcmp(json_string_value(t), type) == 0) return true;
+    return false;
+}
+
+/* Policies add up: one rule without peers and ports lets everything through. Its place, or -1. */
+static int open_rule(const struct ref_object *policy, const char *type) {
+    bool in = strcmp(type, "Ingress") == 0;
+    const json_t *rules = js_at(policy->normal, in ? "spec.ingress" : "spec.egress");
+    size_t i;
+    const json_t *rule;
+    json_array_foreach(rules, i, rule) {
+        bool peers = json_array_size(json_object_get(rule, in ? "from" : "to")) > 0;
+        if (!peers && json_array_size(json_object_get(rule, "ports")) == 0)
+            return (int)i;
+    }
+    return -1;
+}
+
+/* Is the policy's podSelector about these pods? An empty one selects all, and one that is not said is empty.
+ */
+static bool selects_pods(const struct ref_object *policy, const json_t *labels) {
+    const json_t *selector = js_at(policy->normal, "spec.podSelector");
+    return !json_is_object(selector) || ref_selects(selector, false, labels);
+}
+
+static void tell_open(struct ref_checking *c, const struct ref_object *policy, const char *type, int rule,
+                      const struct ref_object *o) {
+    char pointer[REF_AT_MAX];
+    char where[2 * REF_NAME_MAX];
+    (void)snprintf(pointer, sizeof pointer, "/spec/%s/%d",
+                   strcmp(type, "Ingress") == 0 ? "ingress" : "egress", rule);
+    (void)snprintf(where, sizeof where, "%s/%s", o->kind, o->name);
+    ref_checking_unmet(c, policy, pointer, where, "peers or ports", "a rule that lets everything through");
+}
+
+static void check_type(struct ref_checking *c, const struct ref_object *o, const char *type) {
+    size_t n;
+    bool covered = false;
+    const struct ref_object *policy = ref_checking_kind(c, "NetworkPolicy", &n);
+    for (size_t i = 0; i < n; i++) {
+        if (!ref_checking_whole(c, &policy[i]))
+            return;
+        if (!is_about(&policy[i], type) || !selects_pods(&policy[i], ref_workload_labels(o)))
+            continue;
+        covered = true;
+        int rule = open_rule(&policy[i], type);
+        if (rule >= 0 && !json_is_true(json_object_get(c->with, "allow_open")))
+            tell_open(c, &policy[i], type, rule, o);
+    }
+    if (!covered)
+        ref_checking_unmet(c, o, "/spec/template/metadata/labels", type,
+                           "selected by a NetworkPolicy of this type", "none selects its pods");
+}
+
+/* What a policy does to pods of the node's own network is not defined, and mostly nothing
+ * (kubernetes.io/docs/concepts/services-networking/network-policies, "hostNetwork"). */
+static void check_policies(struct ref_checking *c, const struct ref_object *o) {
+    static const char *const ingress[] = {"Ingress", NULL};
+    const char *type;
+    char pointer[REF_AT_MAX];
+    if (!ref_checking_read(c, "NetworkPolicy"))
+        return;
+    if (json_is_true(json_object_get(ref_workload_podspec(o), "hostNetwork"))) {
+        ref_checking_unmet(c, o, ref_pointer(pointer, ref_workload_template(o->kind), "/spec/hostNetwork"),
+                           "", "false, or no NetworkPolicy holds", "true");
+        return;
+    }
+    for (size_t i = 0; (type = ref_with_text(c->with, "types", ingress, i)); i++)
+        check_type(c, o, type);
+}
+
+int ref_check_policies(const struct ref_scope *s, const json_t *e, struct ref_outcome *out) {
+    struct ref_checking c;
+    ref_checking_begin(&c, s, e, out);
+    ref_checking_each(&c, ref_workloads_all, check_policies);
+    return ref_checking_end(&c, "workload");
+}

@@ -1,0 +1,238 @@
+/* Runs every check on small stages: tests/unit/reference/checks/*.yaml hold the cases, objects in and what
+ * must come of them out. A case:
+ *
+ *   name, check, with, for, if_any     the expectation
+ *   objects: [OBJECT]                  as they are written; they become normal forms with the test's key
+ *   unread: {KIND: WHY}, cut: [KIND/NAME], pods: ["Deployment/web node-a"], rendered: BOOL, no_key: BOOL
+ *   want: met | none-selected | {unmet: ["KIND/NAME POINTER"]} | {unknown: TEXT}
+ *
+ * unmet: exactly these, in any order, and nothing is left unknown; unknown: the reason holds the text, and
+ * nothing is unmet unless `unmet` stands beside it. */
+#include <dirent.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/conf.h"
+#include "base/js.h"
+#include "reference/checks.h"
+
+#define FILE_MAX (1u << 20)
+#define TOLD 128
+
+static const struct norm_key key = {{1, 2, 3}};
+
+struct stage {
+    struct ref_side side;
+    struct reference r;
+    json_t *normals, *unread;
+    char names[64][2][REF_NAME_MAX];
+};
+
+static const char *why_unread(void *ctx, const char *kind) {
+    return json_string_value(json_object_get(ctx, kind));
+}
+
+static bool has_text(const json_t *list, const char *text) {
+    size_t i;
+    const json_t *v;
+    json_array_foreach(list, i, v) if (strcmp(json_string_value(v), text) == 0) return true;
+    return false;
+}
+
+static void add_object(struct stage *s, const json_t *c, const json_t *written) {
+    char name[2 * REF_NAME_MAX];
+    json_t *normal = norm_object(&key, written, "");
+    assert_non_null(normal);
+    if (json_object_get(written, "apiVersion")) /* as in manifests */
+        (void)json_object_set(normal, "apiVersion", json_object_get(written, "apiVersion"));
+    (void)json_array_append_new(s->normals, normal);
+    struct ref_object o = {.kind = js_str(normal, "kind", ""),
+                           .name = js_str(normal, "metadata.name", ""),
+                           .normal = normal,
+                           .release = js_str(normal, "/metadata/annotations/meta.helm.sh~1release-name", "")};
+    (void)snprintf(name, sizeof name, "%s/%s", o.kind, o.name);
+    if (has_text(json_object_get(c, "cut"), name)) {
+        o.normal = NULL;
+        o.unknown = "its text is cut";
+    }
+    assert_int_equal(ref_side_add(&s->side, &o), 0);
+}
+
+static void add_pods(struct stage *s, const json_t *pods) {
+    size_t i;
+    const json_t *v;
+    s->side.pods_known = pods != NULL;
+    assert_true(json_array_size(pods) <= 64);
+    json_array_foreach(pods, i, v) {
+        assert_int_equal(sscanf(json_string_value(v), "%319s %319s", s->names[i][0], s->names[i][1]), 2);
+        assert_int_equal(ref_side_add_pod(&s->side, s->names[i][0], s->names[i][1]), 0);
+    }
+}
+
+static void build(struct stage *s, const json_t *c) {
+    size_t i;
+    const json_t *o;
+    *s = (struct stage){.normals = json_array(), .unread = json_incref(json_object_get(c, "unread"))};
+    s->side.label = "east/shop";
+    s->side.release = js_str(c, "release", "shop");
+    s->side.namespace_name = "shop";
+    s->side.live = !js_bool(c, "rendered", false);
+    s->side.unread = why_unread;
+    s->side.unread_ctx = s->unread;
+    s->r.keyed = !js_bool(c, "no_key", false);
+    json_array_foreach(json_object_get(c, "objects"), i, o) add_object(s, c, o);
+    add_pods(s, json_object_get(c, "pods"));
+    assert_int_equal(ref_side_finish(&s->side), 0);
+}
+
+static void destroy(struct stage *s) {
+    ref_side_free(&s->side);
+    json_decref(s->normals);
+    json_decref(s->unread);
+}
+
+/* As ref_load does: the known defaults beside their keyed hashes. */
+static json_t *expectation_of(const json_t *c) {
+    json_t *e = json_deep_copy(c);
+    size_t i;
+    const json_t *v;
+    const json_t *known = js_at(e, "with.known");
+    if (known) {
+        json_t *keyed = json_array();
+        json_array_foreach(known, i, v) {
+            char hex[NORM_HEX_MAX];
+            (void)norm_hash(&key, json_string_value(v), json_string_length(v), hex);
+            (void)json_array_append_new(keyed, json_sprintf("keyed:%s", hex));
+        }
+        (void)json_object_set_new(json_object_get(e, "with"), "known_keyed", keyed);
+    }
+    return e;
+}
+
+static void explain(const char *file, const json_t *c, const struct ref_outcome *out) {
+    print_error("%s: \"%s\":%s %s\n", file, js_str(c, "name", "?"), out->unknown ? " unknown:" : "",
+                out->why);
+    for (size_t i = 0; i < out->differences.n; i++) {
+        const struct ref_difference *d = &out->differences.items[i];
+        print_error("    %s %s (%s): expected %s, found %s\n", d->object, d->pointer, d->where,
+                    d->expected ? d->expected : "-", d->found ? d->found : "-");
+    }
+}
+
+static bool is_told(const struct ref_outcome *out, const char *wanted) {
+    char told[2 * REF_NAME_MAX + 512];
+    for (size_t i = 0; i < out->differences.n; i++) {
+        const struct ref_difference *d = &out->differences.items[i];
+        (void)snprintf(told, sizeof told, "%s%s%s", d->object, *d->pointer ? " " : "", d->pointer);
+        if (d->what == REF_UNMET && d->expected && strcmp(told, wanted) == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool as_wanted(const json_t *want, const struct ref_outcome *out) {
+    const char *word = json_string_value(want);
+    const json_t *unmet = json_object_get(want, "unmet");
+    const char *unknown = js_str(want, "unknown", NULL);
+    size_t i;
+    const json_t *v;
+    if (word && strcmp(word, "met") == 0)
+        return !out->unknown && out->differences.n == 0;
+    if (word && strcmp(word, "none-selected") == 0)
+        return !out->unknown && out->differences.n == 1 && out->objects == 0 && !out->differences.items[0].of;
+    if (out->unknown != (unknown != NULL) || (unknown && !strstr(out->why, unknown)) ||
+        out->differences.n != json_array_size(unmet))
+        return false;
+    json_array_foreach(unmet, i, v) if (!is_told(out, json_string_value(v))) return false;
+    return true;
+}
+
+enum { MET = 1, UNMET = 2, UNKNOWN = 4, ALL = 7 };
+
+static unsigned kind_of(const json_t *want) {
+    const char *word = json_string_value(want);
+    return word && strcmp(word, "met") == 0 ? MET : json_object_get(want, "unknown") ? UNKNOWN : UNMET;
+}
+
+/* Which check the case was of, and what it wanted, is added to seen. */
+static bool run_case(const char *file, const json_t *c, unsigned seen[TOLD]) {
+    struct stage s;
+    struct ref_outcome out = {0};
+    struct err e;
+    json_t *expectation = expectation_of(c);
+    build(&s, c);
+    struct ref_scope scope = {&s.r, &s.side};
+    const struct ref_check_type *type = ref_check_type(js_str(c, "check", ""));
+    bool ok = type != NULL;
+    if (ok && type->valid && type->valid(json_object_get(c, "with"), &e) < 0) {
+        print_error("%s: \"%s\": %s\n", file, js_str(c, "name", "?"), e.text);
+        ok = false;
+    }
+    assert_int_equal(ref_check(&scope, expectation, &out), 0);
+    if (!as_wanted(json_object_get(c, "want"), &out)) {
+        explain(file, c, &out);
+        ok = false;
+    }
+    if (type)
+        seen[type - ref_check_types] |= kind_of(json_object_get(c, "want"));
+    ref_outcome_free(&out);
+    json_decref(expectation);
+    destroy(&s);
+    return ok;
+}
+
+static size_t run_file(const char *path, unsigned seen[TOLD], size_t *ret_bad) {
+    char *text = NULL;
+    size_t len = 0;
+    json_t *doc = NULL;
+    struct err e;
+    size_t i;
+    const json_t *c;
+    int r = conf_read_file(path, FILE_MAX, &text, &len, &e);
+    if (r == 0)
+        r = conf_yaml_to_json(path, text, len, &doc, &e);
+    if (r < 0)
+        fail_msg("%s", e.text);
+    json_array_foreach(doc, i, c) *ret_bad += !run_case(strrchr(path, '/') + 1, c, seen);
+    size_t n = json_array_size(doc);
+    free(text);
+    json_decref(doc);
+    return n;
+}
+
+/* Every check is shown met, unmet and unknown. */
+static void test_cases(void **state) {
+    (void)state;
+    unsigned seen[TOLD] = {0};
+    size_t n = 0;
+    size_t bad = 0;
+    DIR *dir = opendir(TEST_SOURCE_DIR "/checks");
+    assert_non_null(dir);
+    for (struct dirent *d; (d = readdir(dir));) {
+        char path[1024];
+        if (!strstr(d->d_name, ".yaml"))
+            continue;
+        (void)snprintf(path, sizeof path, "%s/checks/%s", TEST_SOURCE_DIR, d->d_name);
+        n += run_file(path, seen, &bad);
+    }
+    (void)closedir(dir);
+    for (const struct ref_check_type *t = ref_check_types; t->name; t++)
+        if (seen[t - ref_check_types] != ALL) {
+            print_error("%s: not shown%s%s%s\n", t->name, seen[t - ref_check_types] & MET ? "" : " met",
+                        seen[t - ref_check_types] & UNMET ? "" : " unmet",
+                        seen[t - ref_check_types] & UNKNOWN ? "" : " unknown");
+            bad++;
+        }
+    print_message("%zu cases\n", n);
+    assert_int_equal(bad, 0);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_cases)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -10,20 +10,17 @@
  *   service-endpoints   every selected Service has ready endpoints (agents tell Endpoints), ExternalName
  *                       left out
  *   default-secrets     {known: [..]}: no Secret's value, and no reduced value of another object, equals one
- *                       of them; INCONCLUSIVE without the pilot's key. ref_load adds {known_keyed: [..]}, the
- *                       keyed hashes of `known` in their order, where it is given the key
- *   external-stores     {images: [GLOB], kinds}: no workload of the stage runs a store's image (postgres,
- *                       redis ...), and {tls: [{env|at, in: [..]}]}: what names the external one asks for TLS
- *   network-policies    {types: [Ingress, Egress]}: every selected workload's pods are selected by a
- *                       NetworkPolicy of each type
- *   spread              {by: [kubernetes.io/hostname, ..], seen: BOOL}: topologySpreadConstraints or
- *                       podAntiAffinity by each key; seen: and its pods were witnessed on more than one node
- *   probes              {of: [readiness, liveness]}: every container has them
- *   resources           {requests: [cpu, memory], limits: [memory], at_least: {..}}: every container
- *   security-context    {run_as_non_root, no_privilege_escalation, drop_all, read_only_root, not_privileged,
- *                       seccomp, no_host: BOOL}: pod's or container's, in force
- *   tls                 every selected Ingress (HTTPRoute and the Gateways that it names) ends TLS for each
- *                       of its hosts, and there is one
+ *                       of them; INCONCLUSIVE without the pilot's key. ref_load adds {known_keyed: [[..]]},
+ * the forms of `known` in their order (ref_known_keyed), where it is given the key external-stores {images:
+ * [GLOB], kinds}: no workload of the stage runs a store's image (postgres, redis ...), and {tls: [{env|at,
+ * in: [..]}]}: what names the external one asks for TLS network-policies    {types: [Ingress, Egress]}: every
+ * selected workload's pods are selected by a NetworkPolicy of each type spread              {by:
+ * [kubernetes.io/hostname, ..], seen: BOOL}: topologySpreadConstraints or podAntiAffinity by each key; seen:
+ * and its pods were witnessed on more than one node probes              {of: [readiness, liveness]}: every
+ * container has them resources           {requests: [cpu, memory], limits: [memory], at_least: {..}}: every
+ * container security-context    {run_as_non_root, no_privilege_escalation, drop_all, read_only_root,
+ * not_privileged, seccomp, no_host: BOOL}: pod's or container's, in force tls                 every selected
+ * Ingress (HTTPRoute and the Gateways that it names) ends TLS for each of its hosts, and there is one
  *
  * Each works on the workloads Deployment, StatefulSet, DaemonSet (and where it makes sense CronJob, Job) that
  * `for` selects; without `for` on all of the release under pilot.
@@ -70,6 +67,10 @@ int ref_check(const struct ref_scope *s, const json_t *expectation, struct ref_o
 
 /* A check by its name, from ref_check_types; NULL: there is none. */
 const struct ref_check_type *ref_check_type(const char *name);
+
+/* Of default-secrets: for each known value the list of what agents make of it ("keyed:HEX"). A new reference;
+ * NULL: out of memory. */
+json_t *ref_known_keyed(const struct norm_key *key, const json_t *known);
 
 /* ---- a SET against the stage (rows.c) */
 

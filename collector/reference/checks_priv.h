@@ -34,9 +34,6 @@ void ref_checking_unmet(struct ref_checking *c, const struct ref_object *o, cons
 void ref_checking_unmet_value(struct ref_checking *c, const struct ref_object *o, const char *pointer,
                               const char *where, const char *expected, const json_t *found);
 
-/* Does `for` select this whole object? */
-bool ref_checking_selects(const struct ref_checking *c, const struct ref_object *o);
-
 typedef void ref_checking_fn(struct ref_checking *c, const struct ref_object *o);
 /* Calls fn for each whole object of these kinds (ended by NULL) that `for` selects and counts it as selected;
  * without `for` all of the release under pilot. */

@@ -86,8 +86,7 @@ static bool may_select(const json_t *selector, const char *kind) {
         json_array_foreach(selector, i, one) if (may_select(one, kind)) return true;
         return false;
     }
-    const json_t *kinds = json_object_get(selector, "kind");
-    if (!kinds)
+    if (!json_object_get(selector, "kind"))
         return strcmp(kind, "Job") != 0;
     for (size_t i = 0;; i++) {
         const char *text = ref_with_text(selector, "kind", NULL, i);
@@ -102,17 +101,6 @@ static bool may_select(const json_t *selector, const char *kind) {
 static bool belongs(const struct ref_checking *c, const struct ref_object *o) {
     const char *release = c->live->release ? c->live->release : "";
     return c->everything || !*release || !o->release || !*o->release || strcmp(o->release, release) == 0;
-}
-
-bool ref_checking_selects(const struct ref_checking *c, const struct ref_object *o) {
-    if (!c->selector)
-        return belongs(c, o);
-    if (!json_is_array(c->selector))
-        return ref_selected(c->scope, c->selector, o);
-    size_t i;
-    const json_t *one;
-    json_array_foreach(c->selector, i, one) if (ref_selected(c->scope, one, o)) return true;
-    return false;
 }
 
 const struct ref_object *ref_checking_kind(const struct ref_checking *c, const char *kind, size_t *ret_n) {
@@ -132,25 +120,44 @@ const struct ref_object *ref_checking_kind(const struct ref_checking *c, const c
     return s->objects + low;
 }
 
-static void each_of_kind(struct ref_checking *c, const char *kind, ref_checking_fn *fn) {
-    size_t n;
-    const struct ref_object *o = ref_checking_kind(c, kind, &n);
-    for (size_t i = 0; i < n; i++) {
-        if (!o[i].normal && (c->selector || belongs(c, &o[i])))
-            (void)ref_checking_whole(c, &o[i]); /* whether it is selected cannot be told either */
-        if (!o[i].normal || !ref_checking_selects(c, &o[i]))
-            continue;
-        c->selected++;
-        fn(c, &o[i]);
+/* What is selected, one by one. */
+struct visit {
+    struct ref_checking *c;
+    const char *const *kinds;
+    ref_checking_fn *fn;
+};
+
+static int visit(void *ctx, const struct ref_object *o) {
+    struct visit *v = ctx;
+    const char *const *k = v->kinds;
+    while (*k && strcmp(*k, o->kind) != 0)
+        k++;
+    if (!*k || !may_select(v->c->selector, o->kind) || !ref_checking_whole(v->c, o))
+        return 0;
+    v->c->selected++;
+    v->fn(v->c, o);
+    return 0;
+}
+
+static int visit_own(struct visit *v) {
+    for (const char *const *k = v->kinds; *k; k++) {
+        size_t n;
+        const struct ref_object *o = ref_checking_kind(v->c, *k, &n);
+        for (size_t i = 0; i < n; i++)
+            if (belongs(v->c, &o[i]))
+                (void)visit(v, &o[i]);
     }
+    return 0;
 }
 
 void ref_checking_each(struct ref_checking *c, const char *const *kinds, ref_checking_fn *fn) {
-    for (; *kinds; kinds++)
-        if (may_select(c->selector, *kinds)) {
-            (void)ref_checking_read(c, *kinds);
-            each_of_kind(c, *kinds, fn);
-        }
+    struct visit v = {c, kinds, fn};
+    for (const char *const *k = kinds; *k; k++)
+        if (may_select(c->selector, *k))
+            (void)ref_checking_read(c, *k);
+    int r = c->selector ? ref_select(c->scope, c->selector, c->out, visit, &v) : visit_own(&v);
+    if (r < 0)
+        c->error = r;
 }
 
 /* ---- workloads */

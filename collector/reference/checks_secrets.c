@@ -4,6 +4,7 @@
  * inside of it does not show. See checks.h. */
 #include "reference/checks_priv.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -11,6 +12,78 @@
 #include "correlate/differences.h"
 
 #define DEPTH_MAX 64
+
+/* ---- the forms of a known value */
+
+static bool holds(const json_t *list, const char *text) {
+    size_t i;
+    const json_t *v;
+    json_array_foreach(list, i,
+                       v) if (json_is_string(v) && strcmp(json_string_value(v), text) == 0) return true;
+    return false;
+}
+
+/* Adds what the value became, from "keyed:" on, wherever it stands in the normal form. */
+static int collect(const json_t *v, json_t *into, int depth) {
+    const char *text = json_string_value(v);
+    const char *hash = text ? strstr(text, "keyed:") : NULL;
+    const char *key;
+    const json_t *child;
+    int r = 0;
+    if (hash)
+        return holds(into, hash) || json_array_append_new(into, json_string(hash)) == 0 ? 0 : -ENOMEM;
+    if (depth > DEPTH_MAX)
+        return 0;
+    json_object_foreach((json_t *)v, key, child) if (r == 0) r = collect(child, into, depth + 1);
+    for (size_t i = 0; r == 0 && json_is_array(v) && i < json_array_size(v); i++)
+        r = collect(json_array_get(v, i), into, depth + 1);
+    return r;
+}
+
+static int add_forms(const struct norm_key *key, json_t *object, json_t *into) {
+    json_t *normal = object ? norm_object(key, object, "") : NULL;
+    int r = normal ? collect(normal, into, 0) : -ENOMEM;
+    json_decref(object);
+    json_decref(normal);
+    return r;
+}
+
+/* An agent reduces what it finds at each place by what that place is: a Secret's value, an environment, an
+ * argument, a flag. Whatever becomes of the value there is one of its forms. */
+static json_t *forms_of(const struct norm_key *key, const char *value) {
+    json_t *into = json_array();
+    int r = into ? 0 : -ENOMEM;
+    if (r == 0)
+        r = add_forms(key, json_pack("{s:s, s:{s:s}}", "kind", "Secret", "stringData", "value", value), into);
+    if (r == 0)
+        r = add_forms(key,
+                      json_pack("{s:s, s:[{s:s, s:s}], s:[s, s]}", "kind", "Deployment", "env", "name",
+                                "SECRET", "value", value, "args", "--secret", value),
+                      into);
+    if (r == 0)
+        r = add_forms(key, json_pack("{s:s, s:[s+]}", "kind", "Deployment", "args", "--secret=", value),
+                      into);
+    if (r == 0)
+        return into;
+    json_decref(into);
+    return NULL;
+}
+
+json_t *ref_known_keyed(const struct norm_key *key, const json_t *known) {
+    json_t *all = json_array();
+    size_t i;
+    const json_t *v;
+    json_array_foreach(known, i, v) {
+        const char *value = json_string_value(v);
+        if (all && json_array_append_new(all, forms_of(key, value ? value : "")) != 0) {
+            json_decref(all);
+            all = NULL;
+        }
+    }
+    return all;
+}
+
+/* ---- searching */
 
 struct search {
     struct ref_checking *c;
@@ -28,11 +101,7 @@ static int which(struct search *s, const char *text) {
     if (!hash)
         return -1;
     s->values++;
-    json_array_foreach(s->keyed, i, k) {
-        const char *one = json_string_value(k);
-        if (one && strcmp(one, hash) == 0)
-            return (int)i;
-    }
+    json_array_foreach(s->keyed, i, k) if (holds(k, hash)) return (int)i;
     return -1;
 }
 

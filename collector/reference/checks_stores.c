@@ -267,26 +267,19 @@ static void judge_places(struct asks *a) {
     }
 }
 
-/* The workloads are walked once for each rule; c carries no context of ours. */
-static void judge_workloads(struct asks *a) {
-    for (const char *const *k = ref_workloads_running; *k; k++) {
-        size_t n;
-        const struct ref_object *o = ref_checking_kind(a->c, *k, &n);
-        for (size_t i = 0; i < n; i++) {
-            if (!o[i].normal || !ref_checking_selects(a->c, &o[i]))
-                continue;
-            for (struct ref_container it = {.init_too = true}; ref_container_next(&o[i], &it);)
-                judge_container(a, &o[i], &it);
-        }
-    }
+static void judge_workload(struct ref_checking *c, const struct ref_object *o) {
+    c->selected--; /* counted as the images were looked at */
+    for (struct ref_container it = {.init_too = true}; ref_container_next(o, &it);)
+        judge_container(c->ctx, o, &it);
 }
 
 static void check_asks(struct ref_checking *c, const json_t *rule) {
     struct asks a = {c, rule, 0};
+    c->ctx = &a;
     if (json_object_get(rule, "at"))
         judge_places(&a);
     else
-        judge_workloads(&a);
+        ref_checking_each(c, ref_workloads_running, judge_workload);
     if (a.seen == 0)
         ref_outcome_unknown(c->out, "nothing that was read says whether %.64s is spoken to over TLS",
                             js_str(rule, "of", "a store"));

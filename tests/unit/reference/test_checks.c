@@ -1,4 +1,4 @@
-/* Runs every check on small stages: tests/unit/reference/checks/*.yaml hold the cases, objects in and what
+/* Runs every check on small stages: the files of checks/ hold the cases, objects in and what
  * must come of them out. A case:
  *
  *   name, check, with, for, if_any     the expectation
@@ -99,18 +99,9 @@ static void destroy(struct stage *s) {
 /* As ref_load does: the known defaults beside their keyed hashes. */
 static json_t *expectation_of(const json_t *c) {
     json_t *e = json_deep_copy(c);
-    size_t i;
-    const json_t *v;
     const json_t *known = js_at(e, "with.known");
-    if (known) {
-        json_t *keyed = json_array();
-        json_array_foreach(known, i, v) {
-            char hex[NORM_HEX_MAX];
-            (void)norm_hash(&key, json_string_value(v), json_string_length(v), hex);
-            (void)json_array_append_new(keyed, json_sprintf("keyed:%s", hex));
-        }
-        (void)json_object_set_new(json_object_get(e, "with"), "known_keyed", keyed);
-    }
+    if (known)
+        (void)json_object_set_new(json_object_get(e, "with"), "known_keyed", ref_known_keyed(&key, known));
     return e;
 }
 

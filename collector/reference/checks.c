@@ -221,13 +221,6 @@ const struct ref_check_type ref_check_types[] = {
     {.name = NULL},
 };
 
-const struct ref_check_type *ref_check_type(const char *name) {
-    for (const struct ref_check_type *t = ref_check_types; t->name; t++)
-        if (strcmp(t->name, name) == 0)
-            return t;
-    return NULL;
-}
-
 int ref_check(const struct ref_scope *s, const json_t *expectation, struct ref_outcome *out) {
     const char *name = js_str(expectation, "check", "");
     const struct ref_check_type *type = ref_check_type(name);

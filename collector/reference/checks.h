@@ -10,17 +10,21 @@
  *   service-endpoints   every selected Service has ready endpoints (agents tell Endpoints), ExternalName
  *                       left out
  *   default-secrets     {known: [..]}: no Secret's value, and no reduced value of another object, equals one
- *                       of them; INCONCLUSIVE without the pilot's key. ref_load adds {known_keyed: [[..]]},
- * the forms of `known` in their order (ref_known_keyed), where it is given the key external-stores {images:
- * [GLOB], kinds}: no workload of the stage runs a store's image (postgres, redis ...), and {tls: [{env|at,
- * in: [..]}]}: what names the external one asks for TLS network-policies    {types: [Ingress, Egress]}: every
- * selected workload's pods are selected by a NetworkPolicy of each type spread              {by:
- * [kubernetes.io/hostname, ..], seen: BOOL}: topologySpreadConstraints or podAntiAffinity by each key; seen:
- * and its pods were witnessed on more than one node probes              {of: [readiness, liveness]}: every
- * container has them resources           {requests: [cpu, memory], limits: [memory], at_least: {..}}: every
- * container security-context    {run_as_non_root, no_privilege_escalation, drop_all, read_only_root,
- * not_privileged, seccomp, no_host: BOOL}: pod's or container's, in force tls                 every selected
- * Ingress (HTTPRoute and the Gateways that it names) ends TLS for each of its hosts, and there is one
+ *                       of them; INCONCLUSIVE without the pilot's key. ref_load adds {known_keyed}, of each
+ *                       known one what agents make of it, where it is given the key
+ *   external-stores     {images: [GLOB], kinds, ports}: no workload of the stage runs a store's image
+ *                       (postgres, redis ...), and {tls: [{of, env|kind and at, in, beside}]}: what names the
+ *                       external one asks for TLS
+ *   network-policies    {types: [Ingress, Egress], allow_open}: every selected workload's pods are
+ *                       selected by a NetworkPolicy of each type, and by none that is open
+ *   spread              {by: [kubernetes.io/hostname, ..], seen: BOOL}: topologySpreadConstraints or
+ *                       podAntiAffinity by each key; seen: and its pods were witnessed on more than one node
+ *   probes              {of: [readiness, liveness]}: every container has them
+ *   resources           {requests: [cpu, memory], limits: [memory], at_least: {..}}: every container
+ *   security-context    {run_as_non_root, no_privilege_escalation, drop_all, read_only_root, not_privileged,
+ *                       seccomp, no_host: BOOL}: pod's or container's, in force
+ *   tls                 every selected Ingress (HTTPRoute and the Gateways that it names) ends TLS for each
+ *                       of its hosts, and there is one
  *
  * Each works on the workloads Deployment, StatefulSet, DaemonSet (and where it makes sense CronJob, Job) that
  * `for` selects; without `for` on all of the release under pilot.

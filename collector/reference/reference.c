@@ -110,21 +110,8 @@ static int expand_sets(const struct load *l, json_t *doc) {
 /* ---- what is known to be a default, hashed as agents hash values of Secrets */
 
 static int hash_known(const struct load *l, json_t *with) {
-    const json_t *known = json_object_get(with, "known");
-    json_t *keyed = json_array();
-    size_t i;
-    json_t *v;
-    int r = keyed ? 0 : -ENOMEM;
-    json_array_foreach((json_t *)known, i, v) {
-        char hex[NORM_HEX_MAX];
-        if (r == 0 && json_is_string(v))
-            r = json_array_append_new(keyed, json_sprintf("keyed:%s", norm_hash(l->key, json_string_value(v),
-                                                                                json_string_length(v), hex)));
-    }
-    if (r == 0)
-        r = json_object_set(with, "known_keyed", keyed);
-    json_decref(keyed);
-    return r == 0 ? 0 : err_oom(l->e);
+    json_t *keyed = ref_known_keyed(l->key, json_object_get(with, "known"));
+    return json_object_set_new(with, "known_keyed", keyed) == 0 ? 0 : err_oom(l->e);
 }
 
 static int hash_defaults(const struct load *l, json_t *doc) {

@@ -37,10 +37,12 @@ struct cli_command {
 
 struct cli {
     const struct cli_command *command;
-    const char *store_url;                                              /* NULL: not named */
-    const char *format;                                                 /* "table" unless -o says otherwise */
-    bool format_named;                                                  /* -o said it */
-    const char *stage;                                                  /* "cluster/namespace", or NULL */
+    const char *store_url;    /* NULL: not named */
+    const char *format;       /* "table" unless -o says otherwise */
+    bool format_named;        /* -o said it */
+    const char *stage;        /* "cluster/namespace", or NULL */
+    const char *stage_before; /* the one that --stage named before it, or NULL */
+    unsigned n_stages;        /* how often --stage was said */
     char cluster[WIRE_NAME_MAX + 1], namespace_name[WIRE_NAME_MAX + 1]; /* of stage */
     int64_t at_ns;                                                      /* --at; 0: now */
     bool colour;                                                        /* on standard output */

@@ -224,4 +224,4 @@ static int run(struct cli *c) {
 
 const struct cli_command cli_cmd_drill = {
     "drill", "makes a change under load, and judges it",
-    "config-change|rollback --stage C/NS [OPTIONS] -- COMMAND [ARGUMENTS]", run};
+    "config-change|rollback --stage C/NS [OPTIONS] [-o table|json|yaml] -- COMMAND [ARGUMENTS]", run};

@@ -59,4 +59,4 @@ static int run(struct cli *c) {
 }
 
 const struct cli_command cli_cmd_import = {"import", "takes what `pilotgate-agent spool export` wrote",
-                                           "FILE... --key FILE --allow FILE", run};
+                                           "FILE... --key FILE --allow FILE [-o table|json|yaml]", run};

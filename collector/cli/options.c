@@ -70,7 +70,9 @@ static int set_global(struct cli *c, const char *name, const char *value) {
                    ? cli_fail("--at %s: a time is written like 2026-11-23T04:05:06Z", value)
                    : 0;
     else if (strcmp(name, "stage") == 0) {
+        c->stage_before = c->stage;
         c->stage = value;
+        c->n_stages++;
         if (!cli_split_stage(value, c->cluster, c->namespace_name))
             return cli_fail("--stage %s: a stage is written CLUSTER/NAMESPACE", value);
     } else if (strcmp(name, "help") == 0)

@@ -1,6 +1,8 @@
 /* show: see show.h. */
 #include "cli/show.h"
 
+#include <ctype.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -11,6 +13,12 @@ struct report show_report(const struct cli *c) {
     if (isatty(STDOUT_FILENO) && ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) == 0)
         r.width = w.ws_col;
     return r;
+}
+
+unsigned show_width(const struct report *r) {
+    const char *text = getenv("COLUMNS");
+    long n = text && isdigit((unsigned char)*text) ? strtol(text, NULL, 10) : 0;
+    return n > 0 && n < 10000 ? (unsigned)n : r->width;
 }
 
 static int load(const struct cli *c, struct corr *ret, struct err *e) {
@@ -31,13 +39,17 @@ bool show_load(const struct cli *c, struct corr *ret) {
     return false;
 }
 
-bool show_stage_known(const struct cli *c, const struct corr *corr) {
+bool show_is_stage(const struct corr *corr, const char *stage) {
     for (size_t i = 0; i < corr->n_stages; i++)
-        if (!c->stage || strcmp(corr->stages[i].stage, c->stage) == 0)
+        if (!stage || strcmp(corr->stages[i].stage, stage) == 0)
             return true;
-    if (!c->stage)
+    if (corr->n_stages == 0)
         (void)cli_fail("no stage is declared: `pilotgate pilot init --file pilot.yaml`");
     else
-        (void)cli_fail("the pilot has no stage '%s'; `pilotgate status` lists them", c->stage);
+        (void)cli_fail("the pilot has no stage '%s'; `pilotgate status` lists them", stage);
     return false;
+}
+
+bool show_stage_known(const struct cli *c, const struct corr *corr) {
+    return show_is_stage(corr, c->stage);
 }

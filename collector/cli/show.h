@@ -8,11 +8,16 @@
 /* Standard output with the terminal's width, or no wrapping when it is none. */
 struct report show_report(const struct cli *c);
 
+/* COLUMNS, when somebody exported it; else r's. */
+unsigned show_width(const struct report *r);
+
 /* What the gates judge, as of --at or now, from an open store. */
 int show_facts(const struct cli *c, struct store *s, struct corr *ret, struct err *e) MUST_CHECK;
 
 /* Opens the store and loads what the gates judge, as of --at or now. Free with corr_free. False: said. */
 bool show_load(const struct cli *c, struct corr *ret);
 
-/* False, said, when --stage names none of the pilot's stages. */
+/* False, said, when the pilot has no such stage; NULL: when it has none at all. */
+bool show_is_stage(const struct corr *corr, const char *stage);
+/* The same for --stage. */
 bool show_stage_known(const struct cli *c, const struct corr *corr);

@@ -1,5 +1,4 @@
 /* timeline: a stage's deployment phases, pods, changes and marks over time. */
-#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,13 +13,6 @@ static bool is_utf8(void) {
         value = value && *value ? value : NULL;
     }
     return value && (strcasestr(value, "utf-8") || strcasestr(value, "utf8"));
-}
-
-/* COLUMNS, when somebody exported it; else the terminal's. */
-static unsigned width_of(const struct report *r) {
-    const char *text = getenv("COLUMNS");
-    long n = text && isdigit((unsigned char)*text) ? strtol(text, NULL, 10) : 0;
-    return n > 0 && n < 10000 ? (unsigned)n : r->width;
 }
 
 static int show_document(const struct cli *c, const struct corr *corr, const struct report_timeline *how) {
@@ -47,7 +39,7 @@ static int show_document(const struct cli *c, const struct corr *corr, const str
 static int show(const struct cli *c, const struct corr *corr, struct report_timeline *how) {
     struct err e;
     struct report r = show_report(c);
-    r.width = width_of(&r);
+    r.width = show_width(&r);
     how->ascii = !is_utf8();
     if (cli_wants_document(c))
         return show_document(c, corr, how);

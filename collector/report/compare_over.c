@@ -17,7 +17,7 @@ static const char *word_of(const char *verdict) {
 
 /* "postgres: ok -> FAIL, tls: ? -> ok"; of the first moment that it is the first. NULL without memory; free
  * it. */
-static char *moved_words(const json_t *moment) {
+static char *moved_words(const json_t *moment, bool first) {
     char *text = NULL;
     size_t len = 0, i;
     json_t *m;
@@ -29,7 +29,10 @@ static char *moved_words(const json_t *moment) {
                       word_of(js_str(m, "from", "")), word_of(js_str(m, "to", "")));
     }
     if (json_array_size(json_object_get(moment, "moved")) == 0)
-        (void)fputs("compared for the first time", to);
+        (void)fputs(json_object_size(json_object_get(moment, "rows")) == 0 ? "not compared"
+                    : first                                                ? "compared for the first time"
+                                                                           : "no row turned",
+                    to);
     if (fclose(to) != 0) {
         free(text);
         return NULL;
@@ -48,9 +51,9 @@ static const char *percent_text(const json_t *moment, const char *severity, char
 #define FIXED (2 + 30 + 2 + 8 + 2 + 11 + 2 + 5 + 2 + 12 + 2) /* columns before what turned */
 #define NARROW 34                                            /* where that begins on a line of its own */
 
-static int moment_line(const struct report *r, const json_t *moment) {
+static int moment_line(const struct report *r, const json_t *moment, bool first) {
     char text[3][16];
-    char *words = moved_words(moment);
+    char *words = moved_words(moment, first);
     if (!words)
         return -ENOMEM;
     (void)fprintf(r->to, "  %-30s  %8s  %11s  %5s  ", js_str(moment, "at", ""),
@@ -80,7 +83,7 @@ static int stage_table(const struct report *r, const json_t *stage) {
                   "VERDICT", r->width && r->width < FIXED + 40 ? "" : "WHAT TURNED");
     json_array_foreach((json_t *)moments, i, moment) {
         if (rc == 0)
-            rc = moment_line(r, moment);
+            rc = moment_line(r, moment, i == 0);
     }
     return rc;
 }
@@ -100,9 +103,9 @@ static int table(const struct report *r, const json_t *doc) {
 
 /* ---- Markdown */
 
-static int markdown_line(const struct report *r, const char *stage, const json_t *moment) {
+static int markdown_line(const struct report *r, const char *stage, const json_t *moment, bool first) {
     char text[3][16];
-    char *words = moved_words(moment);
+    char *words = moved_words(moment, first);
     if (!words)
         return -ENOMEM;
     (void)fprintf(r->to, "| %s | %s | %s | %s | %s | %s | ", stage, js_str(moment, "at", ""),
@@ -124,7 +127,7 @@ static int markdown(const struct report *r, const json_t *doc) {
                 r->to);
     json_array_foreach(json_object_get(doc, "stages"), i,
                        stage){json_array_foreach(json_object_get(stage, "moments"), j, moment){
-        if (rc == 0) rc = markdown_line(r, js_str(stage, "stage", ""), moment);
+        if (rc == 0) rc = markdown_line(r, js_str(stage, "stage", ""), moment, j == 0);
 }
 }
 (void)fprintf(r->to, "\nComputed at %s from commit %lld, %s.\n", js_str(doc, "at", ""),

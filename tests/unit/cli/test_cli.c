@@ -119,6 +119,8 @@ static void test_completion(void **state) {
         {"pilotgate ga", "gates"},
         {"pilotgate --stage a/b drill --suspend", "--suspend-flux"},
         {"pilotgate help pl", "plan"},
+        {"pilotgate gates -o ya", "yaml"},
+        {"pilotgate --stage a/b calls --output c", "csv"},
         {"pilotgate drill -- --suspend", ""}, /* the words of a command of the user's */
     };
     run_cli(&r, dir, "completion csh");

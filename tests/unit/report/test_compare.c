@@ -401,15 +401,22 @@ static void test_two_stages_of_which_nothing_is_known(void **state) {
 /* ---- over time */
 
 static json_t *moving(void) {
-    return json_pack("{s:s, s:s, s:i, s:[{s:s, s:[{s:s, s:s, s:{s:{s:i}}, s:[]}, {s:s, s:s, s:{s:{s:i}}, "
-                     "s:[{s:s, s:s, s:s}, "
-                     "{s:s, s:s, s:s}]}]}, {s:s, s:[], s:s}]}",
-                     "pilot", "demo", "at", "2026-11-23T12:00:00Z", "commit", 41, "stages", "stage",
-                     "east/shop", "moments", "at", "2026-11-23T10:00:00.123456789Z", "verdict",
-                     "INCONCLUSIVE", "match", "required", "percent", 50, "moved", "at",
-                     "2026-11-23T11:00:00Z", "verdict", "PASS", "match", "required", "percent", 100, "moved",
-                     "id", "replicas", "from", "FAIL", "to", "PASS", "id", "tls", "from", "INCONCLUSIVE",
-                     "to", "PASS", "stage", "west/shop", "moments", "reason", "no reference is declared");
+    struct err e = {""};
+    json_t *doc = NULL;
+    static const char text[] =
+        "{pilot: demo, at: '2026-11-23T12:00:00Z', commit: 41, stages: ["
+        "{stage: east/shop, moments: ["
+        "{at: '2026-11-23T10:00:00.123456789Z', verdict: INCONCLUSIVE, match: {required: {percent: 50}}, "
+        "rows: {tls: INCONCLUSIVE}, moved: []}, "
+        "{at: '2026-11-23T11:00:00Z', verdict: PASS, match: {required: {percent: 100}}, rows: {tls: PASS}, "
+        "moved: ["
+        "{id: replicas, from: FAIL, to: PASS}, {id: tls, from: INCONCLUSIVE, to: PASS}]}]}, "
+        "{stage: north/shop, moments: [{at: '2026-11-23T11:00:00Z', verdict: PENDING, match: null, rows: {}, "
+        "moved: []}]}, "
+        "{stage: west/shop, moments: [], reason: no reference is declared}]}";
+    if (conf_yaml_to_json("moving", text, strlen(text), &doc, &e) < 0)
+        fail_msg("%s", e.text);
+    return doc;
 }
 
 static void test_over_time(void **state) {
@@ -419,6 +426,7 @@ static void test_over_time(void **state) {
     char *text = written(doc, OVER, REPORT_TABLE, 0, false);
     assert_has(text, "INCONCLUSIVE  compared for the first time\n");
     assert_has(text, "PASS          replicas: FAIL -> ok, tls: ? -> ok\n");
+    assert_has(text, "PENDING       not compared\n");
     assert_has(text, "west/shop\n  no reference is declared\n");
     free(text);
     text = written(doc, OVER, REPORT_TABLE, 80, false);

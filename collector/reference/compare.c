@@ -280,6 +280,12 @@ static int walk_maps(struct ref_walk *w, const json_t *a, const json_t *b) {
 
 /* ---- the walk */
 
+/* An empty list or map where the API server keeps none says as much as nothing. */
+static bool is_empty(const struct ref_walk *w, const json_t *v) {
+    return json_object_size(v) + json_array_size(v) == 0 && (json_is_object(v) || json_is_array(v)) &&
+           ref_is_left_out(w->kind, w->pointer, v);
+}
+
 int ref_walk(struct ref_walk *w, const json_t *a, const json_t *b) {
     w->steps++;
     if (!w->to && w->found)
@@ -290,6 +296,8 @@ int ref_walk(struct ref_walk *w, const json_t *a, const json_t *b) {
         return 0;
     if (!a || !b)
         return walk_one_side(w, a, b);
+    if ((is_empty(w, a) && is_understood(w, b, true)) || (is_empty(w, b) && is_understood(w, a, false)))
+        return 0;
     if (w->depth < REF_WALK_DEPTH_MAX && json_is_object(a) && json_is_object(b))
         return walk_maps(w, a, b);
     if (w->depth < REF_WALK_DEPTH_MAX && json_is_array(a) && json_is_array(b))

@@ -63,6 +63,8 @@ struct ref_matches {
 };
 int ref_match_sides(const struct ref_side *a, const struct ref_side *b, struct ref_matches *ret) MUST_CHECK;
 void ref_matches_free(struct ref_matches *m);
+/* A name of a as b would write it; false: it does not fit. */
+bool ref_name_there(const struct ref_matches *m, const char *name, char *out, size_t size);
 
 /* exact: of two stages. Both objects are known (normal is not NULL). */
 int ref_compare_objects(const struct ref_matches *m, const struct ref_object *a, const struct ref_object *b,

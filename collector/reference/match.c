@@ -44,14 +44,14 @@ static const struct ref_pair *pair_at(const struct ref_names *n, size_t first, c
     return NULL;
 }
 
-/* False: it does not fit. */
-static bool translate(const struct ref_names *n, size_t first, const char *name, char out[REF_NAME_MAX]) {
+/* The pair at `first` goes before the others. False: it does not fit. */
+static bool translate(const struct ref_names *n, size_t first, const char *name, char *out, size_t size) {
     size_t len = 0;
     const char *p = name;
     while (*p) {
         const struct ref_pair *x = n->n && (p == name || !is_word(p[-1])) ? pair_at(n, first, p) : NULL;
         size_t more = x ? strlen(x->b) : 1;
-        if (len + more >= REF_NAME_MAX)
+        if (len + more >= size)
             return false;
         memcpy(out + len, x ? x->b : p, more);
         len += more;
@@ -59,6 +59,10 @@ static bool translate(const struct ref_names *n, size_t first, const char *name,
     }
     out[len] = 0;
     return true;
+}
+
+bool ref_name_there(const struct ref_matches *m, const char *name, char *out, size_t size) {
+    return translate(&m->plain, 0, name, out, size);
 }
 
 /* ---- by name */
@@ -76,7 +80,7 @@ static void match_by_name(struct matching *g, size_t i) {
     const char *name = g->a->objects[i].name;
     char other[REF_NAME_MAX];
     for (size_t k = 0; k < n->n; k++)
-        if (translate(n, k, name, other) && take_name(g, i, other))
+        if (translate(n, k, name, other, sizeof other) && take_name(g, i, other))
             return;
     (void)take_name(g, i, name);
 }
@@ -150,7 +154,7 @@ static int match_generated(struct matching *g) {
     qsort(stems, n, sizeof *stems, order_stems);
     for (size_t i = 0; n && i < g->a->n; i++) {
         char name[REF_NAME_MAX];
-        if (g->of_a[i] || !translate(&g->to->plain, 0, g->a->objects[i].name, name))
+        if (g->of_a[i] || !translate(&g->to->plain, 0, g->a->objects[i].name, name, sizeof name))
             continue;
         match_by_stem(g, i, stems, n, name, stem_of(name));
         if (!g->of_a[i]) /* only the other one has a suffix */
@@ -197,7 +201,7 @@ static json_t *own_labels(const struct ref_object *o, const struct ref_names *na
         if (!json_is_string(v) || !point_at_label(key, pointer, sizeof pointer) ||
             ref_is_added(o->kind, pointer, v, o->normal))
             continue;
-        if (!names || !translate(names, 0, json_string_value(v), text))
+        if (!names || !translate(names, 0, json_string_value(v), text, sizeof text))
             (void)snprintf(text, sizeof text, "%s", json_string_value(v));
         if (!out || json_object_set_new(out, key, json_string(text)) < 0) {
             json_decref(out);

@@ -75,35 +75,16 @@ static int compare(struct rows *w, const struct ref_match *m, struct ref_outcome
     return r == 0 ? take_fields(w, out) : r;
 }
 
-/* "Deployment/{release}-engine" as the stage would call it. */
-static void name_expected(const struct ref_side *live, const char *relative, char *out, size_t size) {
-    const char *const words[] = {"{release}", "{namespace}"};
-    const char *const stand[] = {live->release, live->namespace_name};
-    size_t n = 0;
-    while (*relative && n + 1 < size) {
-        size_t k = 0;
-        while (k < 2 && (!stand[k] || strncmp(relative, words[k], strlen(words[k])) != 0))
-            k++;
-        if (k == 2) {
-            out[n++] = *relative++;
-            continue;
-        }
-        (void)snprintf(out + n, size - n, "%s", stand[k]);
-        n += strlen(out + n);
-        relative += strlen(words[k]);
-    }
-    out[n] = 0;
-}
-
-static int add_missing(struct rows *w, const struct ref_object *a, const char *relative,
-                       struct ref_outcome *out) {
+static int add_missing(struct rows *w, const struct ref_object *a, struct ref_outcome *out) {
+    char there[REF_NAME_MAX];
     char name[2 * REF_NAME_MAX];
     const char *why = unread(w, a->kind);
     if (why) {
         ref_outcome_unknown(out, "%s: %s", a->kind, why);
         return 0;
     }
-    name_expected(w->s->live, relative, name, sizeof name);
+    bool fits = ref_name_there(&w->matches, a->name, there, sizeof there);
+    (void)snprintf(name, sizeof name, "%s/%s", a->kind, fits ? there : a->name);
     int r = ref_differences_add(&out->differences, REF_MISSING, NULL, name, NULL, NULL, NULL, NULL);
     if (r == 0)
         out->differences.items[0].of_a = a;
@@ -120,7 +101,7 @@ static int tell_object(struct rows *w, const struct ref_match *m) {
     if (!m->b && (is_optional(w, full) || is_passing(m->a)))
         return 0;
     row.outcome.objects = m->b != NULL;
-    int r = m->b ? compare(w, m, &row.outcome) : add_missing(w, m->a, full, &row.outcome);
+    int r = m->b ? compare(w, m, &row.outcome) : add_missing(w, m->a, &row.outcome);
     if (r < 0) {
         ref_outcome_free(&row.outcome);
         return r;

@@ -182,7 +182,9 @@ static int valid_stores(const json_t *with, struct err *e) {
     const json_t *ports = json_object_get(with, "ports");
     size_t i;
     const json_t *v;
-    int r = ref_with_texts(with, "images", NULL, e);
+    const json_t *images = json_object_get(with, "images");
+    bool none = json_is_array(images) && json_array_size(images) == 0; /* it is about TLS only */
+    int r = none ? 0 : ref_with_texts(with, "images", NULL, e);
     if (r == 0)
         r = ref_with_texts(with, "kinds", NULL, e);
     if (r == 0 && tls && !json_is_array(tls))

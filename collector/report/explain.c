@@ -21,6 +21,7 @@ static void explain_stage(const struct report *r, const json_t *s) {
         report_change(r, c);
     }
     report_rollbacks(r, json_object_get(s, "rollbacks"));
+    report_architecture(r, s);
     report_strings(r, "evidence", json_object_get(s, "evidence"));
 }
 

@@ -133,6 +133,24 @@ void report_xml(FILE *to, const char *s) {
     }
 }
 
+/* Of Architecture, a line for each row of the reference that is not met. */
+static void junit_rows(FILE *to, const json_t *stage) {
+    size_t i;
+    json_t *row;
+    json_array_foreach(json_object_get(stage, "rows"), i, row) {
+        if (strcmp(js_str(row, "verdict", ""), "PASS") == 0)
+            continue;
+        report_xml(to, js_str(row, "verdict", ""));
+        (void)fputc(' ', to);
+        report_xml(to, js_str(row, "severity", ""));
+        (void)fputc(' ', to);
+        report_xml(to, js_str(row, "id", ""));
+        (void)fputs(": ", to);
+        report_xml(to, js_str(row, "reason", ""));
+        (void)fputc('\n', to);
+    }
+}
+
 static void junit_case(FILE *to, const json_t *gate, const json_t *stage) {
     const char *verdict = js_str(stage, "verdict", "");
     (void)fputs("  <testcase classname=\"pilotgate.", to);
@@ -144,7 +162,9 @@ static void junit_case(FILE *to, const json_t *gate, const json_t *stage) {
     if (strcmp(verdict, "PASS") != 0) {
         (void)fprintf(to, "<%s type=\"%s\" message=\"", element, verdict);
         report_xml(to, js_str(stage, "reason", ""));
-        (void)fputs("\"/>", to);
+        (void)fputs("\">", to);
+        junit_rows(to, stage);
+        (void)fprintf(to, "</%s>", element);
     }
     (void)fputs("</testcase>\n", to);
 }

@@ -30,6 +30,8 @@ void report_switches(const struct report *r, const json_t *change);
 void report_background(const struct report *r, const json_t *measured, const char *indent);
 void report_supersedes(const struct report *r, const json_t *stage);
 
-/* explain_deployment.c, explain_rollback.c: what a stage of these gates has besides. */
+/* explain_deployment.c, explain_rollback.c, explain_architecture.c: what a stage of these gates has besides.
+ */
 void report_deployment(const struct report *r, const json_t *stage);
 void report_rollbacks(const struct report *r, const json_t *list);
+void report_architecture(const struct report *r, const json_t *stage);

@@ -52,7 +52,20 @@ static int set_begin(json_t *doc, const json_t *old, struct err *e) {
     return 0;
 }
 
-static int declare(struct store *s, json_t *doc, bool replace, struct err *e) {
+/* What has the digest already is there already. */
+static int put_reference(struct store *s, const json_t *doc, const json_t *reference, struct err *e) {
+    const char *digest = js_str(doc, "architecture.digest", "");
+    json_t *there = NULL;
+    if (!reference)
+        return 0;
+    int r = store_document(s, 0, "reference", digest, &there, e);
+    if (r == 0 && !(there && json_equal(there, reference)))
+        r = cli_put_document(s, "reference", digest, reference, e);
+    json_decref(there);
+    return r;
+}
+
+static int declare(struct store *s, json_t *doc, const json_t *reference, bool replace, struct err *e) {
     json_t *old = NULL;
     int r = cli_pilot(s, &old, e);
     const char *name = js_str(doc, "name", ""), *old_name = js_str(old, "name", "");
@@ -63,49 +76,58 @@ static int declare(struct store *s, json_t *doc, bool replace, struct err *e) {
     if (r == 0)
         r = set_begin(doc, old, e);
     bool same = r == 0 && old && json_equal(old, doc);
+    if (r == 0)
+        r = put_reference(s, doc, reference, e);
     if (r == 0 && !same)
         r = cli_put_document(s, "pilot", name, doc, e);
     if (r == 0)
-        (void)printf("pilot %s %s: %zu stages, from %s\n", name,
+        (void)printf("pilot %s %s: %zu stages, from %s%s%.12s\n", name,
                      same  ? "is as it was"
                      : old ? "has a new version"
                            : "is declared",
-                     json_array_size(json_object_get(doc, "stages")), js_str(doc, "begin", ""));
+                     json_array_size(json_object_get(doc, "stages")), js_str(doc, "begin", ""),
+                     reference ? ", reference " : "", js_str(doc, "architecture.digest", ""));
     json_decref(old);
     return r;
 }
 
-static int init(const struct cli *c, const char *file, bool replace) {
+static int init(const struct cli *c, const char *file, const char *key, bool replace) {
     struct err e = {""};
     struct store *s = NULL;
-    json_t *doc = NULL;
+    json_t *doc = NULL, *reference = NULL;
     if (!file)
         return cli_fail("name the pilot's file with --file FILE");
     int r = pilot_file_load(file, &doc, &e);
     if (r == 0)
+        r = pilot_reference(file, doc, key, &reference, &e);
+    if (r == 0)
         r = cli_store(c, STORE_CREATE, &s, &e);
     if (r == 0)
-        r = declare(s, doc, replace, &e);
+        r = declare(s, doc, reference, replace, &e);
     store_close(&s);
     json_decref(doc);
+    json_decref(reference);
     return r < 0 ? cli_fail("%s", e.text) : CLI_OK;
 }
 
 static int run(struct cli *c) {
-    const char *file = NULL;
+    const char *file = NULL, *key = NULL;
     bool replace = false;
     const struct cli_option options[] = {
         {"file", 'f', CLI_TEXT, &file, "FILE", "init: the pilot in YAML", NULL},
+        {"key", 0, CLI_TEXT, &key, "FILE", "init: the pilot's key, for Secrets of its reference (pilot.hash)",
+         "PILOTGATE_HASH_KEY"},
         {"replace", 0, CLI_FLAG, &replace, NULL, "init: even if another pilot is declared", NULL},
     };
     if (!cli_parse(c, options, sizeof options / sizeof *options, 1, 1))
         return c->status;
     if (strcmp(c->args[0], "init") == 0)
-        return init(c, file, replace);
+        return init(c, file, key, replace);
     if (strcmp(c->args[0], "status") == 0)
         return cli_status(c) == CLI_ERROR ? CLI_ERROR : CLI_OK;
     return cli_fail("`pilot` knows init and status, not '%s'", c->args[0]);
 }
 
-const struct cli_command cli_cmd_pilot = {"pilot", "declares a pilot, and shows how it stands",
-                                          "init --file FILE [--replace]\nstatus [-o table|json|yaml]", run};
+const struct cli_command cli_cmd_pilot = {
+    "pilot", "declares a pilot, and shows how it stands",
+    "init --file FILE [--key FILE] [--replace]\nstatus [-o table|json|yaml]", run};

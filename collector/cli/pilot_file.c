@@ -113,8 +113,41 @@ static int check_rubric(const char *path, const json_t *doc, struct err *e) {
     return 0;
 }
 
+/* One name or file, or a list of them. */
+static int check_references(const char *path, const json_t *v, struct err *e) {
+    size_t n = json_is_array(v) ? json_array_size(v) : 1;
+    if (n == 0 || n > PILOT_REFERENCES_MAX)
+        return err_set(e, -EINVAL, "%s: architecture: reference must name 1 to %d references", path,
+                       PILOT_REFERENCES_MAX);
+    for (size_t i = 0; i < n; i++) {
+        const char *name = json_string_value(json_is_array(v) ? json_array_get(v, i) : v);
+        if (!name || !*name || strlen(name) > NAME_MAX_HERE)
+            return err_set(
+                e, -EINVAL,
+                "%s: architecture: reference must be the name of a built-in one or a file, or a list of "
+                "them; `pilotgate reference show` lists the built-in ones",
+                path);
+    }
+    return 0;
+}
+
+/* The tolerances themselves are checked with the reference. */
+static int check_architecture(const char *path, const json_t *doc, struct err *e) {
+    static const char *const names[] = {"reference", "tolerate", NULL};
+    const json_t *o = json_object_get(doc, "architecture");
+    const json_t *tolerate = json_object_get(o, "tolerate");
+    if (!o)
+        return 0;
+    if (!json_is_object(o) || !json_object_get(o, "reference"))
+        return err_set(e, -EINVAL, "%s: architecture must be a mapping with reference: NAME or FILE", path);
+    int r = check_keys(path, "architecture", o, names, e);
+    if (r == 0 && tolerate && !json_is_array(tolerate))
+        r = err_set(e, -EINVAL, "%s: architecture: tolerate must be a list", path);
+    return r == 0 ? check_references(path, json_object_get(o, "reference"), e) : r;
+}
+
 static int check(const char *path, json_t *doc, struct err *e) {
-    static const char *const names[] = {"name", "begin", "end", "stages", "rubric", NULL};
+    static const char *const names[] = {"name", "begin", "end", "stages", "rubric", "architecture", NULL};
     if (!json_is_object(doc))
         return err_set(e, -EINVAL, "%s: a pilot is a mapping with name and stages", path);
     int r = check_keys(path, "the pilot", doc, names, e);
@@ -130,6 +163,8 @@ static int check(const char *path, json_t *doc, struct err *e) {
         r = err_set(e, -EINVAL, "%s: end must be after begin", path);
     if (r == 0)
         r = check_stages(path, doc, e);
+    if (r == 0)
+        r = check_architecture(path, doc, e);
     return r == 0 ? check_rubric(path, doc, e) : r;
 }
 

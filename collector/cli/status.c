@@ -30,6 +30,21 @@ static unsigned missing_agents(const json_t *agents, const char *stage) {
     return 0;
 }
 
+/* This stage in this gate; NULL: there is none. */
+static const json_t *judged(const json_t *verdicts, const char *gate, const char *stage) {
+    size_t i, k;
+    json_t *g, *s;
+    json_array_foreach(json_object_get(verdicts, "gates"), i, g) {
+        if (strcmp(js_str(g, "id", ""), gate) != 0)
+            continue;
+        json_array_foreach(json_object_get(g, "stages"), k, s) {
+            if (strcmp(js_str(s, "stage", ""), stage) == 0)
+                return s;
+        }
+    }
+    return NULL;
+}
+
 static int stops_of_stage(struct store *s, const struct corr *corr, const struct facts *f,
                           struct standing *st, struct err *e) {
     char cluster[WIRE_NAME_MAX + 1], ns[WIRE_NAME_MAX + 1];
@@ -41,7 +56,9 @@ static int stops_of_stage(struct store *s, const struct corr *corr, const struct
         return r;
     const struct plan_rules rules = told_plan_rules(&corr->rubric);
     const struct plan_stage load = told_plan_stage(f, &told, st->verdicts);
-    const struct hindrance_input in = {f, &load, &rules, missing_agents(st->agents, f->stage), corr->at_ns};
+    const struct hindrance_input in = {f,           &load,
+                                       &rules,      missing_agents(st->agents, f->stage),
+                                       corr->at_ns, judged(st->verdicts, "architecture", f->stage)};
     hindrances_of_stage(&in, st->stops);
     told_free(&told);
     json_t *holes = holes_of_stage(f);
@@ -51,17 +68,7 @@ static int stops_of_stage(struct store *s, const struct corr *corr, const struct
 }
 
 static bool has_passed(const json_t *verdicts, const char *gate, const char *stage) {
-    size_t i, k;
-    json_t *g, *s;
-    json_array_foreach(json_object_get(verdicts, "gates"), i, g) {
-        if (strcmp(js_str(g, "id", ""), gate) != 0)
-            continue;
-        json_array_foreach(json_object_get(g, "stages"), k, s) {
-            if (strcmp(js_str(s, "stage", ""), stage) == 0)
-                return strcmp(js_str(s, "verdict", ""), "PASS") == 0;
-        }
-    }
-    return false;
+    return strcmp(js_str(judged(verdicts, gate, stage), "verdict", ""), "PASS") == 0;
 }
 
 /* A gate that has passed needs nothing more. */

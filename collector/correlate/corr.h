@@ -13,4 +13,7 @@ struct corr { /* everything that the gates need */
     int64_t at_ns; /* time T of the verdict */
 };
 
+/* The moment whose state is compared when t is asked for: t, or the pilot's end where t is later. */
+int64_t corr_state_time(const struct corr *c, int64_t t);
+
 void corr_free(struct corr *c); /* NULL-safe; the struct itself is the caller's */

@@ -114,6 +114,7 @@ void ev_free(struct evidence *ev) {
         return;
     free_list(&ev->records);
     free_list(&ev->watched);
+    free_list(&ev->sources);
     for (size_t i = 0; i < ev->n_streams; i++) {
         free(ev->streams[i].clock);
         free(ev->streams[i].steps);
@@ -121,6 +122,7 @@ void ev_free(struct evidence *ev) {
     free(ev->streams);
     free(ev->missing);
     json_decref(ev->pilot);
+    json_decref(ev->reference);
     json_decref(ev->marks);
     json_decref(ev->drills);
     json_decref(ev->attestations);

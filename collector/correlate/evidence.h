@@ -73,11 +73,14 @@ struct evidence {
     size_t n_streams, cap_streams;
     struct ev_list records; /* phase, call, object, timing, loss: the whole pilot, in (stream, seq) order */
     struct ev_list watched; /* coverage and call blocks: of the windows that were asked for, same order */
+    struct ev_list sources; /* coverage of Kubernetes sources: of each stream the newest, and the newest that
+                             * names kinds, before the moments that were asked for */
     struct ev_missing *missing; /* owned */
     size_t n_missing, cap_missing;
     uint64_t unknown_records; /* of families that this version does not know */
     json_t *pilot;            /* newest pilot document, NULL when there is none */
-    json_t *reference; /* what the pilot's stages are compared with (reference/reference.h), NULL: nothing */
+    json_t *reference; /* what the pilot's stages are compared with (reference/reference.h), as it is stored
+                        * under the digest that the pilot names; NULL: there is none */
     json_t *marks, *drills, *attestations; /* arrays of documents, each with "name" and "said_ns" added */
 };
 

@@ -114,6 +114,11 @@ void facts_free(struct facts *f) {
     *f = (struct facts){0};
 }
 
+int64_t corr_state_time(const struct corr *c, int64_t t) {
+    int64_t end = js_int(c->ev.pilot, "end_ns", 0);
+    return end > 0 && end < t ? end : t;
+}
+
 void corr_free(struct corr *c) {
     if (!c)
         return;
@@ -130,7 +135,7 @@ int corr_tells_state(const Pilotgate__Object *o) {
            o->op == PILOTGATE__OBJECT__OP__OP_MODIFIED || o->op == PILOTGATE__OBJECT__OP__OP_DELETED;
 }
 
-int facts_snapshot(const struct facts *f, int64_t t, facts_object_fn *fn, void *ctx, struct err *e) {
+int facts_states_at(const struct facts *f, int64_t t, facts_state_fn *fn, void *ctx, struct err *e) {
     const struct fact_state **last = calloc(f->n_objects + 1, sizeof *last);
     if (!last)
         return err_oom(e);
@@ -141,7 +146,21 @@ int facts_snapshot(const struct facts *f, int64_t t, facts_object_fn *fn, void *
     for (size_t i = 0; i < f->n_objects && r == 0; i++)
         if (last[i] && last[i]->life == life && !corr_is_product(last[i]->o) &&
             last[i]->o->op != PILOTGATE__OBJECT__OP__OP_DELETED)
-            r = fn(ctx, last[i]->o, last[i]->ref);
+            r = fn(ctx, last[i]);
     free(last);
     return r;
+}
+
+struct telling_objects {
+    facts_object_fn *fn;
+    void *ctx;
+};
+
+static int tell_object(void *ctx, const struct fact_state *s) {
+    struct telling_objects *t = ctx;
+    return t->fn(t->ctx, s->o, s->ref);
+}
+
+int facts_snapshot(const struct facts *f, int64_t t, facts_object_fn *fn, void *ctx, struct err *e) {
+    return facts_states_at(f, t, tell_object, &(struct telling_objects){fn, ctx}, e);
 }

@@ -316,6 +316,11 @@ typedef int facts_object_fn(void *ctx, const Pilotgate__Object *o, struct fact_r
 int facts_snapshot(const struct facts *f, int64_t t, facts_object_fn *fn, void *ctx,
                    struct err *e) MUST_CHECK;
 
+/* The same with what else is known of each state. */
+typedef int facts_state_fn(void *ctx, const struct fact_state *s);
+int facts_states_at(const struct facts *f, int64_t t, facts_state_fn *fn, void *ctx,
+                    struct err *e) MUST_CHECK;
+
 /* Calls through the targets' URLs that were dropped or interrupted and meet [from, to], inside a window or
  * outside of all; whether something else than the gateway is at fault is not asked. */
 size_t facts_lost_between(const struct facts *f, int64_t from, int64_t to, struct fact_ref *ret_first);

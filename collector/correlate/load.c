@@ -1,8 +1,9 @@
 /* load: see load.h. What is small is read over the whole pilot: phases, objects, calls that did not complete,
  * losses. What agents tell all the time is read only where it may count, with the neighbours on both sides:
  * clocks and confirmed readings around what the first pass found, coverage and call blocks of the windows of
- * changes. So that the work does not grow with the pilot's length. */
-#include "correlate/load.h"
+ * changes, and the newest coverage before T (load_sources.c). So that the work does not grow with the pilot's
+ * length. */
+#include "correlate/load_priv.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -13,12 +14,7 @@
 #include "base/when.h"
 #include "correlate/slim.h"
 
-/* Clocks that are not known, or that stepped, may be off by this much before what they tell is missed. */
-#define LOAD_MARGIN_NS (60 * WHEN_S)
-#define LOAD_MARGIN_MAX_NS (86400 * WHEN_S) /* whose clock is worse is looked for by itself */
-#define LOAD_FAR_MAX 256                    /* of more different clocks everything is read */
-/* Coverage comes each second, and a record of what ended in a window may come a little after it. */
-#define LOAD_SLACK_NS (5 * WHEN_S)
+#define LOAD_FAR_MAX 256 /* of more different clocks everything is read */
 /* Clocks drift by so little in this time that the first answer of a stream serves what it told first. */
 #define LOAD_NEAR_NS (60 * WHEN_S)
 
@@ -46,7 +42,7 @@ static int take_stream(void *ctx, const struct store_stream_row *row) {
     return ev_add_stream(l->ev, &s) < 0 ? -ENOMEM : 0;
 }
 
-static struct ev_stream *stream_by_id(struct evidence *ev, int64_t id, size_t *ret_index) {
+struct ev_stream *load_stream(struct evidence *ev, int64_t id, size_t *ret_index) {
     size_t lo = 0;
     size_t hi = ev->n_streams;
     while (lo < hi) {
@@ -80,7 +76,7 @@ static int take_gap(void *ctx, const struct store_gap_row *row) {
                            .to_seq = row->to_seq,
                            .records = row->to_seq - row->from_seq + 1,
                            .cause = cause_of(row->cause)};
-    return stream_by_id(l->ev, row->stream, &m.stream) ? ev_add_missing(l->ev, &m) : 0;
+    return load_stream(l->ev, row->stream, &m.stream) ? ev_add_missing(l->ev, &m) : 0;
 }
 
 static int take_deletion(void *ctx, const struct store_deletion_row *row) {
@@ -92,7 +88,7 @@ static int take_deletion(void *ctx, const struct store_deletion_row *row) {
                            .t_from_ns = row->t_from_ns,
                            .t_to_ns = row->t_to_ns,
                            .at_ns = row->at_ns};
-    return stream_by_id(l->ev, row->stream, &m.stream) ? ev_add_missing(l->ev, &m) : 0;
+    return load_stream(l->ev, row->stream, &m.stream) ? ev_add_missing(l->ev, &m) : 0;
 }
 
 /* The pilot that was declared last, whatever its name. */
@@ -123,6 +119,12 @@ static int take_document(void *ctx, const char *name, const json_t *body, uint64
     return 0;
 }
 
+/* What the stages are compared with, as the pilot names it. */
+static int load_reference(struct store *s, struct evidence *ev, struct err *e) {
+    const char *digest = js_str(ev->pilot, "architecture.digest", "");
+    return *digest ? store_document(s, ev->commit, "reference", digest, &ev->reference, e) : 0;
+}
+
 static int load_documents(struct store *s, struct evidence *ev, struct err *e) {
     ev->marks = json_array();
     ev->drills = json_array();
@@ -131,6 +133,8 @@ static int load_documents(struct store *s, struct evidence *ev, struct err *e) {
         return err_oom(e);
     struct loading l = {.ev = ev, .e = e};
     int r = store_documents(s, ev->commit, "pilot", take_pilot, &l, e);
+    if (r == 0)
+        r = load_reference(s, ev, e);
     if (r == 0)
         r = store_documents(s, ev->commit, "mark", take_document, &(struct documents){ev->marks}, e);
     if (r == 0)
@@ -152,7 +156,7 @@ static int take_record(void *ctx, const struct store_record *row, uint64_t commi
     struct loading *l = ctx;
     (void)commit;
     size_t i;
-    if (!stream_by_id(l->ev, row->stream, &i))
+    if (!load_stream(l->ev, row->stream, &i))
         return err_set(l->e, -EBADMSG, "the store names a stream that it does not have: restore a backup");
     Pilotgate__Record *r;
     size_t slim = l->slim && row->family == WIRE_FAMILY_COVERAGE && row->len <= WIRE_RECORD_MAX
@@ -181,18 +185,13 @@ static int load_whole_pilot(struct store *s, struct evidence *ev, struct err *e)
     return store_records(s, &q, take_record, &l, e);
 }
 
-struct span {
-    int64_t from, to;
-};
-
 static int by_from(const void *a, const void *b) {
-    const struct span *x = a;
-    const struct span *y = b;
+    const struct load_span *x = a;
+    const struct load_span *y = b;
     return x->from < y->from ? -1 : x->from > y->from;
 }
 
-/* Orders spans and joins those that overlap, so that nothing is loaded twice; how many are left. */
-static size_t join_spans(struct span *s, size_t n) {
+size_t load_join_spans(struct load_span *s, size_t n) {
     size_t kept = 0;
     if (n)
         qsort(s, n, sizeof *s, by_from);
@@ -205,8 +204,8 @@ static size_t join_spans(struct span *s, size_t n) {
     return kept;
 }
 
-static int load_spans(struct store *s, struct evidence *ev, struct store_query q, const struct span *spans,
-                      size_t n, struct err *e) {
+static int load_spans(struct store *s, struct evidence *ev, struct store_query q,
+                      const struct load_span *spans, size_t n, struct err *e) {
     struct loading l = {.ev = ev, .e = e};
     int r = 0;
     if (q.families & 1u << WIRE_FAMILY_COVERAGE) {
@@ -230,7 +229,7 @@ static int load_spans(struct store *s, struct evidence *ev, struct store_query q
 /* Of each stream its first answer of the collector's clock. */
 static int load_first_clocks(struct store *s, struct evidence *ev, struct err *e) {
     struct store_query q = {.families = 1u << WIRE_FAMILY_TIMING, .neighbours = true};
-    return load_spans(s, ev, q, &(struct span){1, 1}, 1, e);
+    return load_spans(s, ev, q, &(struct load_span){1, 1}, 1, e);
 }
 
 /* What an agent found when it came is told near its first answer, and changes nothing. */
@@ -241,29 +240,29 @@ static bool is_beginning(const struct evidence *ev, const struct ev_record *r) {
             r->r->object->op == PILOTGATE__OBJECT__OP__OP_LISTED);
 }
 
-static bool in_stage(const struct ev_stream *s, const char *cluster, const char *ns) {
+bool load_in_stage(const struct ev_stream *s, const char *cluster, const char *ns) {
     return strcmp(s->cluster, cluster) == 0 && strcmp(s->namespace_name, ns) == 0;
 }
 
 /* Around all that was told of this stage: from shortly before it until after the window that it may open. */
 static size_t told_spans(const struct evidence *ev, const char *cluster, const char *ns, int64_t after,
-                         struct span *out) {
+                         struct load_span *out) {
     size_t n = 0;
     for (size_t i = 0; i < ev->records.n; i++) {
         const struct ev_record *r = &ev->records.items[i];
         if (r->r->body_case == PILOTGATE__RECORD__BODY_CALL ||
-            !in_stage(&ev->streams[r->stream], cluster, ns) || is_beginning(ev, r))
+            !load_in_stage(&ev->streams[r->stream], cluster, ns) || is_beginning(ev, r))
             continue;
-        struct span told = {r->r->wall_ns - LOAD_MARGIN_NS, r->r->wall_ns + after + LOAD_MARGIN_NS};
+        struct load_span told = {r->r->wall_ns - LOAD_MARGIN_NS, r->r->wall_ns + after + LOAD_MARGIN_NS};
         if (n && told.from >= out[n - 1].from && told.from <= out[n - 1].to)
             out[n - 1].to = told.to > out[n - 1].to ? told.to : out[n - 1].to;
         else
             out[n++] = told;
     }
-    return join_spans(out, n);
+    return load_join_spans(out, n);
 }
 
-static bool split_stage(const char *stage, char cluster[FACTS_STAGE_MAX], const char **ret_ns) {
+bool load_split_stage(const char *stage, char cluster[FACTS_STAGE_MAX], const char **ret_ns) {
     (void)snprintf(cluster, FACTS_STAGE_MAX, "%s", stage);
     char *slash = strchr(cluster, '/');
     if (!slash)
@@ -277,11 +276,11 @@ static int load_told(struct store *s, struct evidence *ev, const char *stage,
                      const struct rubric_rules *rules, struct err *e) {
     char cluster[FACTS_STAGE_MAX];
     const char *ns;
-    struct span *spans = calloc(ev->records.n + 1, sizeof *spans);
+    struct load_span *spans = calloc(ev->records.n + 1, sizeof *spans);
     if (!spans)
         return err_oom(e);
     int r = 0;
-    if (split_stage(stage, cluster, &ns)) {
+    if (load_split_stage(stage, cluster, &ns)) {
         struct store_query q = {.cluster = cluster,
                                 .namespace_name = ns,
                                 .families = 1u << WIRE_FAMILY_TIMING | 1u << WIRE_FAMILY_CONFIRMED,
@@ -327,7 +326,7 @@ static void find_margins(const struct evidence *ev, const char *cluster, const c
     *m = (struct margins){.near = 0};
     for (size_t i = 0; i < ev->n_streams; i++) {
         const struct ev_stream *s = &ev->streams[i];
-        if (!in_stage(s, cluster, ns))
+        if (!load_in_stage(s, cluster, ns))
             continue;
         if ((s->n_clock == 0 || s->n_steps) && m->near < LOAD_MARGIN_NS)
             m->near = LOAD_MARGIN_NS;
@@ -343,21 +342,21 @@ static int64_t far_time(int64_t t, int64_t offset) {
     return t - (offset > most ? most : offset < -most ? -most : offset);
 }
 
-static size_t window_spans(const struct facts *f, const struct margins *m, struct span *out) {
+static size_t window_spans(const struct facts *f, const struct margins *m, struct load_span *out) {
     size_t n = 0;
     int64_t wide = m->near + 2 * LOAD_MARGIN_MAX_NS;
     if (m->all) {
-        out[0] = (struct span){INT64_MIN / 2, INT64_MAX / 2};
+        out[0] = (struct load_span){INT64_MIN / 2, INT64_MAX / 2};
         return f->n_changes ? 1 : 0;
     }
     for (size_t i = 0; i < f->n_changes; i++) {
         const struct fact_change *c = &f->changes[i];
-        out[n++] = (struct span){c->begin_lo - m->near, c->window_to + m->near};
+        out[n++] = (struct load_span){c->begin_lo - m->near, c->window_to + m->near};
         for (size_t k = 0; k < m->n_far; k++)
-            out[n++] = (struct span){far_time(c->begin_lo, m->far[k]) - wide,
-                                     far_time(c->window_to, m->far[k]) + wide};
+            out[n++] = (struct load_span){far_time(c->begin_lo, m->far[k]) - wide,
+                                          far_time(c->window_to, m->far[k]) + wide};
     }
-    return join_spans(out, n);
+    return load_join_spans(out, n);
 }
 
 static int load_windows(struct store *s, struct evidence *ev, const struct facts *f,
@@ -365,10 +364,10 @@ static int load_windows(struct store *s, struct evidence *ev, const struct facts
     char cluster[FACTS_STAGE_MAX];
     const char *ns;
     struct margins m;
-    if (!split_stage(f->stage, cluster, &ns))
+    if (!load_split_stage(f->stage, cluster, &ns))
         return 0;
     find_margins(ev, cluster, ns, rules, &m);
-    struct span *spans = calloc(f->n_changes * (1 + m.n_far) + 1, sizeof *spans);
+    struct load_span *spans = calloc(f->n_changes * (1 + m.n_far) + 1, sizeof *spans);
     if (!spans)
         return err_oom(e);
     struct store_query q = {.cluster = cluster,
@@ -434,6 +433,9 @@ static int load_all(struct store *s, struct corr *c, struct err *e) {
         r = load_clocks(s, c, e);
     if (r == 0)
         r = load_stages(s, c, e);
+    int64_t t = corr_state_time(c, c->at_ns);
+    if (r == 0 && c->ev.reference) /* nobody else asks what was read */
+        r = corr_load_sources(s, c, NULL, &t, 1, e);
     return r;
 }
 

@@ -111,3 +111,36 @@ size_t corr_slim(const uint8_t *record, size_t len, uint8_t *out, uint8_t *scrat
     }
     return more < 0 ? 0 : n;
 }
+
+/* ---- which coverage tells of the Kubernetes API */
+
+enum { SOURCE_NAME = 1, SOURCE_KIND = 5 };
+
+static bool is_text(const struct field *f, const char *text) {
+    size_t n = strlen(text);
+    return f->value && (size_t)(f->end - f->value) == n && memcmp(f->value, text, n) == 0;
+}
+
+static void look_at_source(struct reader r, bool *ret_pods, bool *ret_full) {
+    struct field f;
+    while (next(&r, &f) > 0) {
+        *ret_pods |= f.number == SOURCE_NAME && is_text(&f, "pods");
+        *ret_full |= f.number == SOURCE_KIND && f.value && f.end > f.value;
+    }
+}
+
+bool corr_covers_kube(const uint8_t *record, size_t len, bool *ret_full) {
+    struct reader r = {record, record + len};
+    struct field f, s;
+    bool pods = false;
+    *ret_full = false;
+    while (next(&r, &f) > 0) {
+        if (f.number != COVERAGE || !f.value)
+            continue;
+        struct reader c = {f.value, f.end};
+        while (next(&c, &s) > 0)
+            if (s.number == SOURCES && s.value)
+                look_at_source((struct reader){s.value, s.end}, &pods, ret_full);
+    }
+    return pods;
+}

@@ -16,6 +16,7 @@ static const struct {
     {"helm-deployment", gate_helm_deployment},
     {"config-safety", gate_config_safety},
     {"rollback", gate_rollback},
+    {"architecture", gate_architecture},
 };
 
 static const char *const verdict_names[] = {"PASS", "PENDING", "INCONCLUSIVE", "FAIL"};
@@ -210,6 +211,9 @@ static json_t *judge(const struct corr *c, const struct rubric_gate *g) {
     json_t *stages = judge_stages(c, g);
     json_t *gate = json_pack("{s:s, s:s, s:s, s:s, s:s, s:{}, s:O}", "id", g->id, "title", g->title, "pass",
                              g->pass, "verdict", "", "summary", "", "measured", "stages", stages);
+    const json_t *reference = js_at(c->ev.pilot, "architecture.digest");
+    if (gate && reference && strcmp(g->evaluator, "architecture") == 0)
+        (void)json_object_set(gate, "reference", (json_t *)reference);
     if (gate)
         sum_up(gate, stages);
     json_decref(stages);

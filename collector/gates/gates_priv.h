@@ -69,3 +69,4 @@ int gate_change_qualifies(const struct facts *f, const struct fact_change *chang
 json_t *gate_helm_deployment(const struct corr *c, const struct facts *f);
 json_t *gate_config_safety(const struct corr *c, const struct facts *f);
 json_t *gate_rollback(const struct corr *c, const struct facts *f);
+json_t *gate_architecture(const struct corr *c, const struct facts *f);

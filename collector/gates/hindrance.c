@@ -8,7 +8,8 @@
 #include "base/when.h"
 #include "gates/gates_priv.h"
 
-static const char deployment[] = "helm-deployment", safety[] = "config-safety", rollback[] = "rollback";
+static const char deployment[] = "helm-deployment", safety[] = "config-safety", rollback[] = "rollback",
+                  architecture[] = "architecture";
 
 struct noting {
     const struct hindrance_input *in;
@@ -34,6 +35,7 @@ static bool nobody_watches(const struct noting *n) {
     char text[128];
     if (f->n_streams == 0) {
         note_all(n, "no agent has reported", "install the agents, then `pilotgate agents`");
+        note(n, architecture, "no agent has reported", "install the agents, then `pilotgate agents`");
         return true;
     }
     if (n->in->missing_agents) {
@@ -183,10 +185,51 @@ static void load(const struct noting *n) {
     json_decref(plan);
 }
 
+/* ---- the reference */
+
+/* Does the stored reference ask for this check? */
+static bool asks_for(const json_t *reference, const char *check) {
+    size_t i;
+    json_t *x;
+    json_array_foreach(json_object_get(reference, "expectations"), i, x) {
+        if (strcmp(js_str(x, "check", ""), check) == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool is_declared(const struct noting *n) {
+    const struct evidence *ev = n->in->f->ev;
+    if (!js_at(ev->pilot, "architecture.digest"))
+        note(n, architecture, "no reference is declared",
+             "name one as `architecture:` in the pilot file, and declare the pilot again");
+    else if (!ev->reference)
+        note(n, architecture, "the reference that the pilot names is not in the store",
+             "declare the pilot again with `pilotgate pilot init`");
+    return ev->reference != NULL;
+}
+
+static void recommended(const struct noting *n) {
+    const struct evidence *ev = n->in->f->ev;
+    size_t i;
+    json_t *x;
+    if (!js_bool(ev->pilot, "architecture.keyed", false) && asks_for(ev->reference, "default-secrets"))
+        note(n, architecture, "known default secrets cannot be told from others without the pilot's key",
+             "declare the pilot again with `pilot init --key pilot.hash`");
+    json_array_foreach(json_object_get(n->in->architecture, "not_read"), i, x) {
+        char what[WIRE_NAME_MAX + 64];
+        (void)snprintf(what, sizeof what, "objects of kind %.253s are not read", js_str(x, "kind", ""));
+        note(n, architecture, what, js_str(x, "reason", ""));
+    }
+}
+
 void hindrances_of_stage(const struct hindrance_input *in, json_t *list) {
     const struct noting n = {in, list};
+    bool declared = is_declared(&n);
     if (nobody_watches(&n))
         return;
+    if (declared)
+        recommended(&n);
     secrets(&n);
     pending(&n);
     custom_server(&n);

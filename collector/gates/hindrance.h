@@ -13,6 +13,7 @@ struct hindrance_input {
     const struct plan_rules *rules;
     unsigned missing_agents; /* expected, and never seen */
     int64_t now;
+    const json_t *architecture; /* this stage in the gate Architecture, as judged; NULL: not asked */
 };
 
 /* Adds {"gate","stage","what","do"} to list, for each gate that is judged. */

@@ -33,6 +33,7 @@ static const struct rule {
     {"stall_max", RULE_DURATION, offsetof(struct rubric_rules, stall_max_ns), 0.01, 60},
     {"watch_lag", RULE_DURATION, offsetof(struct rubric_rules, watch_lag_ns), 0, 60},
     {"rollback_limit", RULE_DURATION, offsetof(struct rubric_rules, rollback_limit_ns), 1, 86400},
+    {"architecture_fresh", RULE_DURATION, offsetof(struct rubric_rules, architecture_fresh_ns), 5, 86400},
 };
 #define N_RULES (sizeof rules / sizeof *rules)
 

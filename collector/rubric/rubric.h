@@ -26,6 +26,7 @@ struct rubric_rules {
     int64_t longest_call_ns, keep_alive_ns, merge_gap_ns, coverage_gap_ns, clock_error_max_ns;
     int64_t stall_max_ns, watch_lag_ns;
     int64_t rollback_limit_ns;
+    int64_t architecture_fresh_ns;
 };
 
 struct rubric_gate { /* strings are borrowed from the document */

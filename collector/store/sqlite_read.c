@@ -202,3 +202,37 @@ int store_documents(struct store *s, uint64_t commit, const char *kind, store_do
     sqlite3_bind_int64(st, 2, (int64_t)commit);
     return store_each_row(s, st, document_row, &w, e);
 }
+
+static int keep_document(void *ctx, const char *name, const json_t *body, uint64_t commit, int64_t at_ns) {
+    json_t **kept = ctx;
+    (void)name;
+    (void)commit;
+    (void)at_ns;
+    *kept = json_incref((json_t *)body);
+    return 0;
+}
+
+int store_document(struct store *s, uint64_t commit, const char *kind, const char *name, json_t **ret,
+                   struct err *e) {
+    json_t *kept = NULL;
+    struct document_walk w = {keep_document, &kept, e};
+    sqlite3_stmt *st = NULL;
+    int r = store_newest_if_zero(s, &commit, e);
+    if (r == 0)
+        r = store_prepare(
+            s,
+            "SELECT d.name, d.body, d.n, c.at_ns FROM document d JOIN commit_log c ON c.n = d.n "
+            "WHERE d.id = (SELECT max(id) FROM document WHERE kind = ?1 AND n <= ?2 AND name = ?3)",
+            &st, e);
+    if (r < 0)
+        return r;
+    sqlite3_bind_text(st, 1, kind, -1, SQLITE_STATIC);
+    sqlite3_bind_int64(st, 2, (int64_t)commit);
+    sqlite3_bind_text(st, 3, name, -1, SQLITE_STATIC);
+    r = store_each_row(s, st, document_row, &w, e);
+    if (r < 0)
+        json_decref(kept);
+    else
+        *ret = kept;
+    return r;
+}

@@ -200,8 +200,8 @@ struct store_size {
 };
 int store_size(struct store *s, struct store_size *ret, struct err *e) MUST_CHECK;
 
-/* What people say, append-only; kind: "pilot", "rubric", "mark", "drill", "attestation" ... The newest of a
- * (kind, name) counts. body is canonical JSON. */
+/* What people say, append-only; kind: "pilot", "reference", "mark", "drill", "attestation" ... The newest of
+ * a (kind, name) counts. body is canonical JSON. */
 int store_put_document(struct store *s, const char *kind, const char *name, const json_t *body,
                        struct err *e) MUST_CHECK;
 
@@ -251,6 +251,9 @@ typedef int store_document_fn(void *ctx, const char *name, const json_t *body, u
                               int64_t at_ns);
 int store_documents(struct store *s, uint64_t commit, const char *kind, store_document_fn *fn, void *ctx,
                     struct err *e) MUST_CHECK;
+/* The newest of this one name, a new reference; *ret NULL: there is none. */
+int store_document(struct store *s, uint64_t commit, const char *kind, const char *name, json_t **ret,
+                   struct err *e) MUST_CHECK;
 
 /* ---- operations: not evidence */
 

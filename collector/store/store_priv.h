@@ -23,8 +23,9 @@
 #define STORE_ID_HEX 33
 #define STORE_BUSY_MS 5000
 #define STORE_SEQ_MAX (1ull << 62)
-#define STORE_REFUSALS_MAX 1000       /* rows; the oldest go first */
-#define STORE_DOCUMENT_MAX (1u << 20) /* bytes of a document's body */
+#define STORE_REFUSALS_MAX 1000 /* rows; the oldest go first */
+#define STORE_DOCUMENT_MAX \
+    (16u << 20) /* bytes of a document's body: a reference holds a whole chart's objects */
 
 /* Families whose records are many and small. */
 #define STORE_BULK                                                                     \

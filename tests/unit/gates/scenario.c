@@ -304,6 +304,34 @@ void scenario_calls(struct scenario *s, size_t agent, unsigned n, const char *to
     add(s, &s->c.ev.watched, agent, r, end);
 }
 
+static Pilotgate__Coverage__Source *source(const char *text, double t) {
+    Pilotgate__Coverage__Source *x = malloc(sizeof *x);
+    pilotgate__coverage__source__init(x);
+    size_t n = strcspn(text, "!@");
+    x->kind = strndup(text, n);
+    x->name = dup(strcmp(x->kind, "Pod") == 0 ? "pods" : x->kind);
+    if (strcmp(x->kind, "Pod") == 0)
+        *x->kind = 0;
+    x->ok = text[n] != '!';
+    x->reason = dup(text[n] == '!' ? text + n + 1 : "");
+    x->last_wall_ns = ns(text[n] == '@' ? strtod(text + n + 1, NULL) : t);
+    return x;
+}
+
+void scenario_sources(struct scenario *s, size_t agent, double t, bool stage, const char *const *sources) {
+    Pilotgate__Record *r = record(PILOTGATE__RECORD__BODY_COVERAGE);
+    Pilotgate__Coverage *c = r->coverage = malloc(sizeof *c);
+    pilotgate__coverage__init(c);
+    c->stage_scoped = stage;
+    c->expected_agents = s->expected;
+    while (sources[c->n_sources])
+        c->n_sources++;
+    c->sources = calloc(c->n_sources + 1, sizeof *c->sources);
+    for (size_t i = 0; i < c->n_sources; i++)
+        c->sources[i] = source(sources[i], t);
+    add(s, &s->c.ev.sources, agent, r, t);
+}
+
 void scenario_loss(struct scenario *s, size_t agent, double from, double to, uint64_t n) {
     Pilotgate__Record *r = record(PILOTGATE__RECORD__BODY_LOSS);
     r->loss = malloc(sizeof *r->loss);
@@ -342,6 +370,10 @@ json_t *scenario_judge(struct scenario *s, double t) {
     s->c.at_ns = ns(t);
     ev_sort(&s->c.ev.records);
     ev_sort(&s->c.ev.watched);
+    ev_sort(&s->c.ev.sources);
+    if (s->c.stages) /* it was judged before */
+        facts_free(s->c.stages);
+    free(s->c.stages);
     s->c.stages = calloc(1, sizeof *s->c.stages);
     s->c.n_stages = 1;
     assert_int_equal(facts_build(&s->c.ev, &s->c.rubric, s->stage, &s->c.stages[0], &e), 0);

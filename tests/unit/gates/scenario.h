@@ -61,6 +61,9 @@ void scenario_open_call(struct scenario *s, size_t agent, double t, double start
  * executed more than once, get a full row as well. */
 void scenario_calls(struct scenario *s, size_t agent, unsigned n, const char *tool, double start, double end,
                     int outcome, unsigned flags);
+/* Coverage of Kubernetes sources at t, each "KIND", "KIND!reason" (not read) or "KIND@seconds" (current
+ * then); ended by NULL. stage: this agent does the stage's work. */
+void scenario_sources(struct scenario *s, size_t agent, double t, bool stage, const char *const *sources);
 void scenario_loss(struct scenario *s, size_t agent, double from, double to, uint64_t n);
 
 /* So many records of the agent's stream never come, from here on in its sequence. */

@@ -200,8 +200,8 @@ static void test_an_operation_that_never_ended(void **state) {
     json_decref(scenario_judge(&s, 2000));
     for (int minutes = 5; minutes <= 20; minutes += 15) {
         json_t *list = json_array();
-        struct hindrance_input in = {&s.c.stages[0], &load, &rules, 0,
-                                     (SCENARIO_T0 + 60LL * minutes) * 1000000000LL};
+        struct hindrance_input in = {
+            &s.c.stages[0], &load, &rules, 0, (SCENARIO_T0 + 60LL * minutes) * 1000000000LL, NULL};
         hindrances_of_stage(&in, list);
         char *text = json_dumps(list, 0);
         assert_true((strstr(text, "release shop.v2 is pending-upgrade since") != NULL) == (minutes > 15));

@@ -1,0 +1,289 @@
+/* architecture_since: since when a difference is there, by walking back from the moment that was compared.
+ *
+ * What one object shows is looked for in that object's earlier states: it is there since the oldest one,
+ * without a break, that shows the same at the same place. What several objects show together is looked for in
+ * earlier states of the stage: those rows of the reference are evaluated again, at most SNAPSHOTS_MAX times.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/js.h"
+#include "base/when.h"
+#include "gates/architecture_priv.h"
+
+#define SNAPSHOTS_MAX 200
+#define OBJECTS_MAX 200000 /* that are looked at again, over all snapshots */
+#define POINTER_MAX 1024
+
+struct walking {
+    struct gate_picture *p;
+    const struct reference *r;
+    int64_t t;
+    json_t *again; /* owned: differences that need snapshots, [{"row","difference"}] */
+    struct err *e;
+};
+
+static void set_since(json_t *d, int64_t at, bool exact) {
+    gate_set_time(d, "since", at);
+    (void)json_object_set_new(d, "since_bound", json_string(exact ? "at" : "at most"));
+}
+
+/* ---- one object */
+
+/* The value that a JSON Pointer names; NULL: there is none. Steps are as many as an object has depth. */
+static const json_t *value_at(const json_t *v, const char *pointer) {
+    while (v && *pointer == '/') {
+        char step[POINTER_MAX];
+        size_t n = 0;
+        for (pointer++; *pointer && *pointer != '/' && n + 1 < sizeof step; pointer++) {
+            bool escaped = *pointer == '~' && (pointer[1] == '0' || pointer[1] == '1');
+            step[n++] = !escaped ? *pointer : *++pointer == '0' ? '~' : '/';
+        }
+        step[n] = 0;
+        if (json_is_array(v)) {
+            char *end;
+            unsigned long i = strtoul(step, &end, 10);
+            v = *step && !*end ? json_array_get(v, i) : NULL;
+        } else
+            v = json_object_get(v, step);
+    }
+    return v;
+}
+
+static bool same(const json_t *a, const json_t *b) {
+    return a == b || (a && b && json_equal(a, b));
+}
+
+/* The state before this one of the same object and of the same life; SIZE_MAX: the object came with it. */
+static size_t earlier(const struct gate_texts *x, size_t state) {
+    size_t b = x->before[state];
+    return b == SIZE_MAX || x->f->states[b].life != x->f->states[state].life ||
+                   x->f->states[b].o->op == PILOTGATE__OBJECT__OP__OP_DELETED
+               ? SIZE_MAX
+               : b;
+}
+
+static void since_in_object(struct walking *w, json_t *d, size_t state) {
+    struct gate_texts *x = w->p->texts;
+    const char *pointer = js_str(d, "pointer", ""), *why;
+    const json_t *now = value_at(gate_texts_normal(x, state, &why), pointer);
+    size_t b;
+    while ((b = earlier(x, state)) != SIZE_MAX) {
+        const json_t *normal = gate_texts_normal(x, b, &why);
+        if (!normal || !same(value_at(normal, pointer), now))
+            break;
+        state = b;
+    }
+    const struct fact_state *s = &x->f->states[state];
+    set_since(d, s->hi, s->news || (b != SIZE_MAX && s->hi > s->lo));
+}
+
+/* When the newest object of this name went; 0: none ever did in this life of the stage. */
+static int64_t went(const struct facts *f, const char *object, int64_t t) {
+    size_t life = facts_life_at(f, t);
+    for (size_t i = f->n_states; i-- > 0;) {
+        const struct fact_state *s = &f->states[i];
+        size_t n = strlen(s->o->kind);
+        if (s->hi <= t && s->life == life && s->o->op == PILOTGATE__OBJECT__OP__OP_DELETED &&
+            strncmp(object, s->o->kind, n) == 0 && object[n] == '/' &&
+            strcmp(object + n + 1, s->o->name) == 0)
+            return s->hi;
+    }
+    return 0;
+}
+
+/* When the first object of this life of the stage was told of. */
+static int64_t watched_from(const struct facts *f, int64_t t) {
+    size_t life = facts_life_at(f, t);
+    for (size_t i = 0; i < f->n_states && f->states[i].hi <= t; i++)
+        if (f->states[i].life == life && gate_is_compared(f->states[i].o->kind))
+            return f->states[i].hi;
+    return t;
+}
+
+static void since_missing(struct walking *w, json_t *d) {
+    const struct facts *f = w->p->texts->f;
+    int64_t at = went(f, js_str(d, "object", ""), w->t);
+    set_since(d, at ? at : watched_from(f, w->t), at != 0);
+}
+
+/* ---- which way of the two */
+
+/* Does the reference ask this row of several objects at once? */
+static bool is_across(const struct reference *r, const char *id) {
+    static const char *const groups[] = {"check", "all_of", "any_of", "one_of", "none_of"};
+    size_t i;
+    json_t *x;
+    json_array_foreach(json_object_get(r->doc, "expectations"), i, x) {
+        if (strcmp(js_str(x, "id", ""), id) != 0)
+            continue;
+        for (size_t k = 0; k < sizeof groups / sizeof *groups; k++)
+            if (json_object_get(x, groups[k]))
+                return true;
+        return false;
+    }
+    return false;
+}
+
+static int look_at(struct walking *w, const json_t *row, json_t *d) {
+    const char *what = js_str(d, "what", "");
+    int64_t tag = js_int(d, "tag", -1);
+    bool live = tag >= 0 && (size_t)tag < w->p->texts->f->n_states;
+    if (live) {
+        char ref[WIRE_REF_MAX];
+        (void)facts_ref(w->p->texts->f->ev, w->p->texts->f->states[tag].ref, ref);
+        (void)json_object_set_new(d, "evidence", json_pack("[s]", ref));
+    }
+    (void)json_object_del(d, "tag");
+    if (strcmp(what, "unknown") == 0)
+        return 0;
+    if (is_across(w->r, js_str(row, "id", "")))
+        return json_array_append_new(w->again,
+                                     json_pack("{s:O, s:O}", "row", (json_t *)row, "difference", d)) < 0
+                   ? -ENOMEM
+                   : 0;
+    if (live)
+        since_in_object(w, d, (size_t)tag);
+    else if (strcmp(what, "missing") == 0)
+        since_missing(w, d);
+    return 0;
+}
+
+/* ---- several objects together */
+
+/* A reference with those rows alone. */
+static int only_rows(const struct walking *w, struct reference *ret, struct err *e) {
+    json_t *doc = json_copy(w->r->doc), *kept = json_array();
+    size_t i, k;
+    json_t *x, *again;
+    int r = doc && kept ? 0 : err_oom(e);
+    json_array_foreach(json_object_get(w->r->doc, "expectations"), i, x) {
+        bool wanted = false;
+        json_array_foreach(w->again, k, again) {
+            wanted |= strcmp(js_str(again, "row.id", ""), js_str(x, "id", "")) == 0;
+        }
+        if (wanted)
+            (void)json_array_append(kept, x);
+    }
+    if (r == 0 && json_object_set(doc, "expectations", kept) < 0)
+        r = err_oom(e);
+    (void)json_object_del(doc, "manifests");
+    (void)json_object_del(doc, "tolerate");
+    if (r == 0)
+        r = ref_from_document(doc, ret, e);
+    json_decref(doc);
+    json_decref(kept);
+    return r;
+}
+
+/* The same difference in other findings. */
+static bool still_there(const json_t *findings, const char *row, const json_t *d) {
+    static const char *const keys[] = {"object", "pointer", "what"};
+    size_t i, k;
+    json_t *x, *y;
+    json_array_foreach(json_object_get(findings, "rows"), i, x) {
+        if (strcmp(js_str(x, "id", ""), row) != 0)
+            continue;
+        json_array_foreach(json_object_get(x, "differences"), k, y) {
+            bool equal = true;
+            for (size_t j = 0; j < sizeof keys / sizeof *keys; j++)
+                equal &= strcmp(js_str(y, keys[j], ""), js_str(d, keys[j], "")) == 0;
+            if (equal)
+                return true;
+        }
+    }
+    return false;
+}
+
+/* Gives those that were not there yet the moment after it, and forgets them. */
+static void settle(struct walking *w, const json_t *findings, int64_t next) {
+    for (size_t i = json_array_size(w->again); i-- > 0;) {
+        json_t *x = json_array_get(w->again, i);
+        json_t *d = json_object_get(x, "difference");
+        if (findings && still_there(findings, js_str(x, "row.id", ""), d))
+            continue;
+        set_since(d, next, findings != NULL);
+        (void)json_array_remove(w->again, i);
+    }
+}
+
+static int evaluate_at(struct walking *w, const struct reference *rows, int64_t t, json_t **ret) {
+    struct gate_picture p;
+    int r = gate_picture_make(w->p->texts, w->p->reading, t, &p, w->e);
+    if (r < 0)
+        return r;
+    r = ref_evaluate(rows, &p.side, w->p->texts->f->stage, w->t, ret, w->e);
+    gate_picture_free(&p);
+    return r;
+}
+
+static int walk_back(struct walking *w, const struct reference *rows) {
+    const struct facts *f = w->p->texts->f;
+    int64_t moments[SNAPSHOTS_MAX];
+    size_t life = facts_life_at(f, w->t);
+    int64_t from = f->n_lives ? f->lives[life].from : INT64_MIN;
+    size_t n = gate_moments(f, from, w->t, moments, SNAPSHOTS_MAX);
+    size_t left = OBJECTS_MAX;
+    while (n > 1 && json_array_size(w->again) && left >= w->p->side.n) {
+        json_t *findings = NULL;
+        left -= w->p->side.n;
+        int r = evaluate_at(w, rows, moments[n - 2], &findings);
+        if (r < 0)
+            return r;
+        settle(w, findings, moments[n - 1]);
+        json_decref(findings);
+        n--;
+    }
+    settle(w, NULL, n ? moments[n - 1] : w->t);
+    return 0;
+}
+
+static int since_together(struct walking *w) {
+    struct reference rows;
+    if (json_array_size(w->again) == 0)
+        return 0;
+    int r = only_rows(w, &rows, w->e);
+    if (r < 0)
+        return r;
+    r = walk_back(w, &rows);
+    ref_free(&rows);
+    return r;
+}
+
+int gate_since(struct gate_picture *p, const struct reference *r, int64_t t, json_t *findings,
+               struct err *e) {
+    struct walking w = {.p = p, .r = r, .t = t, .again = json_array(), .e = e};
+    size_t i, k;
+    json_t *row, *d;
+    int rc = w.again ? 0 : err_oom(e);
+    json_array_foreach(json_object_get(findings, "rows"), i, row) {
+        json_array_foreach(json_object_get(row, "differences"), k, d) {
+            if (rc == 0 && look_at(&w, row, d) < 0)
+                rc = err_oom(e);
+        }
+    }
+    if (rc == 0)
+        rc = since_together(&w);
+    json_decref(w.again);
+    return rc;
+}
+
+/* ---- moments */
+
+size_t gate_moments(const struct facts *f, int64_t from, int64_t to, int64_t *out, size_t max) {
+    size_t n = 0;
+    int64_t last = INT64_MIN;
+    for (size_t i = f->n_states; i-- > 0 && n < max;) { /* by hi */
+        const struct fact_state *s = &f->states[i];
+        if (s->hi > to || s->hi <= from || s->hi == last || s->o->own || !gate_is_compared(s->o->kind))
+            continue;
+        out[n++] = last = s->hi;
+    }
+    for (size_t i = 0; i < n / 2; i++) {
+        int64_t x = out[i];
+        out[i] = out[n - 1 - i];
+        out[n - 1 - i] = x;
+    }
+    return n;
+}

@@ -38,6 +38,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.answer(groups())
         elif url.path == "/version":
             self.answer({"gitVersion": "v0"})
+        elif url.path.split("/")[-1] in self.server.refused:
+            self.answer({"kind": "Status", "status": "Failure", "reason": "Forbidden", "code": 403}, 403)
         elif "watch" in query:
             self.send_response(200)
             self.end_headers()
@@ -66,6 +68,7 @@ class FakeKube:
         self.server.daemon_threads = True
         self.server.over = threading.Event()
         self.server.items = self.objects(items)
+        self.server.refused = set()  # plural names that the agent may not list
         self.server.elsewhere = {name: self.objects(more) for name, more in (elsewhere or {}).items()}
         self.url = f"http://127.0.0.1:{self.server.server_port}"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()

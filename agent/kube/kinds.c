@@ -9,7 +9,7 @@
  * A new kind is a row here; one that is not to be read as it is needs a handler (kube_see_fn) of its own
  * beside.
  *
- * Cost: one watch each, all but the pods' stage-scoped: 14 that every API server has, 7 for what else a
+ * Cost: one watch each, all but the pods' stage-scoped: 15 that every API server has, 7 for what else a
  * release or an architecture names, and where they are 2 for the Gateway API, 7 for Flux and 1 for Argo CD;
  * those 8 again for each other namespace of kube.gitops_namespaces; one for each of kube.resources. At rest a
  * watch is one request in 5 to 10 minutes and a bookmark a minute. A kind that is not served costs nothing
@@ -118,6 +118,8 @@ const struct kube_kind kube_kinds[] = {
      .plural = "resourcequotas", .group = CORE, .spare = true, .page = KUBE_PAGE, .see = kube_object_see, .gone = kube_object_gone},
     {.source = "limitranges", .kind = "LimitRange", .object = "LimitRange", .resource = "limitranges",
      .plural = "limitranges", .group = CORE, .spare = true, .page = KUBE_PAGE, .see = kube_object_see, .gone = kube_object_gone},
+    {.source = "endpoints", .kind = "Endpoints", .object = "Endpoints", .resource = "endpoints", .plural = "endpoints",
+     .group = CORE, .spare = true, .page = 32, .see = kube_endpoints_see, .gone = kube_object_gone},
     /* Gateway API: v1 from its release 1.0, v1beta1 from 0.5 (gateway-api.sigs.k8s.io, "Versioning") */
     GATEWAY("gateways", "Gateway", "v1", .older = false), GATEWAY("gateways", "Gateway", "v1beta1", .older = true),
     GATEWAY("httproutes", "HTTPRoute", "v1", .older = false), GATEWAY("httproutes", "HTTPRoute", "v1beta1", .older = true),

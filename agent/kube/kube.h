@@ -5,11 +5,11 @@
  * is empty, or the Lease cannot be had, every agent with kube.stage_scoped, and the collector takes each
  * (uid, resourceVersion) once): the Namespace (polled), Helm release Secrets, Deployments, StatefulSets,
  * DaemonSets, Services, ConfigMaps, Secrets' digests when allowed, service accounts, claims of volumes,
- * quotas and limit ranges, Jobs (Helm's hooks), pods that no node has yet, and the Events of pods (image
- * pulls). Where the API server serves them: Ingresses, NetworkPolicies, autoscalers, disruption budgets,
- * CronJobs, Roles, RoleBindings, Gateways and HTTPRoutes, the custom resources of kube.resources, and with
- * kube.gitops the objects of Flux and Argo CD, of which the status is also read in kube.gitops_namespaces.
- * What is not served is no error, and coverage says so.
+ * quotas and limit ranges, which Services have ready endpoints, Jobs (Helm's hooks), pods that no node has
+ * yet, and the Events of pods (image pulls). Where the API server serves them: Ingresses, NetworkPolicies,
+ * autoscalers, disruption budgets, CronJobs, Roles, RoleBindings, Gateways and HTTPRoutes, the custom
+ * resources of kube.resources, and with kube.gitops the objects of Flux and Argo CD, of which the status is
+ * also read in kube.gitops_namespaces. What is not served is no error, and coverage says so.
  *
  * How many agents there should be is what the DaemonSet of this agent's own pod wants; the pod is found by
  * the variable POD_NAME, else the host's name. Not known (no DaemonSet, other namespace, not stage-scoped):

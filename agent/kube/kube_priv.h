@@ -12,6 +12,7 @@
  *                  |
  *                  v
  *   pods.c (containers.c) hooks.c events.c workloads.c objects.c releases.c (release.c decodes) gitops.c
+ *   endpoints.c
  *                  | one handler a kind
  *                  v
  *   tell.c      records -> emit
@@ -142,6 +143,7 @@ struct kube_entry {
     unsigned generation;       /* of the list that saw it last */
     bool seen;                 /* its kind's handler took it at least once */
     bool unreadable;           /* its newest state cannot be read, and that was said */
+    bool ready;                /* of endpoints.c: as told last */
     bool held;                 /* something of it waits to be told, see kube_view_tick */
     void *extra;               /* the kind's own memory; malloc'ed, one block */
     struct kube_entry *prev, *next;
@@ -306,11 +308,12 @@ void kube_tell_unwatched(const struct kube_scope *sc, const char *sources, int64
 
 /* ---------------------------------------------------------------- handlers */
 
-/* pods.c, hooks.c, workloads.c, objects.c, releases.c, gitops.c; each keeps what it said already in x->extra.
- */
+/* pods.c, hooks.c, workloads.c, objects.c, releases.c, gitops.c, endpoints.c; each keeps what it said already
+ * in x->extra, or in the entry. */
 kube_see_fn kube_pod_see, kube_unscheduled_see, kube_job_see;
 kube_tick_fn kube_pod_tick;
 kube_see_fn kube_workload_see, kube_object_see, kube_namespace_see, kube_release_see, kube_gitops_see;
+kube_see_fn kube_endpoints_see;
 kube_gone_fn kube_pod_gone, kube_workload_gone, kube_object_gone, kube_release_gone, kube_gitops_gone;
 
 /* The condition of this type in status.conditions, or NULL. */

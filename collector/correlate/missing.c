@@ -171,9 +171,10 @@ static bool holds_signs(const char *families) {
 /* ---- what nobody watched */
 
 /* Events are aggregated and dropped by the cluster itself, what cannot be scheduled never served, of Jobs
- * only hooks are told, which make no change, and addresses of replicas are no records. */
+ * only hooks are told, which make no change, whether a Service has addresses is no configuration, and those
+ * of replicas are no records. */
 static bool is_harmless(const char *source, size_t len) {
-    static const char *const names[] = {"events", "pods-unscheduled", "jobs"};
+    static const char *const names[] = {"events", "pods-unscheduled", "jobs", "endpoints"};
     static const char endpoints[] = "endpoints/";
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strlen(names[i]) == len && strncmp(source, names[i], len) == 0)

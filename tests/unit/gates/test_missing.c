@@ -176,7 +176,7 @@ static void unwatched_in_rollback(struct scenario *s) {
     unwatched(s, 1, 190, 198, "services, releases");
 }
 static void unwatched_events(struct scenario *s) {
-    unwatched(s, 1, 98, 101, "events, endpoints/gateway:8080");
+    unwatched(s, 1, 98, 101, "events, endpoints, endpoints/gateway:8080");
 }
 static void unwatched_unnamed(struct scenario *s) {
     unwatched(s, 1, 40, 50, "");
@@ -318,7 +318,7 @@ static void people_are_told_what_and_what_to_do(void **state) {
     has_hole(before_all, &none, "(they tell of 2027-01-15T07:59:2", "");
     has_hole(unwatched_before_all, &none, "nobody watched configmaps for a while, and the Kubernetes API",
              "keep the agents running");
-    has_hole(unwatched_events, &none, "nobody watched events, endpoints/gateway:8080", "");
+    has_hole(unwatched_events, &none, "nobody watched events, endpoints, endpoints/gateway:8080", "");
     has_hole(unwatched_before_all, &none, "meanwhile (2027-01-15T08:00:3", "");
     has_hole(loss_of_calls, &none, "3 records of node n1 were lost by its agent", "give its spool more room");
     has_hole(deleted_outside, &none, "8 blocks of completed calls were deleted by retention",

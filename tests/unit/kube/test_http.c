@@ -416,7 +416,7 @@ static void test_check_names_what_to_allow(void **state) {
     config.kube.secrets = config.kube.stage_scoped = true;
     assert_int_equal(kube_check(&config, remember, &said), 2);
     assert_int_equal(said.bad, 2);
-    assert_int_equal(said.ok, 15);
+    assert_int_equal(said.ok, 16);
     assert_non_null(strstr(said.advice, "allow list, watch on secrets in namespace mcp"));
     assert_non_null(strstr(said.advice, "or set kube.secrets: false"));
     assert_non_null(strstr(said.advice, "create the namespace"));

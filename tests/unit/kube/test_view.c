@@ -509,10 +509,68 @@ static void test_memory_is_bounded(void **state) {
     view.known.n = 0;
 }
 
+/* ---- Endpoints */
+
+#define ENDPOINTS(rv, subsets)                                                   \
+    "{\"metadata\":{\"name\":\"gw\",\"uid\":\"u1\",\"resourceVersion\":\"" rv    \
+    "\",\"labels\":{\"app\":\"gw\"},\"annotations\":{\"endpoints.kubernetes.io/" \
+    "last-change-trigger-time\":\"" rv "\"}},\"subsets\":" subsets "}"
+#define SUBSET(ready, not_ready) "[{\"addresses\":[" ready "],\"notReadyAddresses\":[" not_ready "]}]"
+#define ADDRESS(ip) "{\"ip\":\"" ip "\"}"
+
+static const char *nth_endpoints(int op, size_t n) {
+    const Pilotgate__Object *o = caught_object(&caught, "Endpoints", op, n);
+    return o ? o->normal : NULL;
+}
+
+/* Pods come and go one by one; what is told is that there is none, and that there is one again. */
+static void test_ready_endpoints(void **state) {
+    (void)state;
+    open_view("endpoints");
+    listed(ENDPOINTS("1", "null"));
+    end_list();
+    assert_string_equal(nth_endpoints(OP(LISTED), 0), "{\"kind\":\"Endpoints\",\"metadata\":{\"labels\":{"
+                                                      "\"app\":\"gw\"},\"name\":\"gw\"},\"ready\":false}");
+    watched(ENDPOINTS("2", SUBSET("", ADDRESS("10.0.0.1"))));
+    assert_int_equal(caught.n, 1);
+    watched(ENDPOINTS("3", SUBSET(ADDRESS("10.0.0.1"), "")));
+    assert_non_null(strstr(nth_endpoints(OP(MODIFIED), 0), "\"ready\":true"));
+    watched(ENDPOINTS("4", SUBSET(ADDRESS("10.0.0.1"), ADDRESS("10.0.0.2"))));
+    watched(ENDPOINTS("5", SUBSET(ADDRESS("10.0.0.1") "," ADDRESS("10.0.0.2"), "")));
+    watched(ENDPOINTS("6", SUBSET(ADDRESS("10.0.0.2"), "")));
+    assert_int_equal(caught.n, 2);
+    watched(ENDPOINTS("7", "[]"));
+    assert_non_null(strstr(nth_endpoints(OP(MODIFIED), 1), "\"ready\":false"));
+    deleted(ENDPOINTS("8", "[]"));
+    assert_int_equal(caught_objects(&caught, "Endpoints", OP(DELETED)), 1);
+    assert_int_equal(caught.n, 4);
+}
+
+/* No matter of what a hostile API calls so. */
+static void test_odd_endpoints(void **state) {
+    (void)state;
+    static const char *const odd[] = {"7", "{}", "[7,{\"addresses\":{}},{\"addresses\":7}]", "\"x\"",
+                                      "[[[]]]"};
+    open_view("endpoints");
+    listed(ENDPOINTS("0", "[]"));
+    for (size_t i = 0; i < sizeof odd / sizeof *odd; i++) {
+        char text[512];
+        (void)snprintf(
+            text, sizeof text,
+            "{\"metadata\":{\"name\":\"gw\",\"uid\":\"u1\",\"resourceVersion\":\"1%zu\",\"labels\":[]},"
+            "\"subsets\":%s}",
+            i, odd[i]);
+        watched(text);
+    }
+    assert_int_equal(caught.n, 1);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        TEST(test_ready_endpoints),
+        TEST(test_odd_endpoints),
         TEST(test_pod_from_birth_to_end),
         TEST(test_container_failures_once_a_run),
         TEST(test_completed_container_is_no_failure),

@@ -5,7 +5,8 @@
 #include <string.h>
 
 #include "base/js.h"
-#include "reference/checks.h"
+#include "reference/reference_priv.h"
+#include "reference/tolerate.h"
 
 #define WHY_MAX 1024
 
@@ -14,7 +15,8 @@ struct between {
     struct ref_matches matches;
     struct ref_differences found; /* of all objects */
     json_t *not_compared;         /* an array; owned */
-    size_t n_a, n_b, paired;
+    const json_t *rules;          /* tolerances; borrowed */
+    size_t n_a, n_b, paired, tolerated;
 };
 
 /* ---- what takes part */
@@ -44,7 +46,7 @@ static const char *why_unread(const struct ref_side *s, const char *kind) {
 static int add_not_compared(struct between *w, const char *what, const struct ref_side *s, const char *why) {
     char text[WHY_MAX];
     (void)snprintf(text, sizeof text, "%s: %s", s->label ? s->label : "a stage", why);
-    json_t *item = json_pack("{s:s, s:s}", "what", what, "why", text);
+    json_t *item = json_pack("{s:o, s:o}", "what", ref_json_text(what), "why", ref_json_text(text));
     return item && json_array_append_new(w->not_compared, item) == 0 ? 0 : -ENOMEM;
 }
 
@@ -151,71 +153,113 @@ static int compare_all(struct between *w) {
     return r;
 }
 
+/* ---- what is tolerated */
+
+/* On either stage. */
+static const json_t *rule_of(const struct between *w, const struct ref_difference *d, int64_t now_ns) {
+    const struct ref_side *sides[] = {w->b, w->a};
+    const json_t *rule = NULL;
+    const json_t *over = NULL;
+    for (size_t i = 0; i < 2 && !rule; i++) {
+        const struct ref_tolerating t = {.rules = w->rules,
+                                         .live = sides[i],
+                                         .stage = sides[i]->label ? sides[i]->label : "",
+                                         .now_ns = now_ns};
+        rule = ref_tolerance(&t, NULL, d, &over);
+    }
+    return rule;
+}
+
 /* ---- as JSON */
 
-static int set_text(json_t *o, const char *key, const char *text) {
-    return !text || json_object_set_new(o, key, json_string(text)) == 0 ? 0 : -ENOMEM;
+static bool set(json_t *o, const char *key, json_t *v) {
+    return json_object_set_new(o, key, v) == 0;
 }
 
-static int set_tag(json_t *o, const char *key, const struct ref_object *of) {
-    return !of || json_object_set_new(o, key, json_integer((json_int_t)of->tag)) == 0 ? 0 : -ENOMEM;
-}
-
-static json_t *difference_json(const struct ref_difference *d) {
-    json_t *o = json_pack("{s:s, s:s, s:s, s:s}", "object", d->object, "pointer", d->pointer, "where",
-                          d->where, "what", ref_what_name(d->what));
-    if (o && set_text(o, "expected", d->expected) == 0 && set_text(o, "found", d->found) == 0 &&
-        set_tag(o, "tag_a", d->of_a) == 0 && set_tag(o, "tag_b", d->of) == 0)
+static json_t *difference_json(const struct ref_difference *d, const json_t *rule) {
+    json_t *o = json_object();
+    bool good = o && set(o, "object", ref_json_text(d->object)) &&
+                set(o, "pointer", ref_json_text(d->pointer)) && set(o, "where", ref_json_text(d->where)) &&
+                set(o, "what", json_string(ref_what_name(d->what)));
+    if (good && d->expected)
+        good = set(o, "expected", ref_json_text(d->expected));
+    if (good && d->found)
+        good = set(o, "found", ref_json_text(d->found));
+    if (good && d->of_a)
+        good = set(o, "tag_a", json_integer((json_int_t)d->of_a->tag));
+    if (good && d->of)
+        good = set(o, "tag_b", json_integer((json_int_t)d->of->tag));
+    if (good && rule)
+        good = set(o, "tolerated",
+                   json_pack("{s:O, s:O}", "reason", json_object_get(rule, "reason"), "owner",
+                             json_object_get(rule, "owner")));
+    if (good)
         return o;
     json_decref(o);
     return NULL;
 }
 
-static json_t *differences_json(const struct ref_differences *d) {
+/* Those that nobody tolerates first. */
+static json_t *differences_json(struct between *w, int64_t now_ns) {
     json_t *list = json_array();
-    for (size_t i = 0; list && i < d->n; i++)
-        if (json_array_append_new(list, difference_json(&d->items[i])) < 0) {
-            json_decref(list);
-            return NULL;
-        }
-    return list;
+    json_t *tolerated = json_array();
+    bool good = list && tolerated;
+    for (size_t i = 0; good && i < w->found.n; i++) {
+        const json_t *rule = rule_of(w, &w->found.items[i], now_ns);
+        w->tolerated += rule != NULL;
+        good = json_array_append_new(rule ? tolerated : list, difference_json(&w->found.items[i], rule)) == 0;
+    }
+    good = good && json_array_extend(list, tolerated) == 0;
+    json_decref(tolerated);
+    if (good)
+        return list;
+    json_decref(list);
+    return NULL;
 }
 
-static const char *verdict_of(const struct between *w, size_t failing, char reason[WHY_MAX]) {
-    size_t unknown = json_array_size(w->not_compared);
+static const char *verdict_of(const struct between *w, char reason[WHY_MAX]) {
+    size_t failing = w->found.n + w->found.more - w->tolerated;
     if (failing) {
         (void)snprintf(reason, WHY_MAX, "%zu difference%s", failing, failing == 1 ? "" : "s");
         return "FAIL";
     }
-    if (unknown) {
+    if (json_array_size(w->not_compared) > 0) {
         const json_t *first = json_array_get(w->not_compared, 0);
-        (void)snprintf(reason, WHY_MAX, "no difference is known, but not everything was compared: %s: %.512s",
+        (void)snprintf(reason, WHY_MAX,
+                       "no difference is known, but not everything was compared: %.256s: %.512s",
                        js_str(first, "what", ""), js_str(first, "why", ""));
         return "INCONCLUSIVE";
     }
-    (void)snprintf(reason, WHY_MAX, "%zu objects agree", w->paired);
+    if (w->paired == 0) {
+        (void)snprintf(reason, WHY_MAX, "neither stage has an object to compare");
+        return "INCONCLUSIVE";
+    }
+    (void)snprintf(reason, WHY_MAX, "%zu object%s agree%s", w->paired, w->paired == 1 ? "" : "s",
+                   w->tolerated ? ", but for what is tolerated" : "");
     return "PASS";
 }
 
-static json_t *document(struct between *w) {
+static json_t *document(struct between *w, int64_t now_ns) {
     char reason[WHY_MAX];
-    json_t *list = differences_json(&w->found);
-    const char *verdict = verdict_of(w, w->found.n + w->found.more, reason);
-    return json_pack("{s:s, s:s, s:o, s:I, s:O, s:{s:I, s:I, s:I}, s:s, s:s}", "a",
-                     w->a->label ? w->a->label : "", "b", w->b->label ? w->b->label : "", "differences", list,
-                     "more", (json_int_t)w->found.more, "not_compared", w->not_compared, "objects", "a",
+    json_t *list = differences_json(w, now_ns);
+    const char *verdict = verdict_of(w, reason);
+    return json_pack("{s:o, s:o, s:o, s:I, s:O, s:{s:I, s:I, s:I}, s:s, s:o}", "a",
+                     ref_json_text(w->a->label ? w->a->label : ""), "b",
+                     ref_json_text(w->b->label ? w->b->label : ""), "differences", list, "more",
+                     (json_int_t)w->found.more, "not_compared", w->not_compared, "objects", "a",
                      (json_int_t)w->n_a, "b", (json_int_t)w->n_b, "paired", (json_int_t)w->paired, "verdict",
-                     verdict, "reason", reason);
+                     verdict, "reason", ref_json_text(reason));
 }
 
 int ref_between(const struct reference *r, const struct ref_side *a, const struct ref_side *b, int64_t now_ns,
                 json_t **ret, struct err *e) {
-    struct between w = {.a = a, .b = b, .not_compared = json_array()};
-    (void)r;
-    (void)now_ns;
+    struct between w = {.a = a,
+                        .b = b,
+                        .rules = r ? json_object_get(r->doc, "tolerate") : NULL,
+                        .not_compared = json_array()};
     json_t *doc = NULL;
     if (w.not_compared && add_kinds(&w) == 0 && compare_all(&w) == 0)
-        doc = document(&w);
+        doc = document(&w, now_ns);
     ref_matches_free(&w.matches);
     ref_differences_free(&w.found);
     json_decref(w.not_compared);

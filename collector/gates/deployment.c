@@ -63,7 +63,9 @@ struct moment deployment_deployed(const struct deployment *d) {
     return m;
 }
 
-/* The first call to succeed once the clock ran; one before a mark belongs to an earlier attempt. */
+/* The first call to succeed once the clock ran. Each agent tells of its own first one: where the product
+ * served before a mark, the one of an agent that came later is no first call of the stage. Only an install
+ * that began once the clock ran is another attempt. */
 static void find_call(struct deployment *d) {
     int64_t error = 0;
     for (size_t i = 0; i < d->f->n_phases; i++) {
@@ -76,6 +78,9 @@ static void find_call(struct deployment *d) {
         else
             moment_earlier(&d->call, p->lo, p->hi, p->ref, (int)p->p->bound);
     }
+    d->served = d->earlier_call && !deployment_installed_from(d, d->t0.lo);
+    if (d->served)
+        d->call = (struct moment){0};
     if (d->call.hi)
         (void)facts_clock(d->f->ev, d->call.ref.stream, d->call.lo, &error);
     d->clock_known = error >= 0;
@@ -140,7 +145,13 @@ static int too_late(json_t *o, const struct deployment *d, const char *allowed) 
 static int no_call_yet(json_t *o, const struct deployment *d) {
     if (d->call.hi)
         return 0;
-    if (d->earlier_call)
+    if (d->served)
+        gate_decide(
+            o, GATE_INCONCLUSIVE,
+            "the first successful call came before the clock started%s, and nothing was installed since: "
+            "the clock must start before an install that is watched",
+            d->mark ? " (t0 was set by a mark)" : "");
+    else if (d->earlier_call)
         gate_decide(o, GATE_INCONCLUSIVE,
                     "the first successful call came before the clock started%s: start the agents anew "
                     "(`kubectl rollout restart`) so that they tell of their first call again",

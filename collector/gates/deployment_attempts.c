@@ -122,6 +122,15 @@ json_t *deployment_installs(const struct deployment *d) {
     return list;
 }
 
+bool deployment_installed_from(const struct deployment *d, int64_t t) {
+    for (size_t i = 0; i < d->f->n_revisions; i++) {
+        const struct fact_revision *v = &d->f->revisions[i];
+        if (v->created_hi >= t && deployment_has_revision(d, v) && begins_install(d->f, v))
+            return true;
+    }
+    return false;
+}
+
 /* ---- earlier namespaces */
 
 /* When a call first succeeded in [from, to); 0: none did. */

@@ -27,6 +27,7 @@ struct deployment {
     int64_t watched_from; /* when the first agent of the stage began to tell; INT64_MAX: none did */
     bool namespace_known;
     bool earlier_call; /* one succeeded before the clock started */
+    bool served;       /* ... and nothing was installed since: the clock started too late */
     bool clock_known;  /* of the agent that made the call */
     bool adopted;      /* the product was deployed before anybody watched */
 };
@@ -57,4 +58,5 @@ json_t *deployment_failures(const struct deployment *d, json_t *stage);
 /* ---- deployment_attempts.c; new references */
 
 json_t *deployment_installs(const struct deployment *d);
-json_t *deployment_past(const struct deployment *d); /* earlier namespaces of this name */
+bool deployment_installed_from(const struct deployment *d, int64_t t); /* an install began at t or later */
+json_t *deployment_past(const struct deployment *d);                   /* earlier namespaces of this name */

@@ -292,6 +292,47 @@ static void argo_leaves_no_release(void **state) {
     json_decref(judged(&s, 2 * HOUR, "PENDING", "Argo CD, which owns objects here"));
 }
 
+static void marked(struct scenario *s, double t) {
+    json_t *m =
+        json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:I}", "stage", "east/shop", "what", "t0", "by", "ada",
+                  "note", "", "at", "", "t_ns", (json_int_t)(SCENARIO_T0 * 1000000000LL + (int64_t)(t * 1e9)),
+                  "said_ns", (json_int_t)1);
+    assert_int_equal(json_array_append_new(s->c.ev.marks, m), 0);
+}
+
+/* Two days to the first call; then a mark, and an agent that was started anew and tells of its own first
+ * call. */
+static void a_mark_on_a_product_that_serves_proves_nothing(void **state) {
+    (void)state;
+    struct scenario s;
+    begin(&s, 1);
+    namespace_made(&s, 0, 1, "u1");
+    installed(&s, 5, "m1");
+    called(&s, 48 * HOUR);
+    marked(&s, 50 * HOUR);
+    size_t other = scenario_agent(&s, "n2");
+    scenario_clock(&s, other, 51 * HOUR, 0, 0.001);
+    scenario_phase(&s, other, 51 * HOUR, FIRST_CALL, "Probe/hold", "custom-server");
+    json_decref(judged(&s, 52 * HOUR, "INCONCLUSIVE", "nothing was installed since"));
+}
+
+/* The same, but what served is uninstalled, and the clock starts before it is installed again. */
+static void a_mark_before_an_install_starts_the_clock(void **state) {
+    (void)state;
+    struct scenario s;
+    begin(&s, 1);
+    namespace_made(&s, 0, 1, "u1");
+    installed(&s, 5, "m1");
+    called(&s, 48 * HOUR);
+    uninstalled(&s, 5, 49 * HOUR);
+    marked(&s, 50 * HOUR);
+    installed(&s, 50 * HOUR + 10, "m1");
+    size_t other = scenario_agent(&s, "n2");
+    scenario_clock(&s, other, 51 * HOUR, 0, 0.001);
+    scenario_phase(&s, other, 51 * HOUR, FIRST_CALL, "Probe/hold", "custom-server");
+    json_decref(judged(&s, 52 * HOUR, "PASS", "1 h 00 min from the marked t0"));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_reinstall_does_not_reset_the_clock),
@@ -301,6 +342,8 @@ int main(void) {
         cmocka_unit_test(what_was_there_before_is_known_at_most),
         cmocka_unit_test(objects_outlive_the_history),
         cmocka_unit_test(marks_are_shown_with_their_names),
+        cmocka_unit_test(a_mark_on_a_product_that_serves_proves_nothing),
+        cmocka_unit_test(a_mark_before_an_install_starts_the_clock),
         cmocka_unit_test(the_way_is_told),
         cmocka_unit_test(a_step_in_the_second_of_the_call_is_seen),
         cmocka_unit_test(argo_leaves_no_release),

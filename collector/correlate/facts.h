@@ -133,16 +133,21 @@ enum fact_missing_kind {
     FACT_MISSING_REPLACED,  /* another store has them */
     FACT_MISSING_DELETED,   /* retention deleted them */
     FACT_MISSING_UNWATCHED, /* nobody watched the Kubernetes API: they were never made */
+    /* No record is missing: an object's states of before and after do not compare, as agents of two versions
+     * told them in two normal forms and a text was cut, or is of a form that this version does not know. */
+    FACT_MISSING_UNCOMPARED,
 };
 struct fact_missing {
     enum fact_missing_kind kind;
     size_t stream;
     uint64_t records;
-    int64_t lo, hi;      /* hi INT64_MAX: nobody knows until when */
-    int64_t at;          /* DELETED: when */
-    bool blind;          /* signs of a change may be among them */
-    const char *sources; /* UNWATCHED: which, "deployments, services"; borrowed */
-    struct fact_ref ref; /* of the record that tells of a loss */
+    int64_t lo, hi; /* hi INT64_MAX: nobody knows until when */
+    int64_t at;     /* DELETED: when */
+    bool blind;     /* signs of a change may be among them */
+    const char
+        *sources;     /* UNWATCHED: which, "deployments, services"; UNCOMPARED: the object's kind; borrowed */
+    const char *name; /* UNCOMPARED: the object's; borrowed */
+    struct fact_ref ref; /* of the record that tells of a loss, or of the new state */
 };
 
 struct fact_tool { /* of one target; borrowed */
@@ -293,7 +298,7 @@ struct facts {
     const char *conflict_node;          /* of the first stream that has some */
     const char *twin_node, *clone_node; /* two agents said that they are it; its boot came elsewhere, too */
     const struct fact_life *twins[2];   /* two namespaces whose agents told at the same time: two clusters */
-    struct fact_missing *missing;       /* by lo; filled by facts_exposure */
+    struct fact_missing *missing;       /* by lo; filled by facts_exposure, UNCOMPARED before */
     size_t n_missing, cap_missing;
     size_t n_streams;                        /* of this stage */
     bool catalogue_seen, configuration_seen; /* the product's state was read at all */

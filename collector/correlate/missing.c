@@ -289,10 +289,10 @@ static int by_time(const void *a, const void *b) {
     return x->hi < y->hi ? -1 : x->hi > y->hi;
 }
 
-/* Where nobody watched, no call is missing: only signs may be. */
+/* Where nobody watched, no call is missing: only signs may be. Of states that do not compare nothing is. */
 const struct fact_missing *facts_missing(const struct facts *f, int64_t from, int64_t to, bool blind) {
     for (size_t i = 0; i < f->n_missing && f->missing[i].lo <= to; i++)
-        if (f->missing[i].hi >= from &&
+        if (f->missing[i].hi >= from && f->missing[i].kind != FACT_MISSING_UNCOMPARED &&
             (f->missing[i].blind || (!blind && f->missing[i].kind != FACT_MISSING_UNWATCHED)))
             return &f->missing[i];
     return NULL;

@@ -273,6 +273,38 @@ static int is_sign(const struct replay *p, const struct fact_state *s, const str
     return !(p->f->release && *o->release && strcmp(o->release, p->f->release) != 0);
 }
 
+/* Whether it changed is not known: that is a change which nobody saw, or none. */
+static int add_uncompared(struct facts *f, const struct fact_state *s, const struct corr_known *old,
+                          struct err *e) {
+    struct fact_missing *m = CORR_PUSH(f->missing, f->n_missing, f->cap_missing);
+    if (!m)
+        return err_oom(e);
+    int64_t lo = last_old(f, s, old);
+    *m = (struct fact_missing){.kind = FACT_MISSING_UNCOMPARED,
+                               .stream = s->ref.stream,
+                               .lo = lo < s->hi ? lo : s->hi,
+                               .hi = s->hi,
+                               .blind = true,
+                               .sources = s->o->kind,
+                               .name = s->o->name,
+                               .ref = s->ref};
+    f->n_missing++;
+    return 0;
+}
+
+/* A state that is, or may be, another one than before: noise, a sign, or not known. */
+static int tell(struct replay *p, const struct fact_state *s, const struct corr_known *old,
+                enum fact_same same, struct err *e) {
+    const char *noise = NULL;
+    int r = corr_noise(p->f, p->rubric, p->known, s, old->s, &noise, e);
+    if (r < 0)
+        return r;
+    if (noise)
+        return same == FACT_DIFFERS ? corr_count_noise(p->f, s, noise, e) : 0;
+    return same == FACT_DIFFERS ? add_sign(p->f, s, old, p->rubric->rules.watch_lag_ns, e)
+                                : add_uncompared(p->f, s, old, e);
+}
+
 static int replay_one(struct replay *p, const struct fact_state *s, struct err *e) {
     struct corr_known *known = &p->known[s->object];
     struct corr_known old = *known;
@@ -289,15 +321,7 @@ static int replay_one(struct replay *p, const struct fact_state *s, struct err *
     }
     if (s->o->op == PILOTGATE__OBJECT__OP__OP_CONFIRMED && !old.s)
         return 0;
-    int r = 0;
-    const char *noise = NULL;
-    if (same == FACT_DIFFERS && is_sign(p, s, &old)) { /* what does not compare is a new baseline */
-        r = corr_noise(p->f, p->rubric, p->known, s, old.s, &noise, e);
-        if (r == 0 && noise)
-            r = corr_count_noise(p->f, s, noise, e);
-        else if (r == 0)
-            r = add_sign(p->f, s, &old, p->rubric->rules.watch_lag_ns, e);
-    }
+    int r = is_sign(p, s, &old) ? tell(p, s, &old, same, e) : 0;
     if (sign_kind(s->o) == FACT_SIGN_RELEASE)
         note_release(p, s);
     *known = (struct corr_known){s, s->lo};

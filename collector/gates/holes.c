@@ -53,8 +53,8 @@ static void missing(json_t *list, const struct facts *f, const struct fact_missi
     char *colon = strstr(text, ": ");
     if (colon)
         *colon = 0;
-    (void)snprintf(what, sizeof what, m->kind == FACT_MISSING_UNWATCHED ? "%s (%s)" : "%s (they tell of %s)",
-                   text, span);
+    bool records = m->kind != FACT_MISSING_UNWATCHED && m->kind != FACT_MISSING_UNCOMPARED;
+    (void)snprintf(what, sizeof what, records ? "%s (they tell of %s)" : "%s (%s)", text, span);
     note(list, f, what, colon ? colon + 2 : "repeat the drill");
 }
 

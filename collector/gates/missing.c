@@ -36,6 +36,12 @@ void gate_missing_text(const struct facts *f, const struct fact_missing *m, char
             "nobody watched %.250s for a while, and the Kubernetes API no longer told what happened "
             "meanwhile: keep the agents running",
             *m->sources ? m->sources : "the stage");
+    else if (m->kind == FACT_MISSING_UNCOMPARED)
+        (void)snprintf(
+            out, GATE_MISSING_MAX,
+            "nobody can say whether %.100s/%.253s changed, which agents of two versions told in two "
+            "forms that do not compare: upgrade agents and collector together, outside of changes",
+            m->sources, m->name);
     else
         (void)snprintf(out, GATE_MISSING_MAX, "%llu records of node %.253s %s",
                        (unsigned long long)m->records, node, why_of(m->kind));
@@ -43,9 +49,13 @@ void gate_missing_text(const struct facts *f, const struct fact_missing *m, char
 
 static const char *name_of(enum fact_missing_kind k) {
     static const char *const names[] = {
-        [FACT_MISSING_LOST] = "lost by the agent",  [FACT_MISSING_AGENT] = "no longer held by the agent",
-        [FACT_MISSING_RESTORED] = "store restored", [FACT_MISSING_REPLACED] = "store replaced",
-        [FACT_MISSING_DELETED] = "deleted",         [FACT_MISSING_UNWATCHED] = "nobody watched",
+        [FACT_MISSING_LOST] = "lost by the agent",
+        [FACT_MISSING_AGENT] = "no longer held by the agent",
+        [FACT_MISSING_RESTORED] = "store restored",
+        [FACT_MISSING_REPLACED] = "store replaced",
+        [FACT_MISSING_DELETED] = "deleted",
+        [FACT_MISSING_UNWATCHED] = "nobody watched",
+        [FACT_MISSING_UNCOMPARED] = "states that do not compare",
     };
     return names[k];
 }
@@ -62,6 +72,8 @@ json_t *gate_missing_json(const struct facts *f, int64_t from, int64_t to, bool 
             continue;
         if (m->kind == FACT_MISSING_UNWATCHED)
             (void)json_object_set_new(o, "sources", json_string(m->sources));
+        if (m->kind == FACT_MISSING_UNCOMPARED)
+            (void)json_object_set_new(o, "object", json_sprintf("%s/%s", m->sources, m->name));
         gate_set_time(o, "from", m->lo > 0 ? m->lo : 0);
         if (m->hi < WIRE_NS_MAX)
             gate_set_time(o, "to", m->hi);

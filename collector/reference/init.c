@@ -13,48 +13,50 @@
 struct making {
     const struct ref_init *how;
     json_t *objects, *left_out; /* arrays */
+    json_t *versions;           /* {POINTER: why it may differ} */
     char namespace_name[REF_NAME_MAX];
 };
 
-/* ---- what is left out of an object */
+/* ---- what is of one version of a chart only */
 
 /* Say which version of what was rendered, and by whom (Helm docs, "Labels and Annotations"). */
 static const char *const version_labels[] = {
     "helm.sh/chart", "app.kubernetes.io/version", "app.kubernetes.io/managed-by", "chart", "heritage", NULL};
 /* Places that hold metadata of their own. */
-static const char *const metadata_places[] = {"metadata", "spec.template.metadata",
-                                              "spec.jobTemplate.spec.template.metadata", NULL};
+static const char *const metadata_places[] = {"/metadata", "/spec/template/metadata",
+                                              "/spec/jobTemplate/spec/template/metadata", NULL};
 
-static void drop_if_empty(json_t *object, const char *key) {
-    const json_t *map = json_object_get(object, key);
-    if (json_is_null(map) || (json_is_object(map) && json_object_size(map) == 0))
-        (void)json_object_del(object, key);
+/* Remembers "/metadata/labels/helm.sh~1chart" once. */
+static int note_pointer(json_t *pointers, const char *place, const char *map, const char *key) {
+    char pointer[REF_AT_MAX];
+    (void)snprintf(pointer, sizeof pointer, "%s/%s/", place, map);
+    ref_pointer_add(pointer, sizeof pointer, key);
+    return json_object_set_new(pointers, pointer,
+                               json_string(strcmp(map, "labels") == 0
+                                               ? "says which version of the chart rendered it"
+                                               : "follows from a file that is compared itself"));
 }
 
-/* Checksums make new pods when a file changes ("checksum/config"): they follow from what is compared anyhow.
+/* Checksums make new pods when a file changes ("checksum/config": Helm docs, "Automatically Roll
+ * Deployments").
  */
-static void drop_checksums(json_t *annotations) {
-    const char *key;
-    json_t *value;
-    void *next;
-    json_object_foreach_safe(annotations, next, key, value) {
-        if (strncmp(key, "checksum/", 9) == 0 || strstr(key, "/checksum"))
-            (void)json_object_del(annotations, key);
-    }
-}
-
-static void strip(json_t *object) {
+static int note_versions(json_t *pointers, const json_t *object) {
     for (const char *const *place = metadata_places; *place; place++) {
-        json_t *metadata = js_at(object, *place);
-        json_t *labels = json_object_get(metadata, "labels");
+        const json_t *metadata = js_at(object, *place);
+        const char *key;
+        json_t *value;
+        int r = 0;
         for (const char *const *label = version_labels; *label; label++)
-            (void)json_object_del(labels, *label);
-        drop_checksums(json_object_get(metadata, "annotations"));
-        if (!json_is_object(metadata))
-            continue;
-        drop_if_empty(metadata, "labels");
-        drop_if_empty(metadata, "annotations");
+            if (json_object_get(json_object_get(metadata, "labels"), *label))
+                r = r ? r : note_pointer(pointers, *place, "labels", *label);
+        json_object_foreach(json_object_get(metadata, "annotations"), key, value) {
+            if (strncmp(key, "checksum/", 9) == 0 || strstr(key, "/checksum"))
+                r = r ? r : note_pointer(pointers, *place, "annotations", key);
+        }
+        if (r)
+            return -ENOMEM;
     }
+    return 0;
 }
 
 /* The same with apiVersion, kind and metadata first, as people write it. A new reference. */
@@ -112,8 +114,7 @@ static int take(void *ctx, const char *where, const json_t *object, struct err *
     int r = ref_manifest_normal(where, object, NULL, &normal, e);
     if (r < 0)
         return r;
-    strip(normal);
-    json_t *ordered = in_order(normal);
+    json_t *ordered = note_versions(m->versions, normal) == 0 ? in_order(normal) : NULL;
     json_decref(normal);
     return ordered && json_array_append_new(m->objects, ordered) == 0 ? 0 : err_oom(e);
 }
@@ -169,15 +170,30 @@ static json_t *set_of(const struct making *m, const struct ref_side *s, const ch
     return NULL;
 }
 
-/* What an autoscaler decides is not the reference's to say. */
-static json_t *tolerances(const struct ref_side *s) {
+static int tolerate(json_t *into, const char *pointer, const char *when, const char *reason,
+                    const char *owner) {
+    json_t *rule = json_pack("{s:s, s:s, s:s*, s:s, s:s}", "object", "*/*", "pointer", pointer, "when", when,
+                             "reason", reason, "owner", owner);
+    return rule ? json_array_append_new(into, rule) : -1;
+}
+
+/* What an autoscaler decides is not the reference's to say, nor is which version of a chart it is. */
+static json_t *tolerances(const struct making *m, const struct ref_side *s) {
+    json_t *all = json_array();
+    const char *pointer;
+    json_t *why;
     bool scaled = false;
     for (size_t i = 0; i < s->n; i++)
         scaled = scaled || s->objects[i].traits & REF_AUTOSCALED;
-    return scaled ? json_pack("[{s:s, s:s, s:s, s:s, s:s}]", "object", "*/*", "pointer", "/spec/replicas",
-                              "when", "autoscaled", "reason",
-                              "an autoscaler decides how many replicas there are", "owner", "the autoscaler")
-                  : json_array();
+    bool bad = scaled && tolerate(all, "/spec/replicas", "autoscaled",
+                                  "an autoscaler decides how many replicas there are", "the autoscaler") != 0;
+    json_object_foreach(m->versions, pointer, why) {
+        bad = bad || tolerate(all, pointer, NULL, json_string_value(why), "the chart") != 0;
+    }
+    if (!bad)
+        return all;
+    json_decref(all);
+    return NULL;
 }
 
 static json_t *document(const struct making *m, const struct ref_side *s, json_t *expectations) {
@@ -185,16 +201,16 @@ static json_t *document(const struct making *m, const struct ref_side *s, json_t
     char title[REF_NAME_MAX + 80];
     const char *of = *s->chart ? s->chart : *s->release ? s->release : "reference";
     const char *source = m->how->source ? m->how->source : "the manifests that it was made from";
-    json_t *tolerate = tolerances(s);
+    json_t *allowed = tolerances(m, s);
     make_id(m->how->id ? m->how->id : of, id);
     (void)snprintf(title, sizeof title, "%s, as it is rendered", of);
     json_t *doc =
         json_pack("{s:s, s:s, s:o, s:[o]}", "schema", REF_SCHEMA, "id", id, "title",
                   ref_json_text(m->how->title ? m->how->title : title), "manifests", set_of(m, s, source));
-    bool bad = !doc || !tolerate ||
+    bool bad = !doc || !allowed ||
                (json_array_size(expectations) && json_object_set(doc, "expectations", expectations)) ||
-               (json_array_size(tolerate) && json_object_set(doc, "tolerate", tolerate));
-    json_decref(tolerate);
+               (json_array_size(allowed) && json_object_set(doc, "tolerate", allowed));
+    json_decref(allowed);
     if (!bad)
         return doc;
     json_decref(doc);
@@ -218,11 +234,13 @@ static int make(const struct making *m, struct ref_side *s, json_t *normals, jso
 
 int ref_make(const char *name, const char *text, size_t len, const struct ref_init *how, json_t **ret,
              json_t **ret_left_out, struct err *e) {
-    struct making m = {.how = how, .objects = json_array(), .left_out = json_array()};
+    struct making m = {
+        .how = how, .objects = json_array(), .left_out = json_array(), .versions = json_object()};
     struct ref_side s = {.label = name};
     json_t *normals = json_array();
     json_t *doc = NULL;
-    int r = m.objects && m.left_out && normals ? find_namespace(&m, name, text, len, e) : err_oom(e);
+    int r = m.objects && m.left_out && m.versions && normals ? find_namespace(&m, name, text, len, e)
+                                                             : err_oom(e);
     if (r == 0)
         r = ref_manifests_each(name, text, len, take, &m, e);
     if (r == 0 && json_array_size(m.objects) == 0)
@@ -233,6 +251,7 @@ int ref_make(const char *name, const char *text, size_t len, const struct ref_in
     ref_side_free(&s);
     json_decref(normals);
     json_decref(m.objects);
+    json_decref(m.versions);
     if (r < 0) {
         json_decref(m.left_out);
         return r;

@@ -31,7 +31,7 @@ struct walk {
 
 static int walk(struct walk *w, const json_t *node, const char *rest);
 
-static void add_escaped(char *out, size_t size, const char *step) {
+void ref_pointer_add(char *out, size_t size, const char *step) {
     size_t n = strlen(out);
     for (const char *s = step; *s && n + 3 < size; s++)
         if (*s == '~' || *s == '/') {
@@ -50,7 +50,7 @@ static int walk_child(struct walk *w, const char *step, const json_t *child, boo
     if (pointer + 1 < sizeof w->pointer) {
         w->pointer[pointer] = '/';
         w->pointer[pointer + 1] = 0;
-        add_escaped(w->pointer, sizeof w->pointer, step);
+        ref_pointer_add(w->pointer, sizeof w->pointer, step);
     }
     const char *name = element ? js_str(child, "name", "") : "";
     if (*name)

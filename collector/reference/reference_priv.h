@@ -42,6 +42,9 @@ extern const char *const ref_condition_forms[], *const ref_expectation_forms[];
 /* Takes the first step off a pointer, unescaped (RFC 6901); returns the rest. */
 const char *ref_step(const char *pointer, char *step, size_t size);
 
+/* Adds a name to a pointer, escaped; cut where it does not fit. */
+void ref_pointer_add(char *pointer, size_t size, const char *name);
+
 struct ref_place {
     const json_t *value; /* NULL: nothing is there */
     const char *pointer; /* of the value, or of what is not there */

@@ -9,7 +9,7 @@ int main(int argc, char **argv) {
         &cli_cmd_gitops,  &cli_cmd_calls,     &cli_cmd_plan,
         &cli_cmd_drill,   &cli_cmd_mark,      &cli_cmd_attest,
         &cli_cmd_backup,  &cli_cmd_import,    &cli_cmd_completion,
-        &cli_cmd_retain,  &cli_cmd_compare, &cli_cmd_reference, NULL,
+        &cli_cmd_retain,  &cli_cmd_reference, NULL,
     };
     return cli_main(commands, argc, argv);
 }

@@ -218,7 +218,6 @@ static void tell_wrapped(const struct report *r, const char *label, const char *
         return;
     (void)printf("  %-10s", label);
     report_wrapped(r, text, 12);
-    (void)printf("\n");
 }
 
 static void tell_rule(const struct report *r, const json_t *rule) {

@@ -170,6 +170,19 @@ static void what_is_asked(void **state) {
     free_stage(&s);
 }
 
+/* Everything that is required is met, because nothing is. */
+static void nothing_required_proves_nothing(void **state) {
+    (void)state;
+    struct stage s = load_stage(stage_text);
+    json_t *result = evaluate(
+        HEAD "expectations:\n- {id: a, severity: info, why: w, source: s, all_of: [{kind: Service}]}\n",
+        &s.side, "2026-11-23T00:00:00Z");
+    assert_string_equal("PASS", js_str(first_row(result), "verdict", ""));
+    assert_string_equal("INCONCLUSIVE", js_str(result, "verdict", ""));
+    json_decref(result);
+    free_stage(&s);
+}
+
 /* ---- what is refused, and where */
 
 static const struct {
@@ -250,6 +263,7 @@ static void what_is_wrong_is_refused(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_asked),
+        cmocka_unit_test(nothing_required_proves_nothing),
         cmocka_unit_test(what_is_wrong_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -197,6 +197,20 @@ static int valid_stores(const json_t *with, struct err *e) {
     return r;
 }
 
+static int valid_environment(const json_t *with, struct err *e) {
+    int r = ref_with_texts(with, "env", NULL, e);
+    if (r == 0)
+        r = ref_with_texts(with, "in", NULL, e);
+    if (r == 0)
+        r = ref_with_texts(with, "not_in", NULL, e);
+    if (r == 0)
+        r = ref_with_bool(with, "set", e);
+    if (r == 0 &&
+        (!json_object_get(with, "env") || !json_object_get(with, "in") == !json_object_get(with, "not_in")))
+        r = err_set(e, -EINVAL, "give \"env\", and one of \"in\" and \"not_in\"");
+    return r;
+}
+
 const struct ref_check_type ref_check_types[] = {
     {"replicas", "each workload, or its autoscaler, keeps at least so many replicas", KEYS("at_least"),
      ref_check_replicas, valid_replicas},
@@ -209,6 +223,8 @@ const struct ref_check_type ref_check_types[] = {
      valid_tls},
     {"external-stores", "stores of state are outside of the stage, and spoken to over TLS",
      KEYS("images", "kinds", "ports", "tls"), ref_check_stores, valid_stores},
+    {"environment", "a variable of the containers' environment has one of these values, or none of those",
+     KEYS("env", "in", "not_in", "set"), ref_check_environment, valid_environment},
     {"default-secrets", "no value of a Secret is a known default", KEYS("known"), ref_check_secrets,
      valid_known},
     {"spread", "the pods of each workload are kept apart, and (seen) are apart", KEYS("by", "seen", "hard"),

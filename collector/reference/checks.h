@@ -15,6 +15,8 @@
  *   external-stores     {images: [GLOB], kinds, ports}: no workload of the stage runs a store's image
  *                       (postgres, redis ...), and {tls: [{of, env|kind and at, in, beside}]}: what names the
  *                       external one asks for TLS
+ *   environment         {env: GLOB|[GLOB], in|not_in: [GLOB], set: BOOL}: of every container, where it is
+ *                       set (ConfigMaps are looked up; what a Secret sets is not known); set: it must be
  *   network-policies    {types: [Ingress, Egress], allow_open}: every selected workload's pods are
  *                       selected by a NetworkPolicy of each type, and by none that is open
  *   spread              {by: [kubernetes.io/hostname, ..], seen: BOOL}: topologySpreadConstraints or

@@ -66,17 +66,30 @@ static bool is_about(const struct ref_object *policy, const char *type) {
     return false;
 }
 
-/* Policies add up: one rule without peers and ports lets everything through. Its place, or -1. */
+/* A peer that is everybody: every address, without exception. */
+static bool is_everybody(const json_t *peer) {
+    const char *cidr = js_str(peer, "ipBlock.cidr", "");
+    return (strcmp(cidr, "0.0.0.0/0") == 0 || strcmp(cidr, "::/0") == 0) &&
+           json_array_size(js_at(peer, "ipBlock.except")) == 0;
+}
+
+/* No peers are all peers, no ports are all ports. */
+static bool is_open(const json_t *rule, const char *peers) {
+    const json_t *list = json_object_get(rule, peers);
+    size_t i;
+    const json_t *peer;
+    bool everybody = json_array_size(list) == 0;
+    json_array_foreach(list, i, peer) everybody = everybody || is_everybody(peer);
+    return everybody && json_array_size(json_object_get(rule, "ports")) == 0;
+}
+
+/* Policies add up: one rule that lets everything through is enough. Its place, or -1. */
 static int open_rule(const struct ref_object *policy, const char *type) {
     bool in = strcmp(type, "Ingress") == 0;
     const json_t *rules = js_at(policy->normal, in ? "spec.ingress" : "spec.egress");
     size_t i;
     const json_t *rule;
-    json_array_foreach(rules, i, rule) {
-        bool peers = json_array_size(json_object_get(rule, in ? "from" : "to")) > 0;
-        if (!peers && json_array_size(json_object_get(rule, "ports")) == 0)
-            return (int)i;
-    }
+    json_array_foreach(rules, i, rule) if (is_open(rule, in ? "from" : "to")) return (int)i;
     return -1;
 }
 

@@ -295,6 +295,8 @@ static bool spreads_by(const struct ref_checking *c, const struct ref_object *o,
     bool hard = json_is_true(json_object_get(c->with, "hard"));
     size_t i;
     const json_t *t;
+    if (json_object_get(json_object_get(pod, "nodeSelector"), key)) /* all of them in one place */
+        return false;
     json_array_foreach(json_object_get(pod, "topologySpreadConstraints"), i,
                        t) if (constraint_spreads(t, key, labels, replicas, hard)) return true;
     const json_t *anti = js_at(pod, "affinity.podAntiAffinity");

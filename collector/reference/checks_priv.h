@@ -34,6 +34,10 @@ void ref_checking_unmet(struct ref_checking *c, const struct ref_object *o, cons
 void ref_checking_unmet_value(struct ref_checking *c, const struct ref_object *o, const char *pointer,
                               const char *where, const char *expected, const json_t *found);
 
+/* The same of a list of what may stand there. */
+void ref_checking_unmet_in(struct ref_checking *c, const struct ref_object *o, const char *pointer,
+                           const char *where, const json_t *list, const char *found);
+
 typedef void ref_checking_fn(struct ref_checking *c, const struct ref_object *o);
 /* Calls fn for each whole object of these kinds (ended by NULL) that `for` selects and counts it as selected;
  * without `for` all of the release under pilot. */
@@ -72,8 +76,23 @@ const char *ref_pointer(char *out, const char *base, const char *rest);
 int64_t ref_workload_replicas(struct ref_checking *c, const struct ref_object *o,
                               const struct ref_object **ret_from, const char **ret_pointer);
 
+/* ---- environments (checks_env.c) */
+
+struct ref_env {
+    const char *name;    /* NULL: names that are not known may be set here */
+    const json_t *value; /* NULL: not known */
+    const char *pointer; /* of what sets it */
+    const char *unknown; /* from where it comes, where name or value is not known; static text */
+};
+typedef void ref_env_fn(void *ctx, const struct ref_env *env);
+/* Each variable of the container's environment, once, as it is in force; what it borrows is of the call. */
+void ref_env_each(struct ref_checking *c, const struct ref_container *it, ref_env_fn *fn, void *ctx);
+/* As the process sees it; NULL: reduced, or put together as it starts. */
+const char *ref_env_text(const json_t *value, char number[32]);
+
 /* ---- the families */
 
+int ref_check_environment(const struct ref_scope *s, const json_t *e, struct ref_outcome *out) MUST_CHECK;
 int ref_check_replicas(const struct ref_scope *s, const json_t *e, struct ref_outcome *out) MUST_CHECK;
 int ref_check_budgets(const struct ref_scope *s, const json_t *e, struct ref_outcome *out) MUST_CHECK;
 int ref_check_endpoints(const struct ref_scope *s, const json_t *e, struct ref_outcome *out) MUST_CHECK;
@@ -96,3 +115,5 @@ int ref_with_texts(const json_t *with, const char *key, const char *const *allow
 /* The texts of with[key], a text or a list: the i-th, or of `fallback` (ended by NULL) where with has none.
  * NULL: no more. */
 const char *ref_with_text(const json_t *with, const char *key, const char *const *fallback, size_t i);
+/* Does one of the globs of with[key] match? */
+bool ref_with_glob(const json_t *with, const char *key, const char *text);

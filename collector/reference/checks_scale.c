@@ -116,6 +116,23 @@ static int64_t scaled(const json_t *v, int64_t of) {
     return strcmp(end, "%") == 0 ? (n * of + 99) / 100 : -1;
 }
 
+/* Pods that are counted as available and are no replicas of a Deployment or StatefulSet: minAvailable may be
+ * kept by them alone. */
+static bool selects_others(struct ref_checking *c, const struct ref_object *pdb) {
+    static const char *const others[] = {"DaemonSet", "CronJob", "Job", NULL};
+    for (const char *const *k = others; *k; k++) {
+        size_t n;
+        const struct ref_object *o = ref_checking_kind(c, *k, &n);
+        for (size_t i = 0; i < n; i++)
+            if (!o[i].normal || selects_pods(pdb, ref_workload_labels(&o[i])) != FITS_NOT) {
+                ref_outcome_unknown(c->out, "PodDisruptionBudget/%s also counts pods of %s/%s", pdb->name,
+                                    o[i].kind, o[i].name);
+                return true;
+            }
+    }
+    return false;
+}
+
 /* How many pods the budget's workloads keep, together; -1: not known. */
 static int64_t pods_of(struct ref_checking *c, const struct ref_object *pdb) {
     int64_t sum = 0;
@@ -145,7 +162,7 @@ static bool read_budget(struct ref_checking *c, const struct ref_object *pdb, st
     const json_t *max = js_at(pdb->normal, "spec.maxUnavailable");
     const json_t *min = js_at(pdb->normal, "spec.minAvailable");
     bool by_max = max && !json_is_null(max);
-    int64_t pods = pods_of(c, pdb);
+    int64_t pods = selects_others(c, pdb) ? -1 : pods_of(c, pdb);
     if (pods < 0)
         return false;
     int64_t n = by_max ? scaled(max, pods) : min && !json_is_null(min) ? scaled(min, pods) : pods;

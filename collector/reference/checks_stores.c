@@ -61,9 +61,11 @@ static void check_ports(struct ref_checking *c, const struct ref_object *o, cons
 
 static void check_images(struct ref_checking *c, const struct ref_object *o) {
     char pointer[REF_AT_MAX];
-    for (struct ref_container it = {0}; ref_container_next(o, &it);) {
+    for (struct ref_container it = {.init_too = true}; ref_container_next(o, &it);) {
         struct ref_image image;
         const char *text = js_str(it.spec, "image", "");
+        if (it.init && strcmp(js_str(it.spec, "restartPolicy", ""), "Always") != 0)
+            continue; /* it ends before the others begin; with Always it is a sidecar */
         if (ref_image(text, &image) < 0)
             ref_outcome_unknown(c->out, "%s/%s: the image of container %.64s cannot be read", o->kind,
                                 o->name, it.name);
@@ -89,6 +91,49 @@ static void scan_workloads(struct ref_checking *c) {
     }
 }
 
+/* Is this one of the stage's workloads whose pods the Service selects, and which runs a known store? */
+static bool leads_to_store(struct ref_checking *c, const json_t *selector) {
+    for (const char *const *k = ref_workloads_running; *k; k++) {
+        size_t n;
+        const struct ref_object *o = ref_checking_kind(c, *k, &n);
+        for (size_t i = 0; i < n; i++) {
+            if (!o[i].normal || !ref_selects(selector, true, ref_workload_labels(&o[i])))
+                continue;
+            for (struct ref_container it = {0}; ref_container_next(&o[i], &it);) {
+                struct ref_image image;
+                if (ref_image(js_str(it.spec, "image", ""), &image) == 0 && is_store(c->with, &image))
+                    return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* A Service of a store's port that selects pods of the stage, whatever they run: containers need not say on
+ * which ports they listen. */
+static void scan_services(struct ref_checking *c) {
+    size_t n;
+    size_t k;
+    const json_t *port;
+    const struct ref_object *o = ref_checking_kind(c, "Service", &n);
+    (void)ref_checking_read(c, "Service");
+    for (size_t i = 0; i < n; i++) {
+        const json_t *selector = ref_checking_whole(c, &o[i]) ? js_at(o[i].normal, "spec.selector") : NULL;
+        if (json_object_size(selector) == 0)
+            continue;
+        json_array_foreach(js_at(o[i].normal, "spec.ports"), k, port) {
+            bool store = is_store_port(c->with, json_object_get(port, "port")) ||
+                         is_store_port(c->with, json_object_get(port, "targetPort"));
+            if (store && !leads_to_store(c, selector))
+                ref_outcome_unknown(
+                    c->out,
+                    "Service/%s leads to a store's port of pods of the stage, and what they run "
+                    "is not known to be a store",
+                    o[i].name);
+        }
+    }
+}
+
 /* Custom resources by which an operator runs a store here. */
 static void scan_kinds(struct ref_checking *c) {
     const char *kind;
@@ -109,147 +154,58 @@ struct asks {
     size_t seen; /* places that say something, read or not */
 };
 
-static bool any_glob(const json_t *rule, const char *key, const char *text) {
-    const char *glob;
-    for (size_t i = 0; (glob = ref_with_text(rule, key, NULL, i)); i++)
-        if (word_glob(glob, text))
-            return true;
-    return false;
-}
-
-/* What the agent reduced, or what the kubelet puts together as it starts, is not known. */
-static bool can_be_read(const char *text) {
-    return text && !strstr(text, "keyed:") && !strstr(text, DIFF_SECRET) && !strstr(text, "$(");
-}
-
 static void judge(struct asks *a, const struct ref_object *o, const char *pointer, const char *where,
                   const json_t *value) {
     char number[32];
-    const char *text = json_string_value(value);
+    const char *text = ref_env_text(value, number);
     const char *of = js_str(a->rule, "of", "a store");
     a->seen++;
-    if (json_is_boolean(value))
-        text = json_is_true(value) ? "true" : "false";
-    else if (json_is_integer(value)) {
-        (void)snprintf(number, sizeof number, "%lld", (long long)json_integer_value(value));
-        text = number;
-    }
-    if (!can_be_read(text))
+    if (!text)
         ref_outcome_unknown(a->c->out, "%s/%s: whether %.64s asks for TLS to %.64s cannot be read", o->kind,
                             o->name, where, of);
-    else if (!any_glob(a->rule, "in", text)) {
-        char *in = json_dumps(json_object_get(a->rule, "in"), JSON_ENCODE_ANY | JSON_COMPACT);
-        ref_checking_unmet(a->c, o, pointer, where, in ? in : "TLS", text);
-        free(in);
-    }
+    else if (!ref_with_glob(a->rule, "in", text))
+        ref_checking_unmet_in(a->c, o, pointer, where, json_object_get(a->rule, "in"), text);
 }
 
-/* A key of a ConfigMap that an environment takes its value from (core/v1 ConfigMapKeySelector). */
-static void judge_key(struct asks *a, const struct ref_object *o, const char *pointer, const char *env,
-                      const char *map, const char *key) {
-    const struct ref_object *m = ref_side_find(a->c->live, "ConfigMap", map);
-    const json_t *value = m && m->normal ? json_object_get(js_at(m->normal, "data"), key) : NULL;
-    if (value) {
-        judge(a, o, pointer, env, value);
+/* One container: does it name the store, and does it say how it speaks to it? */
+struct asked {
+    struct asks *a;
+    const struct ref_object *o;
+    bool beside, said;
+    const char *hidden; /* why not all of its environment is known */
+};
+
+static void judge_env(void *ctx, const struct ref_env *env) {
+    struct asked *x = ctx;
+    if (!env->name) {
+        x->hidden = env->unknown;
         return;
     }
-    a->seen++;
-    ref_outcome_unknown(a->c->out,
-                        "%s/%s: %.64s comes from key %.64s of ConfigMap %.253s, which is not known", o->kind,
-                        o->name, env, key, map);
+    x->beside = x->beside || ref_with_glob(x->a->rule, "beside", env->name);
+    if (!ref_with_glob(x->a->rule, "env", env->name))
+        return;
+    x->said = true;
+    judge(x->a, x->o, env->pointer, env->name, env->value);
 }
 
-static void judge_env(struct asks *a, const struct ref_object *o, const char *pointer, const json_t *env) {
-    const char *name = js_str(env, "name", "");
-    const json_t *from = json_object_get(env, "valueFrom");
-    const json_t *map = json_object_get(from, "configMapKeyRef");
-    if (map)
-        judge_key(a, o, pointer, name, js_str(map, "name", ""), js_str(map, "key", ""));
-    else if (from)
-        judge(a, o, pointer, name, NULL);
-    else {
-        json_t *empty = json_string("");
-        const json_t *value = json_object_get(env, "value");
-        judge(a, o, pointer, name, value ? value : empty);
-        json_decref(empty);
-    }
-}
-
-/* The last one of a name counts (core/v1 Container.env: "the last one wins" of duplicates). */
-static bool is_last(const json_t *list, size_t at) {
-    const char *name = js_str(json_array_get(list, at), "name", "");
-    for (size_t i = at + 1; i < json_array_size(list); i++)
-        if (strcmp(js_str(json_array_get(list, i), "name", ""), name) == 0)
-            return false;
-    return true;
-}
-
-static bool in_env(const json_t *list, const char *name) {
-    size_t i;
-    const json_t *env;
-    json_array_foreach(list, i, env) if (strcmp(js_str(env, "name", ""), name) == 0) return true;
-    return false;
-}
-
-/* envFrom: all keys of a ConfigMap, with a prefix; what env names as well, env says. */
-static void judge_from(struct asks *a, const struct ref_object *o, const struct ref_container *it, size_t at,
-                       const json_t *from, bool *ret_beside) {
+static void judge_workload(struct ref_checking *c, const struct ref_object *o) {
+    struct asks *a = c->ctx;
+    const char *of = js_str(a->rule, "of", "a store");
     char pointer[REF_AT_MAX];
-    char rest[64];
-    char name[512];
-    const char *map = js_str(from, "configMapRef.name", "");
-    const struct ref_object *m = *map ? ref_side_find(a->c->live, "ConfigMap", map) : NULL;
-    const char *key;
-    const json_t *value;
-    (void)snprintf(rest, sizeof rest, "/envFrom/%zu", at);
-    json_object_foreach((json_t *)js_at(m ? m->normal : NULL, "data"), key, value) {
-        (void)snprintf(name, sizeof name, "%s%s", js_str(from, "prefix", ""), key);
-        *ret_beside = *ret_beside || any_glob(a->rule, "beside", name);
-        if (any_glob(a->rule, "env", name) && !in_env(json_object_get(it->spec, "env"), name))
-            judge(a, o, ref_pointer(pointer, it->pointer, rest), name, value);
-    }
-}
-
-/* A container that names the store and does not say how it speaks to it. Unless a Secret may say so. */
-static void tell_silent(struct asks *a, const struct ref_object *o, const struct ref_container *it) {
-    size_t i;
-    const json_t *from;
-    char pointer[REF_AT_MAX];
-    json_array_foreach(json_object_get(it->spec, "envFrom"), i, from) {
-        const char *map = js_str(from, "configMapRef.name", "");
-        const struct ref_object *m = *map ? ref_side_find(a->c->live, "ConfigMap", map) : NULL;
-        if (m && m->normal)
+    c->selected--; /* counted as the images were looked at */
+    for (struct ref_container it = {.init_too = true}; ref_container_next(o, &it);) {
+        struct asked x = {a, o, false, false, NULL};
+        ref_env_each(c, &it, judge_env, &x);
+        if (x.said || !x.beside)
             continue;
-        ref_outcome_unknown(a->c->out,
-                            "%s/%s: container %.64s may be told how to speak to %.64s by an envFrom that "
-                            "is not known",
-                            o->kind, o->name, it->name, js_str(a->rule, "of", "a store"));
-        return;
-    }
-    ref_checking_unmet(a->c, o, ref_pointer(pointer, it->pointer, "/env"), it->name,
-                       "says how it speaks to the store", "names the store, and nothing asks for TLS");
-}
-
-static void judge_container(struct asks *a, const struct ref_object *o, const struct ref_container *it) {
-    const json_t *list = json_object_get(it->spec, "env");
-    size_t i;
-    const json_t *env;
-    const json_t *from;
-    bool beside = false;
-    size_t before = a->seen;
-    char pointer[REF_AT_MAX];
-    char rest[64];
-    json_array_foreach(list, i, env) {
-        const char *name = js_str(env, "name", "");
-        beside = beside || any_glob(a->rule, "beside", name);
-        (void)snprintf(rest, sizeof rest, "/env/%zu/value", i);
-        if (any_glob(a->rule, "env", name) && is_last(list, i))
-            judge_env(a, o, ref_pointer(pointer, it->pointer, rest), env);
-    }
-    json_array_foreach(json_object_get(it->spec, "envFrom"), i, from) judge_from(a, o, it, i, from, &beside);
-    if (beside && a->seen == before) {
         a->seen++;
-        tell_silent(a, o, it);
+        if (x.hidden)
+            ref_outcome_unknown(c->out, "%s/%s: container %.64s may be told how to speak to %.64s by %s",
+                                o->kind, o->name, it.name, of, x.hidden);
+        else
+            ref_checking_unmet(c, o, ref_pointer(pointer, it.pointer, "/env"), it.name,
+                               "says how it speaks to the store",
+                               "names the store, and nothing asks for TLS");
     }
 }
 
@@ -265,12 +221,6 @@ static void judge_places(struct asks *a) {
         if (value)
             judge(a, &o[i], at, at, value);
     }
-}
-
-static void judge_workload(struct ref_checking *c, const struct ref_object *o) {
-    c->selected--; /* counted as the images were looked at */
-    for (struct ref_container it = {.init_too = true}; ref_container_next(o, &it);)
-        judge_container(c->ctx, o, &it);
 }
 
 static void check_asks(struct ref_checking *c, const json_t *rule) {
@@ -290,7 +240,10 @@ int ref_check_stores(const struct ref_scope *s, const json_t *e, struct ref_outc
     size_t i;
     const json_t *rule;
     ref_checking_begin(&c, s, e, out);
+    const json_t *ports = json_object_get(c.with, "ports");
     scan_workloads(&c);
+    if (!ports || json_array_size(ports) > 0)
+        scan_services(&c);
     scan_kinds(&c);
     json_array_foreach(json_object_get(c.with, "tls"), i, rule) check_asks(&c, rule);
     return ref_checking_end(&c, "workload");

@@ -44,12 +44,31 @@ static bool tls_names(const json_t *tls, const char *host) {
     return false;
 }
 
-/* A Secret that is named and is not there: the controller serves its own certificate. */
+/* A Secret that is named and is not there, or holds no certificate (core/v1, kubernetes.io/tls): the
+ * controller serves its own one. Of a Secret the keys are known, never the values. */
 static void check_secret(struct ref_checking *c, const struct ref_object *o, const char *name,
                          const char *pointer) {
     const char *why = c->live->unread ? c->live->unread(c->live->unread_ctx, "Secret") : NULL;
-    if (c->live->live && !why && !ref_side_find(c->live, "Secret", name))
+    const struct ref_object *secret = ref_side_find(c->live, "Secret", name);
+    if (!c->live->live || why || (secret && !secret->normal))
+        return;
+    if (!secret)
         ref_checking_unmet(c, o, pointer, name, "a Secret of the stage", "there is none of this name");
+    else if (!js_at(secret->normal, "/data/tls.crt") || !js_at(secret->normal, "/data/tls.key"))
+        ref_checking_unmet(c, o, pointer, name, "a Secret with tls.crt and tls.key", "it has no such keys");
+}
+
+/* ingress-nginx sends clients on to https where there is TLS, unless it is told not to
+ * (kubernetes/ingress-nginx, user-guide/nginx-configuration/annotations, "Server-side HTTPS enforcement
+ * through redirect"). */
+static void check_redirect(struct ref_checking *c, const struct ref_object *o) {
+    static const char at[] = "/metadata/annotations/nginx.ingress.kubernetes.io~1ssl-redirect";
+    bool forced =
+        strcmp(js_str(o->normal, "/metadata/annotations/nginx.ingress.kubernetes.io~1force-ssl-redirect", ""),
+               "true") == 0;
+    if (strcmp(js_str(o->normal, at, ""), "false") == 0 && !forced &&
+        !json_is_true(json_object_get(c->with, "allow_plain")))
+        ref_checking_unmet(c, o, at, "", "TLS only", "it is served without TLS as well");
 }
 
 static void check_host(struct ref_checking *c, const struct ref_object *o, const char *host,
@@ -84,6 +103,20 @@ static void check_ingress(struct ref_checking *c, const struct ref_object *o) {
     }
     if (json_array_size(rules) == 0)
         check_host(c, o, "", "/spec/defaultBackend");
+    check_redirect(c, o);
+}
+
+/* A way in past every Ingress: what speaks there is not visible. */
+static void check_service(struct ref_checking *c, const struct ref_object *o) {
+    const char *type = js_str(o->normal, "spec.type", "ClusterIP");
+    c->selected--;
+    if (strcmp(type, "LoadBalancer") == 0 || strcmp(type, "NodePort") == 0 ||
+        json_array_size(js_at(o->normal, "spec.externalIPs")) > 0)
+        ref_outcome_unknown(
+            c->out,
+            "Service/%s is a way in from outside by itself (%.16s), and whether it speaks TLS is "
+            "not visible",
+            o->name, type);
 }
 
 /* ---- HTTPRoute */
@@ -227,12 +260,14 @@ static void check_route(struct ref_checking *c, const struct ref_object *o) {
 static void check_either(struct ref_checking *c, const struct ref_object *o) {
     if (strcmp(o->kind, "Ingress") == 0)
         check_ingress(c, o);
+    else if (strcmp(o->kind, "Service") == 0)
+        check_service(c, o);
     else
         check_route(c, o);
 }
 
 int ref_check_tls(const struct ref_scope *s, const json_t *e, struct ref_outcome *out) {
-    static const char *const kinds[] = {"Ingress", ROUTE, NULL};
+    static const char *const kinds[] = {"Ingress", ROUTE, "Service", NULL};
     struct ref_checking c;
     ref_checking_begin(&c, s, e, out);
     ref_checking_each(&c, kinds, check_either);

@@ -4,11 +4,12 @@
  *   name, check, with, for, if_any     the expectation
  *   objects: [OBJECT]                  as they are written; they become normal forms with the test's key
  *   unread: {KIND: WHY}, cut: [KIND/NAME], pods: ["Deployment/web node-a"], rendered: BOOL, no_key: BOOL
- *   want: met | none-selected | {unmet: ["KIND/NAME POINTER"]} | {unknown: TEXT}
+ *   want: met | none-selected | {unmet: ["KIND/NAME POINTER"]} | {unknown: TEXT} | {refused: TEXT}
  *
  * unmet: exactly these, in any order, and nothing is left unknown; unknown: the reason holds the text, and
  * nothing is unmet unless `unmet` stands beside it. */
 #include <dirent.h>
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -150,8 +151,21 @@ static unsigned kind_of(const json_t *want) {
     return word && strcmp(word, "met") == 0 ? MET : json_object_get(want, "unknown") ? UNKNOWN : UNMET;
 }
 
+/* A `with` that is not well-formed: the message says what to do. */
+static bool run_refused(const char *file, const json_t *c) {
+    const struct ref_check_type *type = ref_check_type(js_str(c, "check", ""));
+    struct err e = {""};
+    bool ok = type && type->valid && type->valid(json_object_get(c, "with"), &e) == -EINVAL &&
+              strstr(e.text, js_str(c, "want.refused", "?"));
+    if (!ok)
+        print_error("%s: \"%s\": not refused as it should be: %s\n", file, js_str(c, "name", "?"), e.text);
+    return ok;
+}
+
 /* Which check the case was of, and what it wanted, is added to seen. */
 static bool run_case(const char *file, const json_t *c, unsigned seen[TOLD]) {
+    if (js_str(c, "want.refused", NULL))
+        return run_refused(file, c);
     struct stage s;
     struct ref_outcome out = {0};
     struct err e;

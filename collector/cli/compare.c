@@ -125,10 +125,29 @@ static int write_answer(const struct cli *c, const struct asked *q, const json_t
     return q->b ? report_between(&r, doc, q->format) : report_compare(&r, doc, q->format, q->all);
 }
 
-static int answer(const struct cli *c, const struct corr *corr, const struct asked *q) {
+/* Which kinds were read at each moment of the way; loading for the gates knows that of now alone, and only
+ * where a reference is declared. */
+static int load_sources(const struct cli *c, struct corr *corr, const struct asked *q, struct err *e) {
+    int64_t moments[GATES_MOMENTS_MAX];
+    int r = 0;
+    for (size_t i = 0; i < corr->n_stages && r == 0; i++) {
+        const struct facts *f = &corr->stages[i];
+        if (q->over && q->a && strcmp(q->a, f->stage) != 0)
+            continue;
+        size_t n = q->over ? gates_architecture_moments(corr, f, q->from, q->to, moments) : 1;
+        if (!q->over)
+            moments[0] = corr_state_time(corr, corr->at_ns);
+        r = show_sources(c, corr, f->stage, moments, n, e);
+    }
+    return r;
+}
+
+static int answer(const struct cli *c, struct corr *corr, const struct asked *q) {
     struct err e = {""};
     json_t *doc = NULL;
-    int r = q->over ? make_over(corr, q, &doc, &e)
+    int r = q->over || q->b ? load_sources(c, corr, q, &e) : 0;
+    if (r == 0)
+        r = q->over ? make_over(corr, q, &doc, &e)
             : q->b  ? make_between(corr, q, &doc, &e)
                     : make_stages(corr, q, &doc, &e);
     if (r < 0)

@@ -7,6 +7,8 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "correlate/load.h"
+
 struct report show_report(const struct cli *c) {
     struct winsize w;
     struct report r = {.to = stdout, .colour = c->colour};
@@ -37,6 +39,17 @@ bool show_load(const struct cli *c, struct corr *ret) {
         return true;
     (void)cli_fail("%s", e.text);
     return false;
+}
+
+int show_sources(const struct cli *c, struct corr *corr, const char *stage, const int64_t *t, size_t n,
+                 struct err *e) {
+    struct store *s;
+    int r = cli_store(c, STORE_READ, &s, e);
+    if (r < 0)
+        return r;
+    r = corr_load_sources(s, corr, stage, t, n, e);
+    store_close(&s);
+    return r;
 }
 
 bool show_is_stage(const struct corr *corr, const char *stage) {

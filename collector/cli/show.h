@@ -16,6 +16,9 @@ int show_facts(const struct cli *c, struct store *s, struct corr *ret, struct er
 
 /* Opens the store and loads what the gates judge, as of --at or now. Free with corr_free. False: said. */
 bool show_load(const struct cli *c, struct corr *ret);
+/* Adds which kinds of objects were read at these moments, of one stage or (NULL) of all. */
+int show_sources(const struct cli *c, struct corr *corr, const char *stage, const int64_t *t, size_t n,
+                 struct err *e) MUST_CHECK;
 
 /* False, said, when the pilot has no such stage; NULL: when it has none at all. */
 bool show_is_stage(const struct corr *corr, const char *stage);

@@ -93,11 +93,16 @@ static int64_t went(const struct facts *f, const char *object, int64_t t) {
     return 0;
 }
 
+/* The Namespace itself says nothing of when what is in it was looked at: it is read by itself, and first. */
+static bool moves(const struct fact_state *s) {
+    return !s->o->own && gate_is_compared(s->o->kind) && strcmp(s->o->kind, "Namespace") != 0;
+}
+
 /* When the first object of this life of the stage was told of. */
 static int64_t watched_from(const struct facts *f, int64_t t) {
     size_t life = facts_life_at(f, t);
     for (size_t i = 0; i < f->n_states && f->states[i].hi <= t; i++)
-        if (f->states[i].life == life && gate_is_compared(f->states[i].o->kind))
+        if (f->states[i].life == life && moves(&f->states[i]))
             return f->states[i].hi;
     return t;
 }
@@ -276,7 +281,7 @@ size_t gate_moments(const struct facts *f, int64_t from, int64_t to, int64_t *ou
     int64_t last = INT64_MIN;
     for (size_t i = f->n_states; i-- > 0 && n < max;) { /* by hi */
         const struct fact_state *s = &f->states[i];
-        if (s->hi > to || s->hi <= from || s->hi == last || s->o->own || !gate_is_compared(s->o->kind))
+        if (s->hi > to || s->hi <= from || s->hi == last || !moves(s))
             continue;
         out[n++] = last = s->hi;
     }

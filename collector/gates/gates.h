@@ -74,7 +74,7 @@ size_t gates_architecture_moments(const struct corr *c, const struct facts *f, i
 int gates_architecture_over(const struct corr *c, const struct facts *f, int64_t from, int64_t to,
                             json_t **ret, struct err *e) MUST_CHECK;
 /* Two stages with each other as they were at t: the document of ref_between. -ENOENT: there is no such stage.
- */
+ * Which kinds were read then must be in the evidence; corr_load has it only where a reference is declared. */
 int gates_compare(const struct corr *c, const char *a, const char *b, int64_t t, json_t **ret,
                   struct err *e) MUST_CHECK;
 

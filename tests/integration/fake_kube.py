@@ -40,6 +40,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.answer({"gitVersion": "v0"})
         elif url.path.split("/")[-1] in self.server.refused:
             self.answer({"kind": "Status", "status": "Failure", "reason": "Forbidden", "code": 403}, 403)
+        elif "sendInitialEvents" in query:  # as an API server that serves no streaming lists
+            self.answer({"kind": "Status", "status": "Failure", "reason": "Invalid", "code": 422}, 422)
         elif "watch" in query:
             self.send_response(200)
             self.end_headers()

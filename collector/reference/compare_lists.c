@@ -218,7 +218,7 @@ static const char **names_by_place(const json_t *map, size_t n) {
 /* The same name on another release: volumes, Secrets, hosts. */
 static bool have_same_key(struct ref_walk *w, void *ctx, size_t i, size_t j) {
     const struct keyed *k = ctx;
-    return ref_names_same(&w->m->names, k->names_a[i], k->names_b[j]);
+    return ref_walk_names(w, k->names_a[i], k->names_b[j]);
 }
 
 /* Keyed by something else than its name, which it has, too: a port with another number, a mount with another
@@ -323,7 +323,7 @@ static int check_references_of(struct ref_walk *w, const struct pairs *p, const 
 
 static int check_references(struct ref_walk *w, const struct pairs *p, const struct keyed *k) {
     int r = 0;
-    for (size_t i = 0; r == 0 && i < p->n && p->n < 1000; i++)
+    for (size_t i = 0; r == 0 && i < p->n; i++)
         if (p->of_a[i] && strstr(js_str(json_array_get(k->a, i), "value", ""), "$("))
             r = check_references_of(w, p, k, i);
     return r;

@@ -6,8 +6,9 @@
 #define REF_WALK_POINTER_MAX 2048
 #define REF_WALK_WHERE_MAX 512
 #define REF_WALK_DEPTH_MAX 64
-/* Nodes that are looked at in one object: beyond, lists without order are compared by place, so that hostile
- * ones cost a bounded time. */
+/* Nodes that are looked at in one object: beyond, lists without order are compared by place and generated
+ * names as they are, so that hostile ones cost a bounded time. What is then told may be none; nothing is
+ * missed. */
 #define REF_WALK_STEPS_MAX 1000000
 
 struct ref_walk {
@@ -35,7 +36,9 @@ int ref_walk_lists(struct ref_walk *w, const json_t *a, const json_t *b) MUST_CH
 bool ref_walk_same(struct ref_walk *w, const char *step, const json_t *a, const json_t *b);
 int ref_walk_add(struct ref_walk *w, enum ref_what what, const json_t *expected, const json_t *found,
                  bool field) MUST_CHECK;
-bool ref_walk_leaf(const struct ref_walk *w, const json_t *a, const json_t *b);
+/* Is it one name on either side? */
+bool ref_walk_names(struct ref_walk *w, const char *a, const char *b);
+bool ref_walk_leaf(struct ref_walk *w, const json_t *a, const json_t *b);
 
 /* The last step of the place, as it stands in the pointer; "" at the top. */
 const char *ref_walk_step(const struct ref_walk *w);

@@ -309,7 +309,7 @@ bool ref_is_configuration(const struct ref_object *o) {
 
 static int append(struct ref_matches *m, const struct ref_object *a, const struct ref_object *b) {
     m->items[m->n++] = (struct ref_match){a, b};
-    if (!a || !b || ref_names_same(&m->names, a->name, b->name))
+    if (!a || !b || ref_names_same(&m->plain, a->name, b->name))
         return 0;
     return ref_names_add(&m->names, a->name, b->name);
 }

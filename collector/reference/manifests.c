@@ -52,6 +52,13 @@ static json_t *without_hashes(const char *text) {
     return v;
 }
 
+/* Is it the same text, but that a hash was hashed again? "keyed:HEX" and "--flag=keyed:HEX" are. */
+static bool was_keyed(const char *was, const char *is) {
+    size_t before = (size_t)(keyed_hash(is) - is);
+    return strncmp(was, is, before) == 0 && keyed_hash(was) == was + before &&
+           strlen(was) == before + strlen(KEYED) + HEX_DIGITS;
+}
+
 /* What stands for a text that was reduced: what was reduced before stays as it was. *ret NULL: the normal. */
 static int secret_text(const json_t *source, const json_t *normal, bool keyed, json_t **ret) {
     const char *was = json_string_value(source);
@@ -59,7 +66,7 @@ static int secret_text(const json_t *source, const json_t *normal, bool keyed, j
     *ret = NULL;
     if (!is || !keyed_hash(is))
         return 0;
-    if (was && strncmp(was, KEYED, strlen(KEYED)) == 0 && keyed_hash(was) == was && keyed)
+    if (keyed && was && was_keyed(was, is))
         *ret = json_string(was);
     else if (!keyed || (was && strstr(was, DIFF_SECRET)))
         *ret = without_hashes(is);
@@ -159,10 +166,12 @@ int ref_manifest_normal(const char *where, const json_t *object, const struct no
     *ret = NULL;
     if (is_hook(object))
         return 0;
+    const json_t *named = js_at(object, "metadata.name");
     if (!*name || strlen(name) > OBJECT_NAME_MAX || strchr(name, '/'))
-        return err_set(e, -EINVAL, "%s: %s: metadata.name must be a name of at most %d bytes%s", where, kind,
+        return err_set(e, -EINVAL, "%s: %s: metadata.name must be a text of at most %d bytes%s", where, kind,
                        OBJECT_NAME_MAX,
                        js_at(object, "metadata.generateName") ? "; what has a generateName cannot be compared"
+                       : named && !json_is_string(named)      ? ": quote it"
                                                               : "");
     json_t *normal = reduced_of(object, kind, key);
     if (!normal)

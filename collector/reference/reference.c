@@ -319,7 +319,7 @@ static int join_heads(json_t *into, const struct reference *const *list, size_t 
         (void)snprintf(title + strlen(title), sizeof title - strlen(title), "%s%s", i ? ", " : "",
                        js_str(list[i]->doc, "title", its));
         json_t *part =
-            json_pack("{s:s, s:O?, s:O?}", "id", its, "title", json_object_get(list[i]->doc, "title"),
+            json_pack("{s:s, s:O*, s:O*}", "id", its, "title", json_object_get(list[i]->doc, "title"),
                       "read_for", json_object_get(list[i]->doc, "read_for"));
         r = part && json_array_append_new(parts, part) == 0 ? 0 : -ENOMEM;
         keyed = keyed && list[i]->keyed;

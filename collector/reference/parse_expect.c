@@ -155,7 +155,8 @@ static int check_with(struct ref_parse *p, const struct ref_check_type *t, const
     json_t *v;
     size_t n = with ? ref_parse_enter(p, "with") : strlen(p->pointer);
     json_object_foreach((json_t *)with, key, v) {
-        if (ref_parse_is_among(key, t->keys))
+        bool made = strcmp(key, "known_keyed") == 0 && ref_parse_is_among("known", t->keys); /* by ref_load */
+        if (made || ref_parse_is_among(key, t->keys))
             continue;
         const char *near = word_nearest(key, t->keys);
         return near ? ref_parse_say(p, "the check %s has no '%.60s': did you mean '%s'?", t->name, key, near)

@@ -147,6 +147,12 @@ static void known_defaults_are_hashed(void **state) {
     const json_t *b = json_array_get(json_object_get(without.doc, "expectations"), 0);
     assert_non_null(js_at(a, "with.known_keyed"));
     assert_null(js_at(b, "with.known_keyed"));
+    struct reference stored;
+    struct err e;
+    if (ref_from_document(with.doc, &stored, &e) < 0)
+        fail_msg("%s", e.text);
+    assert_true(stored.keyed);
+    ref_free(&stored);
     ref_free(&with);
     ref_free(&without);
 }
@@ -206,8 +212,11 @@ static void builtins_load(void **state) {
     for (const char *const *name = ref_builtin_names; *name; name++) {
         struct reference r;
         struct err e;
-        if (ref_load(*name, &key, &r, &e) < 0)
+        struct reference stored;
+        if (ref_load(*name, &key, &r, &e) < 0 || ref_from_document(r.doc, &stored, &e) < 0)
             fail_msg("%s", e.text);
+        assert_string_equal(stored.digest, r.digest);
+        ref_free(&stored);
         ref_free(&r);
     }
 }

@@ -1,5 +1,6 @@
 /* known: what was last seen of each object of a collection, by uid: glibc's balanced tree, and a list to
- * walk. Holds names and digests, never contents. See kube_priv.h. */
+ * walk. Holds names and digests, never contents: some 350 bytes an object, of which uid, name and release are
+ * half. See kube_priv.h. */
 #include <search.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,10 +17,23 @@ struct kube_entry *kube_known_find(const struct kube_known *k, const char *uid) 
     return node ? *(struct kube_entry **)node : NULL;
 }
 
+static char no_rv[] = "";
+
+void kube_entry_rv(struct kube_entry *x, const char *rv) {
+    if (strcmp(x->rv, rv) == 0)
+        return;
+    if (x->rv != no_rv)
+        free(x->rv);
+    x->rv = *rv ? strdup(rv) : no_rv;
+    if (!x->rv)
+        x->rv = no_rv;
+}
+
 static void entry_free(struct kube_entry *x) {
     free(x->uid);
     free(x->name);
     free(x->release);
+    kube_entry_rv(x, "");
     free(x->extra);
     free(x);
 }
@@ -30,6 +44,7 @@ struct kube_entry *kube_known_add(struct kube_known *k, const char *uid, const c
     struct kube_entry *x = calloc(1, sizeof *x);
     if (!x)
         return NULL;
+    x->rv = no_rv;
     x->uid = strdup(uid);
     x->name = strdup(name);
     if (!x->uid || !x->name || !tsearch(x, &k->tree, by_uid)) {

@@ -139,7 +139,7 @@ struct kube_entry {
     char *release; /* Helm release that owns it, NULL: none */
     bool own;
     char digest[NORM_HEX_MAX]; /* of the normal form last emitted; "" for none */
-    char rv[KUBE_RV_MAX];      /* resourceVersion last seen */
+    char *rv;                  /* resourceVersion last seen, "": none; see kube_entry_rv */
     unsigned generation;       /* of the list that saw it last */
     bool seen;                 /* its kind's handler took it at least once */
     bool unreadable;           /* its newest state cannot be read, and that was said */
@@ -158,6 +158,8 @@ struct kube_known {
 struct kube_entry *kube_known_find(const struct kube_known *k, const char *uid);
 /* Adds; NULL: out of memory or KUBE_KNOWN_MAX reached. */
 struct kube_entry *kube_known_add(struct kube_known *k, const char *uid, const char *name);
+/* Notes the resourceVersion; out of memory it is "", so that the next state is looked at. */
+void kube_entry_rv(struct kube_entry *x, const char *rv);
 void kube_known_remove(struct kube_known *k, struct kube_entry *x);
 void kube_known_free(struct kube_known *k);
 

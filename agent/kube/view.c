@@ -90,7 +90,7 @@ int kube_view_see(struct kube_view *v, struct kube_sight *s, const json_t *objec
     r = v->kind->see(v->scope, v->kind, s, &m, object, x, e);
     note_held(v, held, x->held);
     if (r == 0) {
-        (void)snprintf(x->rv, sizeof x->rv, "%s", m.rv);
+        kube_entry_rv(x, m.rv);
         x->seen = true;
         x->unreadable = false;
     }
@@ -121,7 +121,7 @@ int kube_view_skip(struct kube_view *v, const struct kube_peek *p, const char *r
     if (!x)
         return no_room(v, e);
     x->generation = v->generation;
-    x->rv[0] = 0; /* its next state is looked at, whichever it is */
+    kube_entry_rv(x, ""); /* its next state is looked at, whichever it is */
     if (!x->unreadable)
         tell_skipped(v, p->name, reason);
     x->unreadable = true;
@@ -143,7 +143,7 @@ int kube_view_delete(struct kube_view *v, struct kube_sight *s, const json_t *ob
     struct kube_entry *x = kube_known_find(&v->known, m.uid);
     if (!x)
         return 0;
-    (void)snprintf(x->rv, sizeof x->rv, "%s", m.rv);
+    kube_entry_rv(x, m.rv);
     forget(v, s, x);
     return 0;
 }
@@ -153,7 +153,7 @@ void kube_view_lost(struct kube_view *v, const struct kube_sight *s, const struc
     if (!x)
         return;
     if (text_ok(p->rv, KUBE_RV_MAX))
-        (void)snprintf(x->rv, sizeof x->rv, "%s", p->rv);
+        kube_entry_rv(x, p->rv);
     forget(v, s, x);
 }
 

@@ -110,23 +110,33 @@ static void tell_open(struct ref_checking *c, const struct ref_object *policy, c
     ref_checking_unmet(c, policy, pointer, where, "peers or ports", "a rule that lets everything through");
 }
 
+/* The policies of one type that are about one workload. */
+struct isolation {
+    struct ref_checking *c;
+    const struct ref_object *o;
+    const json_t *labels;
+    const char *type;
+    bool covered;
+};
+
+static bool look_at_policy(void *ctx, const struct ref_object *policy) {
+    struct isolation *x = ctx;
+    if (!is_about(policy, x->type) || !selects_pods(policy, x->labels))
+        return true;
+    x->covered = true;
+    int rule = open_rule(policy, x->type);
+    if (rule >= 0 && !json_is_true(json_object_get(x->c->with, "allow_open")))
+        tell_open(x->c, policy, x->type, rule, x->o);
+    return true;
+}
+
 static void check_type(struct ref_checking *c, const struct ref_object *o, const char *type) {
-    size_t n;
-    bool covered = false;
-    const struct ref_object *policy = ref_checking_kind(c, "NetworkPolicy", &n);
-    for (size_t i = 0; i < n; i++) {
-        if (!ref_checking_whole(c, &policy[i]))
-            return;
-        if (!is_about(&policy[i], type) || !selects_pods(&policy[i], ref_workload_labels(o)))
-            continue;
-        covered = true;
-        int rule = open_rule(&policy[i], type);
-        if (rule >= 0 && !json_is_true(json_object_get(c->with, "allow_open")))
-            tell_open(c, &policy[i], type, rule, o);
-    }
-    if (!covered)
-        ref_checking_unmet(c, o, "/spec/template/metadata/labels", type,
-                           "selected by a NetworkPolicy of this type", "none selects its pods");
+    struct isolation x = {c, o, ref_workload_labels(o), type, false};
+    char pointer[REF_AT_MAX];
+    ref_selectors_about(c->ctx, o, look_at_policy, &x);
+    if (!x.covered)
+        ref_checking_unmet(c, o, ref_pointer(pointer, ref_workload_template(o->kind), "/metadata/labels"),
+                           type, "selected by a NetworkPolicy of this type", "none selects its pods");
 }
 
 /* What a policy does to pods of the node's own network is not defined, and mostly nothing
@@ -135,7 +145,8 @@ static void check_policies(struct ref_checking *c, const struct ref_object *o) {
     static const char *const ingress[] = {"Ingress", NULL};
     const char *type;
     char pointer[REF_AT_MAX];
-    if (!ref_checking_read(c, "NetworkPolicy"))
+    const struct ref_selectors *policies = c->ctx;
+    if (!ref_checking_read(c, "NetworkPolicy") || (policies->cut && !ref_checking_whole(c, policies->cut)))
         return;
     if (json_is_true(json_object_get(ref_workload_podspec(o), "hostNetwork"))) {
         ref_checking_unmet(c, o, ref_pointer(pointer, ref_workload_template(o->kind), "/spec/hostNetwork"),
@@ -148,7 +159,12 @@ static void check_policies(struct ref_checking *c, const struct ref_object *o) {
 
 int ref_check_policies(const struct ref_scope *s, const json_t *e, struct ref_outcome *out) {
     struct ref_checking c;
+    struct ref_selectors policies = {0};
     ref_checking_begin(&c, s, e, out);
-    ref_checking_each(&c, ref_workloads_all, check_policies);
+    c.error = ref_selectors_make(&c, "NetworkPolicy", "spec.podSelector", &policies);
+    c.ctx = &policies;
+    if (c.error == 0)
+        ref_checking_each(&c, ref_workloads_all, check_policies);
+    ref_selectors_free(&policies);
     return ref_checking_end(&c, "workload");
 }

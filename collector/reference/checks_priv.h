@@ -16,6 +16,8 @@ struct ref_checking {
     int error;
     void *ctx;       /* the check's own */
     bool everything; /* without `for` all of the stage, whoever's release it is */
+    json_t *scalers; /* owned; "KIND/NAME" of what autoscalers target: the place of the lowest one */
+    const struct ref_object *cut_scaler;
 };
 
 void ref_checking_begin(struct ref_checking *c, const struct ref_scope *s, const json_t *expectation,
@@ -75,6 +77,30 @@ const char *ref_pointer(char *out, const char *base, const char *rest);
  * so, and *ret_pointer where. */
 int64_t ref_workload_replicas(struct ref_checking *c, const struct ref_object *o,
                               const struct ref_object **ret_from, const char **ret_pointer);
+
+/* ---- which selectors may be about which workloads (checks_select.c) */
+
+struct ref_selectors {
+    const struct ref_object *objects; /* with a label selector at `path` of each */
+    size_t n;
+    const char *path;
+    const struct ref_object *cut; /* one whose text is cut; NULL: none */
+    const struct ref_object *cut_workload;
+    const struct ref_object **workloads; /* owned */
+    size_t n_workloads;
+    json_t *having, *asking, *rest; /* owned */
+};
+int ref_selectors_make(const struct ref_checking *c, const char *kind, const char *path,
+                       struct ref_selectors *ret) MUST_CHECK; /* -ENOMEM */
+void ref_selectors_free(struct ref_selectors *s);
+
+typedef bool ref_selectors_fn(void *ctx, const struct ref_object *o); /* false: enough */
+/* Calls fn for each object that may select the workload's pods: with all that do, and a few that do not. */
+void ref_selectors_about(const struct ref_selectors *s, const struct ref_object *workload,
+                         ref_selectors_fn *fn, void *ctx);
+/* The same the other way round: for each workload that the object may select. */
+void ref_selectors_meant(const struct ref_selectors *s, const struct ref_object *o, ref_selectors_fn *fn,
+                         void *ctx);
 
 /* ---- environments (checks_env.c) */
 

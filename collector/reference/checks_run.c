@@ -48,6 +48,8 @@ void ref_checking_unmet(struct ref_checking *c, const struct ref_object *o, cons
 }
 
 int ref_checking_end(struct ref_checking *c, const char *what) {
+    json_decref(c->scalers);
+    c->scalers = NULL;
     c->out->objects += c->selected;
     if (c->selected == 0 && !c->if_any && !c->out->unknown && c->error == 0) {
         json_t *wanted = json_sprintf("at least one %s", what);

@@ -10,37 +10,54 @@
 
 /* ---- replicas */
 
-static bool targets(const struct ref_object *scaler, const struct ref_object *o) {
-    return strcmp(js_str(scaler->normal, "spec.scaleTargetRef.kind", ""), o->kind) == 0 &&
-           strcmp(js_str(scaler->normal, "spec.scaleTargetRef.name", ""), o->name) == 0;
+/* What each autoscaler targets; of several the one that keeps the fewest. */
+static int add_scaler(struct ref_checking *c, const struct ref_object *all, size_t i) {
+    char target[2 * REF_NAME_MAX];
+    (void)snprintf(target, sizeof target, "%s/%s", js_str(all[i].normal, "spec.scaleTargetRef.kind", ""),
+                   js_str(all[i].normal, "spec.scaleTargetRef.name", ""));
+    const json_t *other = json_object_get(c->scalers, target);
+    if (other && js_int(all[json_integer_value(other)].normal, "spec.minReplicas", 1) <=
+                     js_int(all[i].normal, "spec.minReplicas", 1))
+        return 0;
+    return json_object_set_new(c->scalers, target, json_integer((json_int_t)i));
+}
+
+static void find_scalers(struct ref_checking *c, const struct ref_object *all, size_t n) {
+    c->scalers = json_object();
+    int bad = c->scalers ? 0 : -1;
+    for (size_t i = 0; bad == 0 && i < n; i++) {
+        if (all[i].normal)
+            bad = add_scaler(c, all, i);
+        else
+            c->cut_scaler = &all[i];
+    }
+    if (bad != 0)
+        c->error = -ENOMEM;
 }
 
 /* k8s.io/api autoscaling/v2 HorizontalPodAutoscalerSpec.minReplicas: 1 where it is not said. A workload at 0
  * replicas is not autoscaled (kubernetes pkg/controller/podautoscaler/horizontal.go, "ScalingDisabled"). */
 int64_t ref_workload_replicas(struct ref_checking *c, const struct ref_object *o,
                               const struct ref_object **ret_from, const char **ret_pointer) {
-    int64_t n = js_int(o->normal, "spec.replicas", 1);
-    bool autoscaled = false;
-    size_t scalers;
-    const struct ref_object *h = ref_checking_kind(c, "HorizontalPodAutoscaler", &scalers);
+    char name[2 * REF_NAME_MAX];
+    size_t n;
+    int64_t replicas = js_int(o->normal, "spec.replicas", 1);
+    const struct ref_object *all = ref_checking_kind(c, "HorizontalPodAutoscaler", &n);
     *ret_from = o;
     *ret_pointer = "/spec/replicas";
-    if (!ref_checking_read(c, "HorizontalPodAutoscaler"))
+    if (!c->scalers)
+        find_scalers(c, all, n);
+    if (!ref_checking_read(c, "HorizontalPodAutoscaler") ||
+        (c->cut_scaler && !ref_checking_whole(c, c->cut_scaler)))
         return -1;
-    for (size_t i = 0; i < scalers && n != 0; i++) {
-        if (!ref_checking_whole(c, &h[i]))
-            return -1;
-        if (!targets(&h[i], o))
-            continue;
-        int64_t min = js_int(h[i].normal, "spec.minReplicas", 1);
-        if (autoscaled && min >= n)
-            continue;
-        autoscaled = true;
-        n = min;
-        *ret_from = &h[i];
+    (void)snprintf(name, sizeof name, "%s/%s", o->kind, o->name);
+    const json_t *scaler = json_object_get(c->scalers, name);
+    if (scaler && replicas != 0) {
+        *ret_from = &all[json_integer_value(scaler)];
         *ret_pointer = "/spec/minReplicas";
+        replicas = js_int((*ret_from)->normal, "spec.minReplicas", 1);
     }
-    return n < 0 ? 0 : n;
+    return replicas < 0 ? 0 : replicas;
 }
 
 static void check_replicas(struct ref_checking *c, const struct ref_object *o) {
@@ -116,45 +133,54 @@ static int64_t scaled(const json_t *v, int64_t of) {
     return strcmp(end, "%") == 0 ? (n * of + 99) / 100 : -1;
 }
 
-/* Pods that are counted as available and are no replicas of a Deployment or StatefulSet: minAvailable may be
- * kept by them alone. */
-static bool selects_others(struct ref_checking *c, const struct ref_object *pdb) {
-    static const char *const others[] = {"DaemonSet", "CronJob", "Job", NULL};
-    for (const char *const *k = others; *k; k++) {
-        size_t n;
-        const struct ref_object *o = ref_checking_kind(c, *k, &n);
-        for (size_t i = 0; i < n; i++)
-            if (!o[i].normal || selects_pods(pdb, ref_workload_labels(&o[i])) != FITS_NOT) {
-                ref_outcome_unknown(c->out, "PodDisruptionBudget/%s also counts pods of %s/%s", pdb->name,
-                                    o[i].kind, o[i].name);
-                return true;
-            }
-    }
-    return false;
+/* One run over the workloads: which budgets may be about which, and how many pods each counts. */
+struct budgets {
+    struct ref_selectors selectors;
+    int64_t *pods; /* of each budget; -1: not known, -2: not counted yet */
+};
+
+struct count {
+    struct ref_checking *c;
+    const struct ref_object *pdb;
+    int64_t sum; /* -1: not known */
+};
+
+static bool is_scaled(const char *kind) {
+    const char *const *k = ref_workloads_scaled;
+    while (*k && strcmp(*k, kind) != 0)
+        k++;
+    return *k != NULL;
+}
+
+/* Pods of a DaemonSet or Job count as available and are no replicas: they may keep minAvailable alone. */
+static bool count_pods(void *ctx, const struct ref_object *o) {
+    struct count *x = ctx;
+    const struct ref_object *from;
+    const char *pointer;
+    if (selects_pods(x->pdb, ref_workload_labels(o)) == FITS_NOT)
+        return true;
+    int64_t n = is_scaled(o->kind) ? ref_workload_replicas(x->c, o, &from, &pointer) : -1;
+    if (n < 0)
+        ref_outcome_unknown(x->c->out, "PodDisruptionBudget/%s also counts pods of %s/%s", x->pdb->name,
+                            o->kind, o->name);
+    x->sum = n < 0 ? -1 : x->sum + n;
+    return n >= 0;
 }
 
 /* How many pods the budget's workloads keep, together; -1: not known. */
 static int64_t pods_of(struct ref_checking *c, const struct ref_object *pdb) {
-    int64_t sum = 0;
-    const struct ref_object *from;
-    const char *pointer;
-    for (const char *const *k = ref_workloads_scaled; *k; k++) {
-        size_t n;
-        const struct ref_object *o = ref_checking_kind(c, *k, &n);
+    struct budgets *b = c->ctx;
+    int64_t *pods = &b->pods[pdb - b->selectors.objects];
+    struct count x = {c, pdb, 0};
+    if (*pods != -2)
+        return *pods;
+    for (const char *const *k = ref_workloads_scaled; *k; k++)
         if (!ref_checking_read(c, *k))
-            return -1;
-        for (size_t i = 0; i < n; i++) {
-            if (!ref_checking_whole(c, &o[i]))
-                return -1;
-            if (selects_pods(pdb, ref_workload_labels(&o[i])) != FITS)
-                continue;
-            int64_t replicas = ref_workload_replicas(c, &o[i], &from, &pointer);
-            if (replicas < 0)
-                return -1;
-            sum += replicas;
-        }
-    }
-    return sum;
+            return *pods = -1;
+    if (b->selectors.cut_workload && !ref_checking_whole(c, b->selectors.cut_workload))
+        return *pods = -1;
+    ref_selectors_meant(&b->selectors, pdb, count_pods, &x);
+    return *pods = x.sum;
 }
 
 /* false: it is not known what it allows. */
@@ -162,7 +188,7 @@ static bool read_budget(struct ref_checking *c, const struct ref_object *pdb, st
     const json_t *max = js_at(pdb->normal, "spec.maxUnavailable");
     const json_t *min = js_at(pdb->normal, "spec.minAvailable");
     bool by_max = max && !json_is_null(max);
-    int64_t pods = selects_others(c, pdb) ? -1 : pods_of(c, pdb);
+    int64_t pods = pods_of(c, pdb);
     if (pods < 0)
         return false;
     int64_t n = by_max ? scaled(max, pods) : min && !json_is_null(min) ? scaled(min, pods) : pods;
@@ -177,27 +203,28 @@ static bool read_budget(struct ref_checking *c, const struct ref_object *pdb, st
     return true;
 }
 
-/* The budgets that select the workload's pods: the first one into *ret; how many there are. -1: not known. */
-static int find_budget(struct ref_checking *c, const struct ref_object *o, const struct ref_object **ret) {
-    size_t n;
-    int found = 0;
-    const struct ref_object *pdb = ref_checking_kind(c, "PodDisruptionBudget", &n);
-    for (size_t i = 0; i < n; i++) {
-        if (!ref_checking_whole(c, &pdb[i]))
-            return -1;
-        enum fit fit = selects_pods(&pdb[i], ref_workload_labels(o));
-        if (fit == FITS_UNKNOWN) {
-            ref_outcome_unknown(
-                c->out,
-                "PodDisruptionBudget/%s has an empty selector, which means all pods in policy/v1 "
-                "and none in policy/v1beta1; the record does not say which one it is",
-                pdb[i].name);
-            return -1;
-        }
-        if (fit == FITS && found++ == 0)
-            *ret = &pdb[i];
+/* The budgets that select a workload's pods. */
+struct found {
+    struct ref_checking *c;
+    const json_t *labels;
+    const struct ref_object *first;
+    int n; /* -1: not known */
+};
+
+static bool find_budget(void *ctx, const struct ref_object *pdb) {
+    struct found *x = ctx;
+    enum fit fit = selects_pods(pdb, x->labels);
+    if (fit == FITS_UNKNOWN) {
+        ref_outcome_unknown(x->c->out,
+                            "PodDisruptionBudget/%s has an empty selector, which means all pods in policy/v1 "
+                            "and none in policy/v1beta1; the record does not say which one it is",
+                            pdb->name);
+        x->n = -1;
+        return false;
     }
-    return found;
+    if (fit == FITS && x->n++ == 0)
+        x->first = pdb;
+    return true;
 }
 
 static void judge_budget(struct ref_checking *c, const struct ref_object *o, const struct budget *b,
@@ -231,24 +258,37 @@ static void check_budgets(struct ref_checking *c, const struct ref_object *o) {
         c->selected--;
         return;
     }
-    if (n < 0 || !ref_checking_read(c, "PodDisruptionBudget"))
+    struct budgets *all = c->ctx;
+    if (n < 0 || !ref_checking_read(c, "PodDisruptionBudget") ||
+        (all->selectors.cut && !ref_checking_whole(c, all->selectors.cut)))
         return;
-    const struct ref_object *pdb = NULL;
-    int budgets = find_budget(c, o, &pdb);
+    struct found x = {c, ref_workload_labels(o), NULL, 0};
+    ref_selectors_about(&all->selectors, o, find_budget, &x);
     struct budget b;
-    if (budgets == 0)
+    if (x.n == 0)
         ref_checking_unmet(c, o, "/spec/template/metadata/labels", "", "selected by one PodDisruptionBudget",
                            "none selects its pods");
-    else if (budgets > 1)
+    else if (x.n > 1)
         ref_checking_unmet(c, o, "/spec/template/metadata/labels", "", "selected by one PodDisruptionBudget",
                            "several select its pods: they cannot be evicted at all");
-    else if (budgets == 1 && read_budget(c, pdb, &b))
+    else if (x.n == 1 && read_budget(c, x.first, &b))
         judge_budget(c, o, &b, n);
 }
 
 int ref_check_budgets(const struct ref_scope *s, const json_t *e, struct ref_outcome *out) {
     struct ref_checking c;
+    struct budgets b = {{0}, NULL};
     ref_checking_begin(&c, s, e, out);
-    ref_checking_each(&c, ref_workloads_scaled, check_budgets);
+    c.error = ref_selectors_make(&c, "PodDisruptionBudget", "spec.selector", &b.selectors);
+    b.pods = c.error < 0 ? NULL : malloc((b.selectors.n + 1) * sizeof *b.pods);
+    for (size_t i = 0; b.pods && i < b.selectors.n; i++)
+        b.pods[i] = -2;
+    c.ctx = &b;
+    if (b.pods)
+        ref_checking_each(&c, ref_workloads_scaled, check_budgets);
+    else
+        c.error = -ENOMEM;
+    free(b.pods);
+    ref_selectors_free(&b.selectors);
     return ref_checking_end(&c, "Deployment or StatefulSet of so many replicas");
 }

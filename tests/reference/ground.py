@@ -97,9 +97,9 @@ class Pilot(Scene):
         pilot = {"name": self.folder.name,
                  "stages": [{"stage": s, "agents": 2, "release": self.releases[s]} for s in self.stages]}
         if self.references:
-            pilot["architecture"] = {"references": [str(r) for r in self.references], "tolerate": list(self.tolerate)}
+            pilot["architecture"] = {"reference": [str(r) for r in self.references], "tolerate": list(self.tolerate)}
         path.write_text(json.dumps(pilot))  # JSON is YAML
-        self.ask_well("pilot", "init", "--file", path, "--replace")
+        self.ask_well("pilot", "init", "--file", path, "--key", self.keys / "pilot.hash", "--replace")
 
     def close(self):
         if self.collector:

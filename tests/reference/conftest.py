@@ -1,7 +1,7 @@
 """Fixtures: the clusters, which are up for the whole run, and what a failed test shows."""
 import pytest
 
-from ground import Ground
+from ground import FIGURES, Ground
 
 
 def pytest_addoption(parser):
@@ -29,3 +29,8 @@ def pytest_runtest_makereport(item, call):
     account = getattr(item.funcargs.get("pilot"), "account", None)
     if report.when == "call" and report.failed and account:
         report.sections.append(("pilotgate", account()))
+
+
+def pytest_terminal_summary(terminalreporter):
+    for line in FIGURES:
+        terminalreporter.write_line(line)

@@ -27,6 +27,7 @@ INDEX = {"one": 8, "two": 9}
 KEY = "5e" * 32
 SETTLED = 90  # seconds until images, probes, claims and controllers have done what they do
 TOLD = 20  # and until agents and collector know
+FIGURES = []  # what the run prints at its end
 # What a chart may bring, for `kubectl get`; what counts itself by the second (Leases, Events) is left out.
 KINDS = ("deployments,statefulsets,daemonsets,jobs,cronjobs,services,endpoints,configmaps,secrets,serviceaccounts,"
          "persistentvolumeclaims,ingresses,networkpolicies,horizontalpodautoscalers,poddisruptionbudgets,roles,"

@@ -13,12 +13,12 @@ TOLERATE = [{"object": "Secret/*", "pointer": "/data", "owner": "tests", "reason
 # On the second cluster; the memory limit is the first one's, spelled otherwise, and the CPU's is not.
 PLANTED = ["image.tag=2", "workers=8", "podDisruptionBudget.enabled=false", "extraConfig.REGION=west",
            "resources.limits.cpu=2", "resources.limits.memory=1Gi"]
-TEMPLATE = "/spec/template/spec"
+CONTAINER = "/spec/template/spec/containers/0"
 
 
 @pytest.fixture(scope="module")
 def pilot(ground):
-    with ground.pilot("clusters", [A, B], [CHARTS.parent / "between.yaml"], releases={A: "shop-web", B: "boutique"},
+    with ground.pilot("clusters", [A, B], ["arcade"], releases={A: "shop-web", B: "boutique"},
                       tolerate=TOLERATE) as made:
         def install(stage, release, *settings):
             stage = made.begin_stage(stage)
@@ -31,13 +31,24 @@ def pilot(ground):
         yield made
 
 
-def places(document):
-    """What differs and nobody tolerates: {(object, pointer): (what, expected, found)}."""
-    return {(d["object"], d.get("pointer", "")): (d["what"], d.get("expected"), d.get("found"))
-            for d in document["differences"] if "tolerated" not in d}
-
-
 def test_five_differences(pilot):
+    """Exactly what was planted: neither names nor namespaces, generated Secrets, spellings or tokens of the clusters."""
     said = pilot.compared("--stage", A, "--stage", B, verdict="FAIL")
-    print(places(said))
-    assert said["verdict"] == "FAIL" and not said.get("more"), said
+    found = {(d["object"], d.get("pointer", "")): (d["what"], d.get("expected"), d.get("found"))
+             for d in said["differences"] if "tolerated" not in d}
+    web = "Deployment/boutique-web", CONTAINER
+    assert found == {
+        (web[0], f"{web[1]}/image"): ("different", "localhost/lab-client:1", "localhost/lab-client:2"),
+        (web[0], f"{web[1]}/env/9/value"): ("different", "4", "8"),
+        (web[0], f"{web[1]}/resources/limits/cpu"): ("different", "1", "2"),
+        ("ConfigMap/boutique-web-config", "/data/REGION"): ("extra", None, "west"),
+        ("PodDisruptionBudget/shop-web", ""): ("missing", None, None)}, found
+    assert said["verdict"] == "FAIL" and not said.get("more") and said["not_compared"] == [], said
+
+
+def test_told(pilot):
+    """Stages as columns, for people; the exit status says that they differ."""
+    done = pilot.ask("compare", "--stage", A, "--stage", B)
+    assert done.returncode == 1, done
+    for words in (A, B, "lab-client:2", "REGION", "PodDisruptionBudget/shop-web"):
+        assert words in done.stdout, (words, done.stdout)

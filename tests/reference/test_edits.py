@@ -45,7 +45,12 @@ def test_since_when(pilot):
 
     assert is_same(pilot.read("compare", "--at", before.isoformat()))
 
-    over = pilot.read("compare", "--over")
-    print(json.dumps(over, indent=1))
+    moments = pilot.read("compare", "--over")["stages"][0]["moments"]
+    assert [m["verdict"] for m in moments][-2:] == ["PASS", "FAIL"], moments
+    assert abs(datetime.datetime.fromisoformat(moments[-1]["at"]) - edited) < BOUND, (moments, edited)
+    turned = {m["id"]: (m["from"], m["to"]) for m in moments[-1]["moved"]}
+    assert "rendered/Deployment/{release}-web" in turned and set(turned.values()) == {("PASS", "FAIL")}, turned
+
     told = pilot.ask("explain", "architecture").stdout
-    assert LIMIT in told and "2Gi" in told, told
+    for words in (LIMIT, "2Gi", "1Gi", f"Deployment/{RELEASE}", difference["since"][:19]):
+        assert words in told, (words, told)

@@ -59,11 +59,14 @@ class Setting:
         made.write_text(Scene.must(PILOTGATE, "reference", "init", "--from", self.rendered,
                                      "--namespace", self.case.rendered[1]))
         whole = self.folder / f"{self.case.chart}-whole.yaml"
+        manifests = {"file": self.rendered.name, "id": "rendered", "namespace": self.case.rendered[1],
+                     "extra": {"objects": "required", "fields": "required"},
+                     "why": "a stage is what its chart renders", "source": "helm template"}
+        if self.case.optional:
+            manifests["optional"] = list(self.case.optional)
         whole.write_text(json.dumps({
-            "schema": "pilotgate.reference/1", "id": f"{self.case.chart}-whole", "title": f"{self.case.chart} as rendered",
-            "manifests": [{"file": self.rendered.name, "id": "rendered", "namespace": self.case.rendered[1], "optional": list(self.case.optional),
-                           "extra": {"objects": "info", "fields": "required"},
-                           "why": "a stage is what its chart renders", "source": "helm template"}]}))
+            "schema": "pilotgate.reference/1", "id": f"{self.case.chart}-whole",
+            "title": f"{self.case.chart}, every field as rendered", "manifests": [manifests]}))
         for path in made, whole:
             Scene.must(PILOTGATE, "reference", "check", path)
         return [made, whole]

@@ -59,7 +59,7 @@ class Setting:
         made.write_text(Scene.must(PILOTGATE, "reference", "init", "--from", self.rendered,
                                      "--namespace", self.case.rendered[1]))
         whole = self.folder / f"{self.case.chart}-whole.yaml"
-        manifests = {"file": self.rendered.name, "id": "rendered", "namespace": self.case.rendered[1],
+        manifests = {"file": self.rendered.name, "id": "whole", "namespace": self.case.rendered[1],
                      "extra": {"objects": "required", "fields": "required"},
                      "why": "a stage is what its chart renders", "source": "helm template"}
         if self.case.optional:

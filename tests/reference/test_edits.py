@@ -49,7 +49,7 @@ def test_since_when(pilot):
     assert [m["verdict"] for m in moments][-2:] == ["PASS", "FAIL"], moments
     assert abs(datetime.datetime.fromisoformat(moments[-1]["at"]) - edited) < BOUND, (moments, edited)
     turned = {m["id"]: (m["from"], m["to"]) for m in moments[-1]["moved"]}
-    assert "rendered/Deployment/{release}-web" in turned and set(turned.values()) == {("PASS", "FAIL")}, turned
+    assert "whole/Deployment/{release}-web" in turned and set(turned.values()) == {("PASS", "FAIL")}, turned
 
     told = pilot.ask("explain", "architecture").stdout
     for words in (LIMIT, "2Gi", "1Gi", f"Deployment/{RELEASE}", difference["since"][:19]):

@@ -171,7 +171,8 @@ static void mutate_map(struct run *r, const char *pointer, const json_t *manifes
     place_below(pointer, "addedByHand", below, sizeof below);
     json_t *mutated = copy(r);
     place_set(mutated, below, json_string("extra"));
-    mutate_try(r, "a field more", below, mutated, AT_THE_PLACE);
+    mutate_try(r, "a field more", below, mutated,
+               matters(r, "a field more", below, NULL) ? AT_THE_PLACE : NOTHING);
 }
 
 /* Names, kinds and namespaces are what objects are matched by. */

@@ -292,7 +292,8 @@ int gates_architecture_over(const struct corr *c, const struct facts *f, int64_t
 size_t gates_architecture_moments(const struct corr *c, const struct facts *f, int64_t from, int64_t to,
                                   int64_t out[GATES_MOMENTS_MAX]) {
     int64_t end = corr_state_time(c, to);
-    size_t n = gate_moments(f, from, end, out, GATES_MOMENTS_MAX - 1);
+    const struct reference r = {.doc = c->ev.reference};
+    size_t n = gate_moments(f, from, end, gate_asks_for_pods(&r), out, GATES_MOMENTS_MAX - 1);
     if (n == 0 || out[n - 1] < end)
         out[n++] = end;
     return n;

@@ -2,10 +2,10 @@
  *
  *   architecture_read.c     which kinds of objects were read at a moment
  *   architecture_told.c     which objects may be gone although nobody said so
- *   architecture_pods.c     on which nodes the pods of each workload were seen
- *   architecture_picture.c  a stage at a moment, as reference/ compares it
+ *   architecture_picture.c  a stage at a moment, as reference/ compares it, and where its pods were seen
  *   architecture_since.c    since when a difference is there
- *   architecture.c          the gate; a stage over time; two stages with each other
+ *   architecture.c          the gate; a stage over time
+ *   architecture_compare.c  two stages with each other
  */
 #pragma once
 
@@ -34,7 +34,7 @@ bool gate_tellings_listed(const struct gate_tellings *g, int64_t from, int64_t t
 void gate_tellings_free(struct gate_tellings *g);
 
 /* The kind of what a source of kube tells of, "" where its name does not say it. */
-const char *gate_kind_of_source(const char *name);
+const char *gate_kind_of_source(const struct evidence *ev, const char *name);
 
 struct gate_reading {
     const struct corr *c;
@@ -95,6 +95,8 @@ bool gate_is_compared(const char *kind);
 /* Gives each difference of the findings its evidence and "since", instead of its tag. */
 int gate_since(struct gate_picture *p, const struct reference *r, int64_t t, json_t *findings,
                struct err *e) MUST_CHECK;
-/* The moments in (from, to] at which an object that is compared became otherwise, ascending; at most max, the
- * newest. How many. */
-size_t gate_moments(const struct facts *f, int64_t from, int64_t to, int64_t *out, size_t max);
+/* The moments in (from, to] at which an object that is compared became otherwise, or (pods) a pod came or
+ * went, ascending; at most max, the newest. How many. */
+size_t gate_moments(const struct facts *f, int64_t from, int64_t to, bool pods, int64_t *out, size_t max);
+/* Does it ask where pods were seen? */
+bool gate_asks_for_pods(const struct reference *r);

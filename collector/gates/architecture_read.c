@@ -25,25 +25,36 @@ static const struct {
     {"services", "Service"},
     {"configmaps", "ConfigMap"},
     {"secrets", "Secret"},
-    {"ingresses.networking.k8s.io", "Ingress"},
-    {"networkpolicies.networking.k8s.io", "NetworkPolicy"},
-    {"horizontalpodautoscalers.autoscaling", "HorizontalPodAutoscaler"},
-    {"poddisruptionbudgets.policy", "PodDisruptionBudget"},
-    {"cronjobs.batch", "CronJob"},
-    {"roles.rbac.authorization.k8s.io", "Role"},
-    {"rolebindings.rbac.authorization.k8s.io", "RoleBinding"},
+    {"ingresses", "Ingress"},
+    {"networkpolicies", "NetworkPolicy"},
+    {"horizontalpodautoscalers", "HorizontalPodAutoscaler"},
+    {"poddisruptionbudgets", "PodDisruptionBudget"},
+    {"cronjobs", "CronJob"},
+    {"roles", "Role"},
+    {"rolebindings", "RoleBinding"},
     {"serviceaccounts", "ServiceAccount"},
     {"persistentvolumeclaims", "PersistentVolumeClaim"},
+    {"resourcequotas", "ResourceQuota"},
+    {"limitranges", "LimitRange"},
+    {"endpoints", "Endpoints"},
 };
 
-const char *gate_kind_of_source(const char *name) {
-    size_t n = strlen(name);
-    for (size_t i = 0; i < sizeof old_sources / sizeof *old_sources; i++) {
-        const char *s = old_sources[i].source;
-        if (strncmp(s, name, n) == 0 && (s[n] == 0 || s[n] == '.')) /* with and without its group */
-            return old_sources[i].kind;
+/* What agents call a custom resource's kind, coverage says. */
+static const char *kind_told(const struct evidence *ev, const char *name) {
+    for (size_t i = 0; i < ev->sources.n; i++) {
+        const Pilotgate__Coverage *c = ev->sources.items[i].r->coverage;
+        for (size_t k = 0; k < c->n_sources; k++)
+            if (*c->sources[k]->kind && strcmp(c->sources[k]->name, name) == 0)
+                return c->sources[k]->kind;
     }
     return "";
+}
+
+const char *gate_kind_of_source(const struct evidence *ev, const char *name) {
+    for (size_t i = 0; i < sizeof old_sources / sizeof *old_sources; i++)
+        if (strcmp(old_sources[i].source, name) == 0)
+            return old_sources[i].kind;
+    return kind_told(ev, name);
 }
 
 /* ---- coverage: who is there, and what it reads */
@@ -160,7 +171,7 @@ static int take_stream(struct gate_reading *g, size_t stream, const struct cover
     for (size_t i = 0; i < names->n_sources && r == 0; i++) {
         const Pilotgate__Coverage__Source *s = names->sources[i];
         const Pilotgate__Coverage__Source *newer = source_named(now, s->name);
-        const char *kind = *s->kind || c->full ? s->kind : gate_kind_of_source(s->name);
+        const char *kind = *s->kind || c->full ? s->kind : gate_kind_of_source(g->f->ev, s->name);
         if (*kind)
             r = take_source(g, stream, kind, newer ? newer : s, own);
         else if (s->ok && *s->reason)
@@ -194,24 +205,17 @@ static int take_coverage(struct gate_reading *g) {
 
 /* ---- what was lost */
 
-static bool in_list(const char *list, const char *word) {
-    size_t n = strlen(word);
-    for (const char *at = list; at; at = strstr(at, ", ") ? strstr(at, ", ") + 2 : NULL)
-        if (strncmp(at, word, n) == 0 && (at[n] == 0 || at[n] == ',' || at[n] == '.'))
-            return true;
-    return false;
-}
-
-/* Nobody watched these sources at that time, as an agent found out afterwards. */
+/* Nobody watched these sources at that time, as an agent found out afterwards: "deployments, services". */
 static int take_unwatched(struct gate_reading *g, const struct fact_missing *m) {
-    char text[GATE_MISSING_MAX];
+    char text[GATE_MISSING_MAX], name[2 * WIRE_NAME_MAX];
     gate_missing_text(g->f, m, text);
-    for (size_t i = 0; i < sizeof old_sources / sizeof *old_sources; i++) {
-        char plural[64];
-        (void)snprintf(plural, sizeof plural, "%.*s", (int)strcspn(old_sources[i].source, "."),
-                       old_sources[i].source);
-        if (in_list(m->sources, plural) && set_why(g->kinds, old_sources[i].kind, reason("%s", text)) < 0)
+    for (const char *at = m->sources; *at; at += strspn(at, ", ")) {
+        size_t n = strcspn(at, ",");
+        (void)snprintf(name, sizeof name, "%.*s", (int)n, at);
+        const char *kind = gate_kind_of_source(g->f->ev, name);
+        if (*kind && set_why(g->kinds, kind, reason("%s", text)) < 0)
             return -ENOMEM;
+        at += n;
     }
     return 0;
 }

@@ -107,12 +107,6 @@ static int64_t watched_from(const struct facts *f, int64_t t) {
     return t;
 }
 
-static void since_missing(struct walking *w, json_t *d) {
-    const struct facts *f = w->p->texts->f;
-    int64_t at = went(f, js_str(d, "object", ""), w->t);
-    set_since(d, at ? at : watched_from(f, w->t), at != 0);
-}
-
 /* ---- which way of the two */
 
 /* Does the reference ask this row of several objects at once? */
@@ -143,15 +137,19 @@ static int look_at(struct walking *w, const json_t *row, json_t *d) {
     (void)json_object_del(d, "tag");
     if (strcmp(what, "unknown") == 0)
         return 0;
-    if (is_across(w->r, js_str(row, "id", "")))
+    int64_t at =
+        strcmp(what, "missing") == 0 && !live ? went(w->p->texts->f, js_str(d, "object", ""), w->t) : 0;
+    if (at)
+        set_since(d, at, true);
+    else if (is_across(w->r, js_str(row, "id", "")))
         return json_array_append_new(w->again,
                                      json_pack("{s:O, s:O}", "row", (json_t *)row, "difference", d)) < 0
                    ? -ENOMEM
                    : 0;
-    if (live)
+    else if (live)
         since_in_object(w, d, (size_t)tag);
     else if (strcmp(what, "missing") == 0)
-        since_missing(w, d);
+        set_since(d, watched_from(w->p->texts->f, w->t), false);
     return 0;
 }
 
@@ -182,33 +180,39 @@ static int only_rows(const struct walking *w, struct reference *ret, struct err 
     return r;
 }
 
+enum there { THERE_NO, THERE_UNKNOWN, THERE_YES };
+
 /* The same difference in other findings. */
-static bool still_there(const json_t *findings, const char *row, const json_t *d) {
+static enum there still_there(const json_t *findings, const char *row, const json_t *d) {
     static const char *const keys[] = {"object", "pointer", "what"};
+    enum there best = THERE_NO;
     size_t i, k;
     json_t *x, *y;
     json_array_foreach(json_object_get(findings, "rows"), i, x) {
         if (strcmp(js_str(x, "id", ""), row) != 0)
             continue;
+        if (strcmp(js_str(x, "verdict", ""), "INCONCLUSIVE") == 0)
+            best = THERE_UNKNOWN;
         json_array_foreach(json_object_get(x, "differences"), k, y) {
             bool equal = true;
             for (size_t j = 0; j < sizeof keys / sizeof *keys; j++)
                 equal &= strcmp(js_str(y, keys[j], ""), js_str(d, keys[j], "")) == 0;
             if (equal)
-                return true;
+                return THERE_YES;
         }
     }
-    return false;
+    return best;
 }
 
-/* Gives those that were not there yet the moment after it, and forgets them. */
+/* Gives those that were not there yet the moment after it, and forgets them; NULL: all of them. */
 static void settle(struct walking *w, const json_t *findings, int64_t next) {
     for (size_t i = json_array_size(w->again); i-- > 0;) {
         json_t *x = json_array_get(w->again, i);
         json_t *d = json_object_get(x, "difference");
-        if (findings && still_there(findings, js_str(x, "row.id", ""), d))
+        enum there t = findings ? still_there(findings, js_str(x, "row.id", ""), d) : THERE_UNKNOWN;
+        if (t == THERE_YES)
             continue;
-        set_since(d, next, findings != NULL);
+        set_since(d, next, t == THERE_NO);
         (void)json_array_remove(w->again, i);
     }
 }
@@ -228,7 +232,7 @@ static int walk_back(struct walking *w, const struct reference *rows) {
     int64_t moments[SNAPSHOTS_MAX];
     size_t life = facts_life_at(f, w->t);
     int64_t from = f->n_lives ? f->lives[life].from : INT64_MIN;
-    size_t n = gate_moments(f, from, w->t, moments, SNAPSHOTS_MAX);
+    size_t n = gate_moments(f, from, w->t, gate_asks_for_pods(rows), moments, SNAPSHOTS_MAX);
     size_t left = OBJECTS_MAX;
     while (n > 1 && json_array_size(w->again) && left >= w->p->side.n) {
         json_t *findings = NULL;
@@ -276,14 +280,49 @@ int gate_since(struct gate_picture *p, const struct reference *r, int64_t t, jso
 
 /* ---- moments */
 
-size_t gate_moments(const struct facts *f, int64_t from, int64_t to, int64_t *out, size_t max) {
-    size_t n = 0;
-    int64_t last = INT64_MIN;
-    for (size_t i = f->n_states; i-- > 0 && n < max;) { /* by hi */
-        const struct fact_state *s = &f->states[i];
-        if (s->hi > to || s->hi <= from || s->hi == last || !moves(s))
-            continue;
-        out[n++] = last = s->hi;
+bool gate_asks_for_pods(const struct reference *r) {
+    size_t i;
+    json_t *x;
+    json_array_foreach(json_object_get(r->doc, "expectations"), i, x) {
+        if (strcmp(js_str(x, "check", ""), "spread") == 0 && js_bool(x, "with.seen", false))
+            return true;
+    }
+    return false;
+}
+
+/* A pod came to its node, or left it. */
+static bool moves_pod(const Pilotgate__Phase *p) {
+    return !p->own && strncmp(p->subject, "Pod/", 4) == 0 &&
+           (p->kind == PILOTGATE__PHASE__KIND__KIND_POD_SCHEDULED ||
+            p->kind == PILOTGATE__PHASE__KIND__KIND_POD_READY ||
+            p->kind == PILOTGATE__PHASE__KIND__KIND_POD_DELETING ||
+            p->kind == PILOTGATE__PHASE__KIND__KIND_POD_GONE);
+}
+
+/* The newest moment of each list that is not after `to`, going down it; INT64_MIN: there is none. */
+static int64_t next_state(const struct facts *f, size_t *at, int64_t to) {
+    for (; *at > 0; --*at)
+        if (f->states[*at - 1].hi <= to && moves(&f->states[*at - 1]))
+            return f->states[*at - 1].hi;
+    return INT64_MIN;
+}
+
+static int64_t next_phase(const struct facts *f, size_t *at, int64_t to) {
+    for (; *at > 0; --*at)
+        if (f->phases[*at - 1].hi <= to && moves_pod(f->phases[*at - 1].p))
+            return f->phases[*at - 1].hi;
+    return INT64_MIN;
+}
+
+size_t gate_moments(const struct facts *f, int64_t from, int64_t to, bool pods, int64_t *out, size_t max) {
+    size_t n = 0, state = f->n_states, phase = pods ? f->n_phases : 0;
+    while (n < max) {
+        int64_t s = next_state(f, &state, to), p = next_phase(f, &phase, to);
+        int64_t t = s > p ? s : p;
+        if (t <= from || t == INT64_MIN)
+            break;
+        out[n++] = t;
+        to = t - 1;
     }
     for (size_t i = 0; i < n / 2; i++) {
         int64_t x = out[i];

@@ -74,7 +74,7 @@ static int take_loss(struct making *m, const struct ev_record *r) {
         memcmp(l->from_boot.data, m->f->ev->streams[r->stream].boot, WIRE_BOOT_BYTES) == 0)
         return 0;
     m->handed = true;
-    const char *kind = gate_kind_of_source(l->families);
+    const char *kind = gate_kind_of_source(m->f->ev, l->families);
     int64_t at = facts_clock(m->f->ev, r->stream, l->to_wall_ns, &error);
     return *kind ? add_list(m->g, r->stream, kind, at - APART_NS) : 0;
 }

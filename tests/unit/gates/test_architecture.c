@@ -43,8 +43,14 @@ static const char reference_yaml[] = "schema: pilotgate.reference/1\n"
                                      "    source: the test\n"
                                      "    all_of: [{kind: NetworkPolicy}]\n";
 
-static const char *const all[] = {
-    "Pod", "Deployment", "StatefulSet", "DaemonSet", "PodDisruptionBudget", "NetworkPolicy", NULL};
+static const char *const all[] = {"Pod",
+                                  "Deployment",
+                                  "StatefulSet",
+                                  "DaemonSet",
+                                  "PodDisruptionBudget",
+                                  "NetworkPolicy",
+                                  "HorizontalPodAutoscaler",
+                                  NULL};
 
 static void declare(struct scenario *s, const char *yaml) {
     struct reference r;
@@ -327,8 +333,9 @@ static void test_old_agents(void **state) {
                                         "deployments",
                                         "statefulsets",
                                         "daemonsets",
-                                        "poddisruptionbudgets.policy",
-                                        "networkpolicies.networking.k8s.io"};
+                                        "poddisruptionbudgets",
+                                        "networkpolicies",
+                                        "horizontalpodautoscalers"};
     struct scenario s;
     begin(&s);
     read_at(&s, 100, all);
@@ -408,6 +415,55 @@ static void test_lost_records(void **state) {
 }
 
 /* It was deleted while no agent was there: the next one lists, and cannot say so. */
+/* Found out afterwards: at that time nobody watched, and it may have been otherwise in between. */
+static void test_unwatched(void **state) {
+    (void)state;
+    static const char *const cases[][2] = {{"deployments, poddisruptionbudgets", "INCONCLUSIVE"},
+                                           {"services, jobs", "PASS"}};
+    for (size_t i = 0; i < 2; i++) {
+        struct scenario s;
+        begin(&s);
+        read_at(&s, 40, all);
+        scenario_loss(&s, 0, 40.5, 60, 0);
+        Pilotgate__Loss *l = s.c.ev.records.items[s.c.ev.records.n - 1].r->loss;
+        l->cause = PILOTGATE__LOSS__CAUSE__CAUSE_UNWATCHED;
+        l->families = strdup(cases[i][0]);
+        read_at(&s, 100, all);
+        expect(stage_at(&s, 50), cases[i][1], "");
+        expect(stage_at(&s, 101), "PASS", "");
+        end(&s);
+    }
+}
+
+/* What is spread over nodes counts as known when each node that should have an agent has one. */
+static void test_pods(void **state) {
+    (void)state;
+    static const char yaml[] = "schema: pilotgate.reference/1\nid: test\ntitle: t\nexpectations:\n"
+                               "  - {id: spread, title: r, severity: required, why: w, source: s,\n"
+                               "     check: spread, with: {seen: true}, for: {kind: Deployment}}\n";
+    struct scenario s;
+    begin(&s);
+    json_decref(s.c.ev.reference);
+    declare(&s, yaml);
+    s.owner = "Deployment/gateway";
+    for (int i = 0; i < 2; i++) { /* both on n1 */
+        s.uid = i ? "p2" : "p1";
+        scenario_phase(&s, 0, 20 + i, PILOTGATE__PHASE__KIND__KIND_POD_READY, i ? "Pod/b" : "Pod/a", "");
+    }
+    read_at(&s, 30, all);
+    expect(stage_at(&s, 31), "FAIL", "");
+    expect_since(scenario_gate(judged, "architecture"), "spread", 21,
+                 "at most"); /* one pod alone says nothing */
+    scenario_phase(&s, 0, 40, PILOTGATE__PHASE__KIND__KIND_POD_GONE, "Pod/b", "");
+    s.uid = "p3";
+    scenario_phase(&s, 1, 41, PILOTGATE__PHASE__KIND__KIND_POD_READY, "Pod/c", "");
+    read_at(&s, 50, all);
+    expect(stage_at(&s, 51), "PASS", "");
+    scenario_sources(&s, 0, 500, true, all); /* n2's agent is gone: nobody knows of its pods */
+    expect(stage_at(&s, 501), "INCONCLUSIVE", "");
+    end(&s);
+}
+
 static void test_gone_while_nobody_looked(void **state) {
     (void)state;
     struct scenario s;
@@ -567,6 +623,8 @@ int main(void) {
         cmocka_unit_test(test_cut_text_is_unknown),
         cmocka_unit_test(test_doubts),
         cmocka_unit_test(test_lost_records),
+        cmocka_unit_test(test_unwatched),
+        cmocka_unit_test(test_pods),
         cmocka_unit_test(test_gone_while_nobody_looked),
         cmocka_unit_test(test_after_the_end),
         cmocka_unit_test(test_earlier_life),

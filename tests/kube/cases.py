@@ -402,6 +402,60 @@ class Swallowed(Case):
         self.w.settle()
 
 
-CASES = [Undisturbed, Swallowed, CutInLine, EndInLine, CutBetween, EndBetween, Duplicates, GoneEvent, GoneStatus,
+CRD = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+UNSERVED = "the API server does not serve it"
+
+
+class CustomResource(Case):
+    """a custom resource whose API is installed, moves to another version, and is taken away, for real"""
+    SOURCE, KIND = "widgets.example.com", "Widget.example.com"
+    FOUND = 180  # seconds until an API that was installed is seen: /apis is asked for each minute
+
+    def versions(self, *names):
+        """The first is stored; none but these is served."""
+        return [{"name": name, "served": name in names, "storage": name == names[0], "schema": {"openAPIV3Schema": {
+            "type": "object", "x-kubernetes-preserve-unknown-fields": True}}} for name in ("v1beta1", "v1")]
+
+    def told(self):
+        return [o["op"] for o in self.w.look().objects if o["kind"] == self.KIND]
+
+    def source(self):
+        return self.w.look().sources.get(self.SOURCE)
+
+    def widgets(self, version):
+        return f"/apis/example.com/{version}/namespaces/{self.control.ns}/widgets"
+
+    def is_served(self, version):
+        return self.control.ask("GET", self.widgets(version))[0] == 200
+
+    def run(self):
+        wait(lambda: self.source() == ("", True, UNSERVED), 60, f"coverage says that it is not served: {self.source()}")
+        self.control.want("POST", CRD, {"metadata": {"name": self.SOURCE}, "spec": {
+            "group": "example.com", "scope": "Namespaced", "versions": self.versions("v1beta1"),
+            "names": {"plural": "widgets", "singular": "widget", "kind": "Widget", "listKind": "WidgetList"}}})
+        wait(lambda: self.is_served("v1beta1"), 30, "the API server serves it")
+        self.control.want("POST", self.widgets("v1beta1"), {
+            "apiVersion": "example.com/v1beta1", "kind": "Widget", "metadata": {"name": "w"}, "spec": {"size": 1}})
+        wait(lambda: self.told()[:1] in (["LISTED"], ["ADDED"]), self.FOUND, "what was installed is found")
+        wait(lambda: self.source() == (self.KIND, True, ""), 30, "coverage names its kind")
+        self.move()
+        self.control.want("DELETE", f"{CRD}/{self.SOURCE}")
+        wait(lambda: self.source() == (self.KIND, True, UNSERVED), self.FOUND, f"it is not served: {self.source()}")
+        if self.told()[1:] != ["MODIFIED", "DELETED"]:
+            raise Wrong(f"of one object that was made, changed and deleted these were told: {self.told()}")
+        self.w.settle()
+
+    def move(self):
+        """To v1 alone; it is changed there, and was never away."""
+        self.control.want("PATCH", f"{CRD}/{self.SOURCE}", {"spec": {"versions": self.versions("v1")}},
+                          kind="application/merge-patch+json")
+        wait(lambda: self.is_served("v1") and not self.is_served("v1beta1"), 30, "the API server serves v1 alone")
+        self.control.want("PATCH", self.widgets("v1") + "/w", {"spec": {"size": 2}},
+                          kind="application/merge-patch+json")
+        wait(lambda: len(self.told()) > 1, self.FOUND, "it is told in its new version")
+        self.said.append(f"in another version it was told as {self.told()[1:]}")
+
+
+CASES = [CustomResource, Undisturbed, Swallowed, CutInLine, EndInLine, CutBetween, EndBetween, Duplicates, GoneEvent, GoneStatus,
          GoneAfterGap, Throttled, ThrottledList, Errors, ErrorsOfLists, Dripping, Garbage, SilentConnect, SilentWatch,
          HungWatch, RotatedToken, WrongCertificate, Replayed, LostContinue, LargeList, LargeAnswer, WideLine, Restarted]

@@ -119,7 +119,8 @@ class Control:
         done = subprocess.run(
             [CACHE / "bin" / "helm", "template", "pilotgate", labs.TOP / "chart", "-n", self.ns, "-s",
              "templates/agent-rbac.yaml", "--set", "agent.enabled=true,agent.cluster=local,"
-             "agent.serviceAccount.name=agent,agent.config.collector.endpoint=tcp://127.0.0.1:5670",
+             "agent.serviceAccount.name=agent,agent.config.collector.endpoint=tcp://127.0.0.1:5670,"
+             "agent.config.kube.resources[0]=widgets.example.com",
              *(["--set", f"agent.config.kube.lease={lease}"] if lease else [])],
             capture_output=True, text=True, timeout=60, check=False)
         if done.returncode:

@@ -18,7 +18,7 @@ class Seen:
 
     def __init__(self, schema):
         self.schema, self.marks = schema, {}
-        self.objects, self.phases, self.losses = [], [], []
+        self.objects, self.phases, self.losses, self.sources = [], [], [], {}
 
     def read(self, db, stage):
         """What came since the last time, through a connection to the store."""
@@ -40,6 +40,8 @@ class Seen:
             p = record.phase
             self.phases.append({"boot": boot, "phase": self.schema.Phase.Kind.Name(p.kind).removeprefix("KIND_"),
                                 "subject": p.subject, "uid": p.uid, "at": record.wall_ns / 1e9})
+        elif body == "coverage" and any(s.kind for s in record.coverage.sources):  # a full one
+            self.sources = {s.name: (s.kind, s.ok, s.reason) for s in record.coverage.sources}
         elif body == "loss":
             loss = record.loss
             self.losses.append({"boot": boot, "cause": loss.cause, "from": loss.from_wall_ns / 1e9,

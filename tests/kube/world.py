@@ -80,7 +80,8 @@ class World:
                           "key_file": str(keys / "agent.key"), "hash_key_file": str(keys / "pilot.hash")},
             "stage": {"cluster": "local", "namespace": STAGE, "node": node},
             "kube": {"api": f"https://127.0.0.1:{self.proxy.ports[door]}", "token_file": str(self.token_file),
-                     "ca_file": str(self.certificate), "lease": self.lease, **kube},
+                     "ca_file": str(self.certificate), "lease": self.lease, "resources": ["widgets.example.com"],
+                     **kube},
             "spool": {"dir": str(self.folder / f"spool-{door}")}}))
         self.agents[door] = self.lab.start(f"agent-{door}", labs.AGENT, "--config", path)
         return self.agents[door]

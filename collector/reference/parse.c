@@ -188,10 +188,14 @@ int ref_parse_pointer(struct ref_parse *p, const json_t *v) {
 
 int ref_until(const char *text, int64_t *ret_ns) {
     char whole[WHEN_TEXT_MAX];
+    int64_t ns;
     if (strlen(text) != 10)
         return when_parse(text, ret_ns);
     (void)snprintf(whole, sizeof whole, "%sT23:59:59.999999999Z", text);
-    return when_parse(whole, ret_ns);
+    if (when_parse(whole, &ns) < 0 || strncmp(when_format(ns, 0, whole), text, 10) != 0) /* 31 February */
+        return -EINVAL;
+    *ret_ns = ns;
+    return 0;
 }
 
 static int until(struct ref_parse *p, const json_t *v) {

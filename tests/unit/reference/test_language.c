@@ -15,6 +15,7 @@
 
 #include "base/js.h"
 #include "base/when.h"
+#include "reference/checks.h"
 #include "reference/reference.h"
 
 #define HEAD "schema: pilotgate.reference/1\nid: t\ntitle: A test\n"
@@ -260,11 +261,45 @@ static void what_is_wrong_is_refused(void **state) {
     assert_false(bad);
 }
 
+/* ---- the schema knows every check, and what each is asked */
+
+static const json_t *with_of(const json_t *schema, const char *check) {
+    size_t i;
+    json_t *rule;
+    json_array_foreach(js_at(schema, "/$defs/expectation/allOf"), i, rule) {
+        if (strcmp(js_str(rule, "if.properties.check.const", ""), check) == 0)
+            return js_at(rule, "then.properties.with.properties");
+    }
+    return NULL;
+}
+
+static void the_schema_knows_every_check(void **state) {
+    (void)state;
+    json_t *schema = NULL;
+    struct err e;
+    if (js_parse(ref_schema, strlen(ref_schema), 1 << 20, &schema, &e) < 0)
+        fail_msg("%s", e.text);
+    size_t n = 0;
+    for (const struct ref_check_type *t = ref_check_types; t->name; t++, n++) {
+        const json_t *with = with_of(schema, t->name);
+        size_t keys = 0;
+        if (!with)
+            fail_msg("schema.json has no check %s", t->name);
+        for (; t->keys[keys]; keys++)
+            if (!json_object_get(with, t->keys[keys]))
+                fail_msg("schema.json: %s has no %s", t->name, t->keys[keys]);
+        assert_int_equal(json_object_size(with), keys + (json_object_get(with, "known_keyed") != NULL));
+    }
+    assert_int_equal(json_array_size(js_at(schema, "/$defs/expectation/properties/check/enum")), n);
+    json_decref(schema);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_asked),
         cmocka_unit_test(nothing_required_proves_nothing),
         cmocka_unit_test(what_is_wrong_is_refused),
+        cmocka_unit_test(the_schema_knows_every_check),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

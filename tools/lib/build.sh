@@ -12,8 +12,11 @@ install_packages() {
   run_shown "install-$1" "$top/tools/install" "$@"
 }
 
+# A folder that is there keeps its options: turned off here, tests in it would silently no longer be built.
 configure_programs() {
-  run configure cmake -S "$top" -B "$build" -G Ninja -DPILOTGATE_TESTS=OFF
+  local tests=()
+  [ -e "$build/CMakeCache.txt" ] || tests=(-DPILOTGATE_TESTS=OFF)
+  run configure cmake -S "$top" -B "$build" -G Ninja "${tests[@]}"
 }
 
 build_programs() {

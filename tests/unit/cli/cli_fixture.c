@@ -1,16 +1,25 @@
 /* cli_fixture: see cli_fixture.h. */
 #include "cli_fixture.h"
 
+// clang-format off
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+// clang-format on
+
 #include <fcntl.h>
 #include <ftw.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "base/js.h"
 
 #define WAIT_STEPS 500
 #define WAIT_STEP_MS 20
@@ -48,6 +57,26 @@ void run_cli(struct run *r, const char *dir, const char *fmt, ...) {
     r->status = status_of(status);
     slurp(dir, "run.out", r->out, sizeof r->out);
     slurp(dir, "run.err", r->err, sizeof r->err);
+}
+
+json_t *said(const struct run *r, int status) {
+    json_t *doc = NULL;
+    struct err e = {""};
+    if (r->status != status)
+        fail_msg("status %d instead of %d: %s%s", r->status, status, r->out, r->err);
+    if (js_parse(r->out, strlen(r->out), JS_TEXT_MAX, &doc, &e) < 0)
+        fail_msg("%s in %s", e.text, r->out);
+    return doc;
+}
+
+void said_error(const struct run *r, const char *part) {
+    if (r->status != 2)
+        fail_msg("status %d where '%s' was expected: %s%s", r->status, part, r->out, r->err);
+    assert_string_equal(r->out, "");
+    assert_int_equal(strncmp(r->err, "pilotgate: ", 11), 0);
+    assert_ptr_equal(strchr(r->err, '\n'), r->err + strlen(r->err) - 1);
+    if (!strstr(r->err, part))
+        fail_msg("'%s' is not in: %s", part, r->err);
 }
 
 pid_t start_cli(const char *dir, const char *name, char *const *argv) {
@@ -101,6 +130,20 @@ static int remove_one(const char *path, const struct stat *st, int kind, struct 
 
 void remove_dir(const char *dir) {
     (void)nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+int dir_setup(void **state) {
+    char *dir = calloc(1, 64);
+    assert_non_null(dir);
+    make_dir(dir);
+    *state = dir;
+    return 0;
+}
+
+int dir_teardown(void **state) {
+    remove_dir(*state);
+    free(*state);
+    return 0;
 }
 
 void write_text(const char *dir, const char *name, const char *text) {

@@ -237,3 +237,9 @@ void stored_pilot(const char *dir) {
     stored_open(&s, dir);
     stored_close(&s);
 }
+
+int stored_setup(void **state) {
+    if (dir_setup(state) == 0)
+        stored_pilot(*state);
+    return 0;
+}

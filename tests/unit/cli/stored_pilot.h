@@ -18,6 +18,8 @@ struct stored {
 
 /* Declares the pilot c1/shop and writes its records into dir/p.db, which PILOTGATE_STORE then names. */
 void stored_pilot(const char *dir);
+/* Setup of a test whose state is a folder with it (cli_fixture.h). */
+int stored_setup(void **state);
 /* The same, left open for more records; ended by stored_close. */
 void stored_open(struct stored *s, const char *dir);
 void stored_close(struct stored *s);

@@ -26,30 +26,10 @@ static const char pilot_yaml[] =
     "  - {stage: east/shop, agents: 2, gateway: Deployment/gateway, release: shop}\n";
 
 static int setup(void **state) {
-    char *dir = calloc(1, 64);
-    assert_non_null(dir);
-    make_dir(dir);
-    write_text(dir, "p.yaml", pilot_yaml);
+    (void)dir_setup(state);
+    write_text(*state, "p.yaml", pilot_yaml);
     (void)setenv("PILOTGATE_STORE", "sqlite:p.db", 1);
-    *state = dir;
     return 0;
-}
-
-static int teardown(void **state) {
-    remove_dir(*state);
-    free(*state);
-    return 0;
-}
-
-/* Exit status 2, nothing on standard output, one line that begins with the name and holds `part`. */
-static void assert_error(const char *part) {
-    if (r.status != 2)
-        fail_msg("status %d where '%s' was expected: %s%s", r.status, part, r.out, r.err);
-    assert_string_equal(r.out, "");
-    assert_int_equal(strncmp(r.err, "pilotgate: ", 11), 0);
-    assert_ptr_equal(strchr(r.err, '\n'), r.err + strlen(r.err) - 1);
-    if (!strstr(r.err, part))
-        fail_msg("'%s' is not in: %s", part, r.err);
 }
 
 static void test_usage(void **state) {
@@ -92,7 +72,7 @@ static void test_usage(void **state) {
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         run_cli(&r, dir, "%s", bad[i].line);
-        assert_error(bad[i].part);
+        said_error(&r, bad[i].part);
     }
     run_cli(&r, dir, "--version");
     assert_int_equal(r.status, 0);
@@ -107,7 +87,7 @@ static void test_usage(void **state) {
     assert_int_equal(r.status, 0);
     assert_non_null(strstr(r.out, "exit status"));
     run_cli(&r, dir, "agents 'bad\033[31margument\n'");
-    assert_error("too many"); /* and no control character on the terminal */
+    said_error(&r, "too many"); /* and no control character on the terminal */
 }
 
 /* The script asks the program for its words. */
@@ -124,7 +104,7 @@ static void test_completion(void **state) {
         {"pilotgate drill -- --suspend", ""}, /* the words of a command of the user's */
     };
     run_cli(&r, dir, "completion csh");
-    assert_error("bash, zsh and fish");
+    said_error(&r, "bash, zsh and fish");
     write_text(dir, "ask.sh",
                "pilotgate() { " PILOTGATE_BIN " \"$@\"; }\nsource <(pilotgate completion bash)\n"
                "COMP_WORDS=(\"$@\") COMP_CWORD=$(($# - 1))\n_pilotgate\necho \"${COMPREPLY[*]}\" >words\n");
@@ -155,20 +135,20 @@ static void test_keys(void **state) {
     assert_int_equal(mode_of(dir, "k/pilot.hash"), 0600);
     assert_null(strstr(r.out, "secret"));
     run_cli(&r, dir, "keygen all --out k --stage east/shop");
-    assert_error("never overwrites");
+    said_error(&r, "never overwrites");
     run_cli(&r, dir, "keygen server --out k");
-    assert_error("never overwrites");
+    said_error(&r, "never overwrites");
     run_cli(&r, dir, "keygen agent --out k --name second");
     assert_int_equal(r.status, 0);
     assert_non_null(strstr(r.out, "CLUSTER NAMESPACE"));
     run_cli(&r, dir, "keygen agent --out k --name ../escape");
-    assert_error("--name");
+    said_error(&r, "--name");
     run_cli(&r, dir, "keygen all --out k2");
-    assert_error("--stage");
+    said_error(&r, "--stage");
     run_cli(&r, dir, "keygen all --out k3 --stage east");
-    assert_error("CLUSTER/NAMESPACE");
+    said_error(&r, "CLUSTER/NAMESPACE");
     run_cli(&r, dir, "keygen castle --out k");
-    assert_error("castle");
+    said_error(&r, "castle");
 }
 
 static void init_text(const char *dir, const char *text) {
@@ -201,7 +181,7 @@ static void test_pilot_files(void **state) {
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         init_text(dir, bad[i].text);
-        assert_error(bad[i].part);
+        said_error(&r, bad[i].part);
     }
     run_cli(&r, dir, "pilot init --file p.yaml");
     assert_int_equal(r.status, 0);
@@ -211,7 +191,7 @@ static void test_pilot_files(void **state) {
     init_text(dir, "name: demo\nstages: [{stage: east/shop}]");
     assert_non_null(strstr(r.out, "new version"));
     init_text(dir, "name: other\nstages: [{stage: east/shop}]");
-    assert_error("--replace");
+    said_error(&r, "--replace");
     run_cli(&r, dir, "pilot init -f bad.yaml --replace");
     assert_int_equal(r.status, 0);
     run_cli(&r, dir, "pilot status");
@@ -247,13 +227,13 @@ static void test_status_and_statements(void **state) {
     assert_int_equal(r.status, 0);
     assert_non_null(strstr(r.out, "BLAKE2b-256"));
     run_cli(&r, dir, "attest --name sla --by me --digest absent.pdf");
-    assert_error("absent.pdf");
+    said_error(&r, "absent.pdf");
     run_cli(&r, dir, "mark --stage east/shop --name t0 --by \"$(printf '\\377')\"");
-    assert_error("UTF-8");
+    said_error(&r, "UTF-8");
     run_cli(&r, dir, "drill rollback --stage east/shop -- true");
-    assert_error("pilotgate serve");
+    said_error(&r, "pilotgate serve");
     run_cli(&r, dir, "pilot status --at 1990-01-01T00:00:00Z");
-    assert_error("--at");
+    said_error(&r, "--at");
 }
 
 static pid_t serve(const char *dir) {
@@ -278,24 +258,24 @@ static void test_serve(void **state) {
     (void)setenv("TMPDIR", dir, 1);
     run_cli(&r, dir,
             "serve --listen tcp://127.0.0.1:* --http 127.0.0.1:0 --key k/server.key --allow k/agents.allow");
-    assert_error("another `pilotgate serve`");
+    said_error(&r, "another `pilotgate serve`");
     run_cli(&r, dir, "mark --stage east/shop --name t0 --by me"); /* beside the daemon */
     assert_int_equal(r.status, 0);
     run_cli(&r, dir, "backup b.db");
     assert_int_equal(r.status, 0);
     run_cli(&r, dir, "backup b.db");
-    assert_error("never overwrites");
+    said_error(&r, "never overwrites");
     run_cli(&r, dir, "backup - | head -c 100 >head.db; ls | grep -c pilotgate-backup"); /* nothing is left */
     assert_string_equal(r.out, "0\n");
     write_text(dir, "c.db.partial", "");
     run_cli(&r, dir, "backup c.db");
-    assert_error("remove it if none does");
+    said_error(&r, "remove it if none does");
     run_cli(&r, dir, "--store sqlite:b.db pilot status");
     assert_int_equal(r.status, 0);
     (void)snprintf(command, sizeof command, "cp %s/p.db %s/bare.db", dir, dir);
     assert_int_equal(system(command), 0);
     run_cli(&r, dir, "agents --store sqlite:bare.db");
-    assert_error("pilotgate backup");
+    said_error(&r, "pilotgate backup");
     assert_int_equal(stop_cli(pid, SIGTERM), 0);
     assert_true(wait_text(dir, "serve.log", "ended in order", log, sizeof log));
     run_cli(&r, dir, "agents");
@@ -303,7 +283,7 @@ static void test_serve(void **state) {
     pid = serve(dir);
     assert_int_equal(stop_cli(pid, SIGKILL), 128 + SIGKILL);
     run_cli(&r, dir, "agents");
-    assert_error("pilotgate serve");
+    said_error(&r, "pilotgate serve");
     run_cli(&r, dir, "pilot init --file p.yaml"); /* what an init container does before the daemon returns */
     assert_int_equal(r.status, 0);
     pid = serve(dir);
@@ -343,7 +323,7 @@ static void test_http(void **state) {
     assert_int_equal(stop_cli(pid, SIGTERM), 0);
 }
 
-#define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define CASE(f) cmocka_unit_test_setup_teardown(f, setup, dir_teardown)
 
 int main(void) {
     const struct CMUnitTest tests[] = {

@@ -21,46 +21,15 @@
 
 static struct run r; /* large */
 
-static int setup(void **state) {
-    char *dir = calloc(1, 64);
-    assert_non_null(dir);
-    make_dir(dir);
-    stored_pilot(dir);
-    *state = dir;
-    return 0;
-}
-
-static int teardown(void **state) {
-    remove_dir(*state);
-    free(*state);
-    return 0;
-}
-
 static void expect(int status) {
     if (r.status != status)
         fail_msg("status %d instead of %d: %s%s", r.status, status, r.out, r.err);
-}
-
-static void assert_error(const char *part) {
-    expect(2);
-    assert_string_equal(r.out, "");
-    assert_ptr_equal(strchr(r.err, '\n'), r.err + strlen(r.err) - 1);
-    if (!strstr(r.err, part))
-        fail_msg("'%s' is not in: %s", part, r.err);
 }
 
 static void shell(const char *dir, const char *line) {
     char command[1024];
     (void)snprintf(command, sizeof command, "cd %s && %s", dir, line);
     assert_int_equal(system(command), 0);
-}
-
-static json_t *said(void) {
-    json_t *doc = NULL;
-    struct err e = {""};
-    if (js_parse(r.out, strlen(r.out), JS_TEXT_MAX, &doc, &e) < 0)
-        fail_msg("%s in %s", e.text, r.out);
-    return doc;
 }
 
 static size_t count_lines(void) {
@@ -73,8 +42,7 @@ static size_t count_lines(void) {
 /* The ids of the two changes: the first fails, the second passes. */
 static void change_ids(const char *dir, char failed[64], char passed[64]) {
     run_cli(&r, dir, "changes -o json");
-    expect(0);
-    json_t *list = said();
+    json_t *list = said(&r, 0);
     assert_int_equal(json_array_size(list), 2);
     assert_string_equal(js_str(json_array_get(list, 0), "verdict", ""), "FAIL");
     assert_string_equal(js_str(json_array_get(list, 1), "verdict", ""), "PASS");
@@ -86,8 +54,7 @@ static void change_ids(const char *dir, char failed[64], char passed[64]) {
 static void test_calls_are_listed(void **state) {
     const char *dir = *state;
     run_cli(&r, dir, "calls -o json");
-    expect(0);
-    json_t *list = said();
+    json_t *list = said(&r, 0);
     assert_int_equal(json_array_size(list), CALLS);
     for (size_t i = 1; i < CALLS; i++) /* newest last */
         assert_true(strcmp(js_str(json_array_get(list, i - 1), "start", ""),
@@ -120,8 +87,7 @@ static void test_calls_of_a_change(void **state) {
     char failed[64], passed[64];
     change_ids(dir, failed, passed);
     run_cli(&r, dir, "calls --change %s -o json", failed);
-    expect(0);
-    json_t *list = said();
+    json_t *list = said(&r, 0);
     assert_int_equal(json_array_size(list), 2 * STORED_EACH + 1);
     json_decref(list);
     run_cli(&r, dir, "calls --change %s --lost", failed);
@@ -154,7 +120,7 @@ static void test_wrong_words(void **state) {
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         run_cli(&r, *state, "%s", bad[i].line);
-        assert_error(bad[i].part);
+        said_error(&r, bad[i].part);
     }
 }
 
@@ -201,8 +167,7 @@ static void test_a_log_of_executions(void **state) {
               "-3\"}\n{\"event\":\"gone\",\"nonce\":\"" STORED_BOOT
               "-3\"}\nnot ours\n{\"event\":\"end\",\"nonce\":\"ffffffff-7\"}\n");
     run_cli(&r, dir, "calls --join x -o json");
-    expect(0);
-    json_t *doc = said();
+    json_t *doc = said(&r, 0);
     assert_true(js_bool(doc, "agree", false));
     assert_int_equal(js_int(doc, "calls", 0), CALLS);
     assert_int_equal(js_int(doc, "lost", 0), 1);
@@ -233,8 +198,7 @@ static void test_each_disagreement(void **state) {
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         write_log(dir, "x", ended, cases[i].skip, cases[i].twice, cases[i].more);
         run_cli(&r, dir, "calls --join x -o json");
-        expect(1);
-        json_t *doc = said();
+        json_t *doc = said(&r, 1);
         assert_false(js_bool(doc, "agree", true));
         if (counted(doc, cases[i].what) != 1)
             fail_msg("no %s in %s", cases[i].what, r.out);
@@ -253,8 +217,7 @@ static void test_a_log_has_more_than_was_asked_for(void **state) {
     write_log(dir, "x", ended, 0, 0,
               "{\"event\":\"end\",\"nonce\":\"" STORED_BOOT "-999\"}\n"); /* newer than all */
     run_cli(&r, dir, "calls --change %s --join x -o json", passed);
-    expect(0);
-    json_t *doc = said();
+    json_t *doc = said(&r, 0);
     assert_int_equal(js_int(doc, "calls", 0), 2 * STORED_EACH);
     assert_int_equal(js_int(doc, "calls_not_asked_for", 0), 2 + 2 * STORED_EACH + 1);
     json_decref(doc);
@@ -293,7 +256,7 @@ static void test_formats(void **state) {
                         logs[i].options);
                 if (r.status != bad)
                     fail_msg("%s, bad %d: %s%s", logs[i].name, bad, r.out, r.err);
-                json_t *doc = said();
+                json_t *doc = said(&r, bad);
                 assert_int_equal(counted(doc, "broken"), bad);
                 assert_int_equal(counted(doc, "absent"), 0);
                 assert_int_equal(counted(doc, "never-reached"), 1);
@@ -309,15 +272,14 @@ static void test_a_hostile_file(void **state) {
     write_log(dir, "x", ended, 0, 0, "");
     shell(dir, "head -c 3000000 /dev/zero | tr '\\0' '{' >>x; echo >>x; head -c 200000 /dev/urandom >>x");
     run_cli(&r, dir, "calls --join x -o json");
-    expect(0);
-    json_t *doc = said();
+    json_t *doc = said(&r, 0);
     assert_true(js_int(doc, "lines_cut", 0) >= 1);
     assert_int_equal(counted(doc, "agrees"), CALLS - 1);
     json_decref(doc);
     shell(dir, "printf %s " STORED_BOOT "-18446744073709551616 >y");
     run_cli(&r, dir, "calls --join y -o json");
-    expect(1); /* nothing of ours is in it */
-    doc = said();
+    doc = said(&r, 1); /* nothing of ours is in it */
+    ;
     assert_int_equal(counted(doc, "unknown"), 0);
     json_decref(doc);
 }
@@ -346,7 +308,7 @@ static void test_supersede(void **state) {
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         run_cli(&r, dir, "attest supersede %s", bad[i].words); /* the shell fills in $F and $P */
-        assert_error(bad[i].part);
+        said_error(&r, bad[i].part);
     }
     run_cli(&r, dir, "attest supersede %s --by %s --who Ann --file p.yaml --note fixed", failed, passed);
     expect(0);
@@ -386,7 +348,7 @@ static void test_what_supersede_stores(void **state) {
     json_decref(body);
 }
 
-#define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define CASE(f) cmocka_unit_test_setup_teardown(f, stored_setup, dir_teardown)
 
 int main(void) {
     const struct CMUnitTest tests[] = {

@@ -18,32 +18,9 @@
 
 static struct run r; /* large */
 
-static int setup(void **state) {
-    char *dir = calloc(1, 64);
-    assert_non_null(dir);
-    make_dir(dir);
-    stored_pilot(dir);
-    *state = dir;
-    return 0;
-}
-
-static int teardown(void **state) {
-    remove_dir(*state);
-    free(*state);
-    return 0;
-}
-
-static json_t *said(void) {
-    json_t *doc = NULL;
-    struct err e = {""};
-    if (r.status != 0 || js_parse(r.out, strlen(r.out), JS_TEXT_MAX, &doc, &e) < 0)
-        fail_msg("status %d: %s%s%s", r.status, r.out, r.err, e.text);
-    return doc;
-}
-
 static void test_all_and_one(void **state) {
     run_cli(&r, *state, "changes -o json");
-    json_t *all = said();
+    json_t *all = said(&r, 0);
     assert_int_equal(json_array_size(all), 2);
     char id[128];
     (void)snprintf(id, sizeof id, "%s", js_str(json_array_get(all, 1), "id", ""));
@@ -51,7 +28,7 @@ static void test_all_and_one(void **state) {
     json_decref(all);
 
     run_cli(&r, *state, "changes -o json %s", id);
-    json_t *one = said();
+    json_t *one = said(&r, 0);
     assert_int_equal(json_array_size(one), 1);
     assert_string_equal(js_str(json_array_get(one, 0), "id", ""), id);
     json_decref(one);
@@ -83,7 +60,7 @@ static void test_a_mark_becomes_a_change(void **state) {
     run_cli(&r, *state, "mark --stage c1/shop --name change --by Ann --note dashboard");
     assert_int_equal(r.status, 0);
     run_cli(&r, *state, "changes -o json");
-    json_t *all = said();
+    json_t *all = said(&r, 0);
     assert_int_equal(json_array_size(all), 3);
     assert_string_equal(js_str(json_array_get(all, 2), "signs.0.by", ""), "Ann");
     json_decref(all);
@@ -93,9 +70,9 @@ static void test_a_mark_becomes_a_change(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_all_and_one, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_none_of_that_name, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_a_mark_becomes_a_change, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_all_and_one, stored_setup, dir_teardown),
+        cmocka_unit_test_setup_teardown(test_none_of_that_name, stored_setup, dir_teardown),
+        cmocka_unit_test_setup_teardown(test_a_mark_becomes_a_change, stored_setup, dir_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

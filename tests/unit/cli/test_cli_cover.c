@@ -18,20 +18,6 @@
 
 static struct run r; /* large */
 
-static int setup(void **state) {
-    char *dir = calloc(1, 64);
-    assert_non_null(dir);
-    make_dir(dir);
-    *state = dir;
-    return 0;
-}
-
-static int teardown(void **state) {
-    remove_dir(*state);
-    free(*state);
-    return 0;
-}
-
 struct sources {
     bool stage;
     const char *unreadable; /* NULL: all are read */
@@ -110,7 +96,7 @@ static void test_reasons_stand_while_they_are_told(void **state) {
     expect(*state, told, 140, 170, 180, "deployments", "RBAC");
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, dir_setup, dir_teardown)
 
 int main(void) {
     const struct CMUnitTest tests[] = {

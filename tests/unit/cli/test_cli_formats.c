@@ -19,21 +19,6 @@
 
 static struct run r; /* large */
 
-static int setup(void **state) {
-    char *dir = calloc(1, 64);
-    assert_non_null(dir);
-    make_dir(dir);
-    stored_pilot(dir);
-    *state = dir;
-    return 0;
-}
-
-static int teardown(void **state) {
-    remove_dir(*state);
-    free(*state);
-    return 0;
-}
-
 static json_t *read_as(const char *format) {
     json_t *doc = NULL;
     struct err e = {""};
@@ -86,8 +71,8 @@ static void test_retain_tells_what_it_would_do(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_one_document_twice, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_retain_tells_what_it_would_do, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_one_document_twice, stored_setup, dir_teardown),
+        cmocka_unit_test_setup_teardown(test_retain_tells_what_it_would_do, stored_setup, dir_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

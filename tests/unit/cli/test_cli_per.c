@@ -23,28 +23,6 @@
 static struct run r; /* large */
 static struct block_calls b;
 
-static int setup(void **state) {
-    char *dir = calloc(1, 64);
-    assert_non_null(dir);
-    make_dir(dir);
-    *state = dir;
-    return 0;
-}
-
-static int teardown(void **state) {
-    remove_dir(*state);
-    free(*state);
-    return 0;
-}
-
-static json_t *said(void) {
-    json_t *doc = NULL;
-    struct err e = {""};
-    if (r.status != 0 || js_parse(r.out, strlen(r.out), JS_TEXT_MAX, &doc, &e) < 0)
-        fail_msg("status %d: %s%s%s", r.status, r.out, r.err, e.text);
-    return doc;
-}
-
 /* Completed calls that begin at t, as a record and in the counts; the last of them was reset. */
 static void put(struct stored *s, uint64_t first, size_t n, double t, double seconds) {
     static const char *const probe[] = {"per"}, *const target[] = {"gateway"}, *const path[] = {""};
@@ -101,17 +79,17 @@ static void counts_are_told_by_time(void **state) {
     static const char *const levels[] = {"minute", "hour", "day"};
     for (int i = 0; i < 3; i++) {
         run_cli(&r, *state, "calls --per %s --at %s --probe per -o json", levels[i], at);
-        json_t *doc = said();
+        json_t *doc = said(&r, 0);
         expect_row(doc, 15, 100000, 2000000, false);
         json_decref(doc);
     }
     when_format(minute + MINUTE, 0, at);
     run_cli(&r, *state, "calls --per minute --probe per --from %s -o json", at);
-    json_t *doc = said();
+    json_t *doc = said(&r, 0);
     assert_int_equal(json_array_size(json_object_get(doc, "rows")), 0);
     json_decref(doc);
     run_cli(&r, *state, "calls --per minute --probe per -o json"); /* committed while the clock was ahead */
-    doc = said();
+    doc = said(&r, 0);
     expect_row(doc, 15, 100000, 2000000, false);
     json_decref(doc);
     when_format(now - WHEN_S, 9, at);
@@ -126,14 +104,14 @@ static void an_older_commit_is_counted_again(void **state) {
     (void)store_two(*state, now);
     when_format(now + 15 * WHEN_S, 3, at);
     run_cli(&r, *state, "calls --per minute --at %s -o json", at);
-    json_t *doc = said();
+    json_t *doc = said(&r, 0);
     expect_row(doc, 10, 100000, 100000, true);
     json_decref(doc);
     run_cli(&r, *state, "calls --per hour --at %s", at);
     assert_non_null(strstr(r.out, "counted again as of --at"));
     when_format(now - 3600 * WHEN_S, 3, at);
     run_cli(&r, *state, "calls --per minute --at %s -o json", at);
-    doc = said();
+    doc = said(&r, 0);
     assert_int_equal(json_array_size(json_object_get(doc, "rows")), 0);
     json_decref(doc);
 }
@@ -152,9 +130,9 @@ static void what_cannot_be_counted_is_refused(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(counts_are_told_by_time, setup, teardown),
-        cmocka_unit_test_setup_teardown(an_older_commit_is_counted_again, setup, teardown),
-        cmocka_unit_test_setup_teardown(what_cannot_be_counted_is_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(counts_are_told_by_time, dir_setup, dir_teardown),
+        cmocka_unit_test_setup_teardown(an_older_commit_is_counted_again, dir_setup, dir_teardown),
+        cmocka_unit_test_setup_teardown(what_cannot_be_counted_is_refused, dir_setup, dir_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -28,20 +28,6 @@ static struct run r; /* large */
             fail_msg("%s: %s", #call, e.text); \
     } while (0)
 
-static int setup(void **state) {
-    char *dir = calloc(1, 64);
-    assert_non_null(dir);
-    make_dir(dir);
-    *state = dir;
-    return 0;
-}
-
-static int teardown(void **state) {
-    remove_dir(*state);
-    free(*state);
-    return 0;
-}
-
 static struct store *reopen(void) {
     struct store *s = NULL;
     ok(store_open(NULL, STORE_SERVE, &s, &e));
@@ -246,12 +232,12 @@ static void people_see_what_would_go(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(what_no_verdict_needs_goes, setup, teardown),
-        cmocka_unit_test_setup_teardown(nothing_goes_that_a_stage_has_not_told_yet, setup, teardown),
-        cmocka_unit_test_setup_teardown(who_came_after_an_orderly_end_is_waited_for, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_clock_of_1970_does_not_end_retention, setup, teardown),
-        cmocka_unit_test_setup_teardown(what_a_verdict_needed_is_missed, setup, teardown),
-        cmocka_unit_test_setup_teardown(people_see_what_would_go, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_no_verdict_needs_goes, dir_setup, dir_teardown),
+        cmocka_unit_test_setup_teardown(nothing_goes_that_a_stage_has_not_told_yet, dir_setup, dir_teardown),
+        cmocka_unit_test_setup_teardown(who_came_after_an_orderly_end_is_waited_for, dir_setup, dir_teardown),
+        cmocka_unit_test_setup_teardown(a_clock_of_1970_does_not_end_retention, dir_setup, dir_teardown),
+        cmocka_unit_test_setup_teardown(what_a_verdict_needed_is_missed, dir_setup, dir_teardown),
+        cmocka_unit_test_setup_teardown(people_see_what_would_go, dir_setup, dir_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -19,20 +19,6 @@
 
 static struct run r; /* large */
 
-static int setup(void **state) {
-    char *dir = calloc(1, 64);
-    assert_non_null(dir);
-    make_dir(dir);
-    *state = dir;
-    return 0;
-}
-
-static int teardown(void **state) {
-    remove_dir(*state);
-    free(*state);
-    return 0;
-}
-
 /* The stored pilot, with a load of n calls of each kind in drills, each of so many seconds. */
 static void store_load(const char *dir, uint64_t n, double seconds) {
     struct stored s;
@@ -51,21 +37,11 @@ static void store_load(const char *dir, uint64_t n, double seconds) {
     stored_close(&s);
 }
 
-static json_t *said(int status) {
-    json_t *doc = NULL;
-    struct err e = {""};
-    if (r.status != status)
-        fail_msg("status %d instead of %d: %s%s", r.status, status, r.out, r.err);
-    if (js_parse(r.out, strlen(r.out), JS_TEXT_MAX, &doc, &e) < 0)
-        fail_msg("%s in %s", e.text, r.out);
-    return doc;
-}
-
 static void test_plan(void **state) {
     const char *dir = *state;
     store_load(dir, 100, 4); /* a switch was known within 0.25 s and twice the clock's error */
     run_cli(&r, dir, "plan --max-drop-rate 1%% --confidence 0.95 -o json");
-    json_t *doc = said(0);
+    json_t *doc = said(&r, 0);
     const json_t *stage = json_array_get(js_at(doc, "stages"), 0);
     assert_int_equal(js_int(stage, "units_needed", 0), 299);
     assert_int_equal(js_int(stage, "units", 0), 2 * STORED_EACH); /* of the change that passes */
@@ -138,7 +114,7 @@ static void test_what_a_clock_ahead_committed_is_judged(void **state) {
     assert_int_equal(store_commit(s.store, when_wall_ns() + 3600 * WHEN_S, NULL, &e), 0);
     store_close(&s.store);
     run_cli(&r, dir, "gates -o json");
-    json_t *doc = said(1);
+    json_t *doc = said(&r, 1);
     char at[WHEN_TEXT_MAX];
     (void)snprintf(at, sizeof at, "%s", js_str(doc, "at", ""));
     int64_t commit = js_int(doc, "commit", 0);
@@ -148,7 +124,7 @@ static void test_what_a_clock_ahead_committed_is_judged(void **state) {
     stored_calls(&s, "kept", 1000, 1, 250, 251, 0); /* more comes, stamped by the right clock */
     stored_close(&s);
     run_cli(&r, dir, "gates --at %s -o json", at);
-    doc = said(1);
+    doc = said(&r, 1);
     assert_int_equal(js_int(doc, "commit", 0), commit);
     json_decref(doc);
 }
@@ -216,7 +192,7 @@ static void test_status(void **state) {
     const char *dir = *state;
     stored_pilot(dir); /* agents that do not tell their load, and echo calls nobody of a custom server */
     run_cli(&r, dir, "status -o json");
-    json_t *doc = said(1); /* a change failed */
+    json_t *doc = said(&r, 1); /* a change failed */
     assert_true(stops(doc, "config-safety", "no probe keeps calls open"));
     assert_true(stops(doc, "config-safety", "no probe takes part in drills"));
     assert_true(stops(doc, "helm-deployment", "custom server"));
@@ -237,7 +213,7 @@ static void test_status_of_a_good_load(void **state) {
     const char *dir = *state;
     store_load(dir, 100, 4);
     run_cli(&r, dir, "status -o json");
-    json_t *doc = said(1);
+    json_t *doc = said(&r, 1);
     if (stops(doc, "config-safety", ""))
         fail_msg("%s", strstr(r.out, "\"never\""));
     assert_true(stops(doc, "rollback", "configuration is not read"));
@@ -253,13 +229,13 @@ static void test_status_without_agents(void **state) {
     assert_non_null(strstr(r.err, "pilot init"));
     run_cli(&r, dir, "pilot init --file p.yaml");
     run_cli(&r, dir, "status -o json");
-    json_t *doc = said(3);
+    json_t *doc = said(&r, 3);
     assert_true(stops(doc, "config-safety", "no agent has reported"));
     assert_true(stops(doc, "rollback", "no agent has reported"));
     json_decref(doc);
 }
 
-#define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define CASE(f) cmocka_unit_test_setup_teardown(f, dir_setup, dir_teardown)
 
 int main(void) {
     const struct CMUnitTest tests[] = {

@@ -54,6 +54,14 @@ static const json_t *finding_of(const json_t *index, const char *stage, const ch
 
 /* ---- one row on one stage */
 
+/* A reason that begins with its only difference's object has said it all. */
+static bool is_said(const json_t *finding) {
+    const json_t *list = json_object_get(finding, "differences");
+    const char *object = js_str(json_array_get(list, 0), "object", "");
+    return json_array_size(list) == 1 && *object &&
+           strncmp(js_str(finding, "reason", ""), object, strlen(object)) == 0;
+}
+
 static void differences(const struct report *r, const json_t *finding, unsigned indent, bool tolerated) {
     int64_t more = tolerated ? 0 : js_int(finding, "more", 0);
     unsigned shown = 0;
@@ -82,7 +90,8 @@ static void stage_line(const struct report *r, const char *stage, enum compare_c
     (void)fprintf(r->to, "    %s  %s  ", stage, compare_cell_word(cell));
     compare_text(r, 8 + report_columns(stage) + report_columns(compare_cell_word(cell)),
                  js_str(finding, "reason", ""));
-    differences(r, finding, 6, false);
+    if (!is_said(finding))
+        differences(r, finding, 6, false);
 }
 
 /* ---- all rows */

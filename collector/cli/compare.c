@@ -79,12 +79,15 @@ static int make_between(const struct corr *corr, const struct asked *q, json_t *
 static int over_stage(const struct corr *corr, const struct facts *f, const struct asked *q, json_t *list,
                       struct err *e) {
     json_t *moments = NULL, *now = NULL;
+    int64_t times[GATES_MOMENTS_MAX];
+    bool cut;
+    (void)gates_architecture_moments(corr, f, q->from, q->to, times, &cut);
     int r = gates_architecture_over(corr, f, q->from, q->to, &moments, e);
     if (r == 0 && json_array_size(moments) == 0)
         r = gates_architecture_at(corr, f, q->to, &now, e);
-    const char *reason = js_str(now, "reason", NULL);
-    if (r == 0 && json_array_append_new(list, json_pack("{s:s, s:O, s:s*}", "stage", f->stage, "moments",
-                                                        moments, "reason", reason)) < 0)
+    if (r == 0 &&
+        json_array_append_new(list, json_pack("{s:s, s:O, s:b, s:s*}", "stage", f->stage, "moments", moments,
+                                              "cut", cut, "reason", js_str(now, "reason", NULL))) < 0)
         r = err_oom(e);
     json_decref(now);
     json_decref(moments);
@@ -129,12 +132,13 @@ static int write_answer(const struct cli *c, const struct asked *q, const json_t
  * where a reference is declared. */
 static int load_sources(const struct cli *c, struct corr *corr, const struct asked *q, struct err *e) {
     int64_t moments[GATES_MOMENTS_MAX];
+    bool cut;
     int r = 0;
     for (size_t i = 0; i < corr->n_stages && r == 0; i++) {
         const struct facts *f = &corr->stages[i];
         if (q->over && q->a && strcmp(q->a, f->stage) != 0)
             continue;
-        size_t n = q->over ? gates_architecture_moments(corr, f, q->from, q->to, moments) : 1;
+        size_t n = q->over ? gates_architecture_moments(corr, f, q->from, q->to, moments, &cut) : 1;
         if (!q->over)
             moments[0] = corr_state_time(corr, corr->at_ns);
         r = show_sources(c, corr, f->stage, moments, n, e);

@@ -260,7 +260,8 @@ int gates_architecture_over(const struct corr *c, const struct facts *f, int64_t
                             json_t **ret, struct err *e) {
     struct looking l;
     int64_t moments[GATES_MOMENTS_MAX];
-    size_t n = gates_architecture_moments(c, f, from, to, moments);
+    bool cut;
+    size_t n = gates_architecture_moments(c, f, from, to, moments, &cut);
     int r;
     json_t *list = json_array();
     json_t *cannot = prepare(c, f, &l, e, &r);
@@ -289,11 +290,24 @@ int gates_architecture_over(const struct corr *c, const struct facts *f, int64_t
     return r;
 }
 
+/* What is read is told of after the objects themselves, in full every 10 s: a moment at which an object was
+ * told of first is followed by one at which that is known too, or by the last one before the next object. */
+#define TOLD_NS (15 * WHEN_S)
+#define TOLD_LEAST_NS (2 * WHEN_S)
+
 size_t gates_architecture_moments(const struct corr *c, const struct facts *f, int64_t from, int64_t to,
-                                  int64_t out[GATES_MOMENTS_MAX]) {
-    int64_t end = corr_state_time(c, to);
+                                  int64_t out[GATES_MOMENTS_MAX], bool *ret_cut) {
+    int64_t end = corr_state_time(c, to), changes[GATES_MOMENTS_MAX / 2 - 1];
+    const size_t max = sizeof changes / sizeof *changes;
     const struct reference r = {.doc = c->ev.reference};
-    size_t n = gate_moments(f, from, end, gate_asks_for_pods(&r), out, GATES_MOMENTS_MAX - 1);
+    size_t n = 0, n_changes = gate_moments(f, from, end, gate_asks_for_pods(&r), changes, max);
+    *ret_cut = n_changes == max;
+    for (size_t i = 0; i < n_changes; i++) {
+        int64_t next = i + 1 < n_changes ? changes[i + 1] : end;
+        out[n++] = changes[i];
+        if (next - changes[i] >= TOLD_LEAST_NS)
+            out[n++] = next - changes[i] > TOLD_NS ? changes[i] + TOLD_NS : next - 1;
+    }
     if (n == 0 || out[n - 1] < end)
         out[n++] = end;
     return n;

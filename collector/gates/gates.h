@@ -64,11 +64,11 @@ int gates_details(const struct corr *c, json_t *changes, const char *id, struct 
 int gates_architecture_at(const struct corr *c, const struct facts *f, int64_t t, json_t **ret,
                           struct err *e) MUST_CHECK;
 /* The moments that gates_architecture_over compares, ascending: each at which an object of the stage became
- * otherwise, the newest of them where there are more, and `to`. Which kinds were read at them must be in the
- * evidence: corr_load_sources (correlate/load.h). */
-#define GATES_MOMENTS_MAX 200
+ * otherwise, the newest of them where there are more (cut), one at which it is known what was read then, and
+ * `to`. Which kinds were read at them must be in the evidence: corr_load_sources (correlate/load.h). */
+#define GATES_MOMENTS_MAX 400
 size_t gates_architecture_moments(const struct corr *c, const struct facts *f, int64_t from, int64_t to,
-                                  int64_t out[GATES_MOMENTS_MAX]);
+                                  int64_t out[GATES_MOMENTS_MAX], bool *ret_cut);
 /* The same over time: [{"at","verdict","match","rows":{ID: VERDICT},"moved":[{"id","from","to"}]}], one entry
  * for each moment from which something came out otherwise, the first as soon as the stage was read whole. */
 int gates_architecture_over(const struct corr *c, const struct facts *f, int64_t from, int64_t to,

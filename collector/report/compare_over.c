@@ -68,6 +68,11 @@ static int moment_line(const struct report *r, const json_t *moment, bool first)
     return 0;
 }
 
+static void cut_line(const struct report *r, const json_t *stage) {
+    if (js_bool(stage, "cut", false))
+        (void)fputs("  these are the newest: earlier ones are shown with an earlier --to\n", r->to);
+}
+
 static int stage_table(const struct report *r, const json_t *stage) {
     const json_t *moments = json_object_get(stage, "moments");
     int rc = 0;
@@ -85,6 +90,7 @@ static int stage_table(const struct report *r, const json_t *stage) {
         if (rc == 0)
             rc = moment_line(r, moment, i == 0);
     }
+    cut_line(r, stage);
     return rc;
 }
 

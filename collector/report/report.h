@@ -65,8 +65,8 @@ int report_compare_make(const struct report_head *h, json_t *stages, json_t **re
 int report_compare(const struct report *r, const json_t *doc, enum report_format format, bool all) MUST_CHECK;
 /* Two stages: the document of gates_compare, with what every document begins with. */
 int report_between(const struct report *r, const json_t *doc, enum report_format format) MUST_CHECK;
-/* {"pilot","at",..,"from","to","stages":[{"stage","moments": as gates_architecture_over gives them}]}; no
- * JUnit: -ENOTSUP. */
+/* {"pilot","at",..,"from","to","stages":[{"stage","moments": as gates_architecture_over gives them, "cut":
+ * there are earlier ones, "reason": why there are none}]}; no JUnit: -ENOTSUP. */
 int report_over(const struct report *r, const json_t *doc, enum report_format format) MUST_CHECK;
 
 /* ---- building blocks, also for other tables of the CLI */

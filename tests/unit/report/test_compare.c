@@ -411,7 +411,8 @@ static json_t *moving(void) {
         "{at: '2026-11-23T11:00:00Z', verdict: PASS, match: {required: {percent: 100}}, rows: {tls: PASS}, "
         "moved: ["
         "{id: replicas, from: FAIL, to: PASS}, {id: tls, from: INCONCLUSIVE, to: PASS}]}]}, "
-        "{stage: north/shop, moments: [{at: '2026-11-23T11:00:00Z', verdict: PENDING, match: null, rows: {}, "
+        "{stage: north/shop, cut: true, moments: [{at: '2026-11-23T11:00:00Z', verdict: PENDING, match: "
+        "null, rows: {}, "
         "moved: []}]}, "
         "{stage: west/shop, moments: [], reason: no reference is declared}]}";
     if (conf_yaml_to_json("moving", text, strlen(text), &doc, &e) < 0)
@@ -426,7 +427,7 @@ static void test_over_time(void **state) {
     char *text = written(doc, OVER, REPORT_TABLE, 0, false);
     assert_has(text, "INCONCLUSIVE  compared for the first time\n");
     assert_has(text, "PASS          replicas: FAIL -> ok, tls: ? -> ok\n");
-    assert_has(text, "PENDING       not compared\n");
+    assert_has(text, "PENDING       not compared\n  these are the newest: ");
     assert_has(text, "west/shop\n  no reference is declared\n");
     free(text);
     text = written(doc, OVER, REPORT_TABLE, 80, false);

@@ -123,7 +123,7 @@ static void say_difference(const struct ref_difference *d, char *out, size_t siz
         (void)snprintf(out, size, "%s%s is there, and should not be%s%s", d->object, place,
                        d->found ? ": " : "", d->found ? d->found : "");
     else if (d->found)
-        (void)snprintf(out, size, "%s%s is %s%s%s", d->object, place, d->found,
+        (void)snprintf(out, size, "%s%s: found %s%s%s", d->object, place, d->found,
                        d->expected ? ", expected " : "", d->expected ? d->expected : "");
     else
         (void)snprintf(out, size, "%s%s is not set%s%s", d->object, place, d->expected ? ", expected " : "",

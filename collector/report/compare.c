@@ -182,10 +182,8 @@ static void rows_of(const struct grid *g, const char *severity, size_t first, si
 static void match_line(const struct grid *g, const char *severity, size_t first, size_t last) {
     (void)fprintf(g->r->to, "%-*s", (int)g->id, severity);
     for (size_t k = first; k < last; k++) {
-        char text[16];
-        int percent = compare_percent(json_array_get(g->stages, k), severity);
-        (void)snprintf(text, sizeof text, percent < 0 ? "?" : "%d %%", percent);
-        put_cell(g, g->widths[k], "", text);
+        char text[COMPARE_MATCH_MAX];
+        put_cell(g, g->widths[k], "", compare_match_text(json_array_get(g->stages, k), severity, text));
     }
     (void)fputc('\n', g->r->to);
 }
@@ -229,8 +227,9 @@ static void stage_list(const struct grid *g) {
 
 static void heading(const struct report *r, const json_t *doc) {
     const json_t *reference = json_object_get(doc, "reference");
-    (void)fprintf(r->to, "pilot %s   at %s   commit %lld\n", js_str(doc, "pilot", "(none)"),
-                  js_str(doc, "at", ""), (long long)js_int(doc, "commit", 0));
+    if (*js_str(doc, "at", "")) /* else manifests were compared, and no stage */
+        (void)fprintf(r->to, "pilot %s   at %s   commit %lld\n", js_str(doc, "pilot", "(none)"),
+                      js_str(doc, "at", ""), (long long)js_int(doc, "commit", 0));
     if (!json_is_object(reference))
         return;
     (void)fprintf(r->to, "reference %s   digest %.12s   ", js_str(reference, "id", ""),

@@ -45,8 +45,8 @@ static void markdown_match(const struct report *r, const json_t *stages) {
     for (size_t k = 0; compare_severities[k]; k++) {
         (void)fprintf(r->to, "| %s | **match** |", compare_severities[k]);
         json_array_foreach((json_t *)stages, i, stage) {
-            int percent = compare_percent(stage, compare_severities[k]);
-            (void)fprintf(r->to, percent < 0 ? " ? |" : " %d %% |", percent);
+            char text[COMPARE_MATCH_MAX];
+            (void)fprintf(r->to, " %s |", compare_match_text(stage, compare_severities[k], text));
         }
         (void)fputc('\n', r->to);
     }

@@ -34,9 +34,14 @@ json_t *compare_index(const json_t *doc) {
     return index;
 }
 
-int compare_percent(const json_t *stage, const char *severity) {
+const char *compare_match_text(const json_t *stage, const char *severity, char out[COMPARE_MATCH_MAX]) {
     const json_t *match = json_object_get(json_object_get(stage, "match"), severity);
-    return json_is_object(match) ? (int)js_int(match, "percent", 0) : -1;
+    if (!json_is_object(match))
+        return "?";
+    if (js_int(match, "n", 1) == 0)
+        return "-";
+    (void)snprintf(out, COMPARE_MATCH_MAX, "%d %%", (int)js_int(match, "percent", 0));
+    return out;
 }
 
 enum compare_cell compare_cell_of(const json_t *row, const char *stage) {

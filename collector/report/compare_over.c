@@ -40,26 +40,20 @@ static char *moved_words(const json_t *moment, bool first) {
     return text;
 }
 
-static const char *percent_text(const json_t *moment, const char *severity, char out[16]) {
-    int percent = compare_percent(moment, severity);
-    (void)snprintf(out, 16, percent < 0 ? "?" : "%d %%", percent);
-    return out;
-}
-
 /* ---- for a terminal */
 
 #define FIXED (2 + 30 + 2 + 8 + 2 + 11 + 2 + 5 + 2 + 12 + 2) /* columns before what turned */
 #define NARROW 34                                            /* where that begins on a line of its own */
 
 static int moment_line(const struct report *r, const json_t *moment, bool first) {
-    char text[3][16];
+    char text[3][COMPARE_MATCH_MAX];
     char *words = moved_words(moment, first);
     if (!words)
         return -ENOMEM;
     (void)fprintf(r->to, "  %-30s  %8s  %11s  %5s  ", js_str(moment, "at", ""),
-                  percent_text(moment, compare_severities[0], text[0]),
-                  percent_text(moment, compare_severities[1], text[1]),
-                  percent_text(moment, compare_severities[2], text[2]));
+                  compare_match_text(moment, compare_severities[0], text[0]),
+                  compare_match_text(moment, compare_severities[1], text[1]),
+                  compare_match_text(moment, compare_severities[2], text[2]));
     report_verdict(r, js_str(moment, "verdict", ""));
     bool narrow = r->width && r->width < FIXED + 40;
     (void)fprintf(r->to, narrow ? "\n%*s" : "  %*s", narrow ? NARROW : 0, "");
@@ -110,14 +104,14 @@ static int table(const struct report *r, const json_t *doc) {
 /* ---- Markdown */
 
 static int markdown_line(const struct report *r, const char *stage, const json_t *moment, bool first) {
-    char text[3][16];
+    char text[3][COMPARE_MATCH_MAX];
     char *words = moved_words(moment, first);
     if (!words)
         return -ENOMEM;
     (void)fprintf(r->to, "| %s | %s | %s | %s | %s | %s | ", stage, js_str(moment, "at", ""),
-                  percent_text(moment, compare_severities[0], text[0]),
-                  percent_text(moment, compare_severities[1], text[1]),
-                  percent_text(moment, compare_severities[2], text[2]), js_str(moment, "verdict", ""));
+                  compare_match_text(moment, compare_severities[0], text[0]),
+                  compare_match_text(moment, compare_severities[1], text[1]),
+                  compare_match_text(moment, compare_severities[2], text[2]), js_str(moment, "verdict", ""));
     report_markdown_cell(r->to, words);
     (void)fputs(" |\n", r->to);
     free(words);

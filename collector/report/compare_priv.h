@@ -33,8 +33,9 @@ void compare_folded(FILE *to, size_t n);
 /* {stage: {id: finding}} of the stage objects; a new reference, NULL without memory. */
 json_t *compare_index(const json_t *doc);
 
-/* Percent of a severity, floored; -1: the stage was not compared. */
-int compare_percent(const json_t *stage, const char *severity);
+#define COMPARE_MATCH_MAX 24
+/* "72 %" of the rows of this severity are met or tolerated; "?": not known, "-": there are none. */
+const char *compare_match_text(const json_t *stage, const char *severity, char out[COMPARE_MATCH_MAX]);
 
 /* One difference in words, without its object: "/spec/replicas (container engine): expected >= 2, found 1".
  */

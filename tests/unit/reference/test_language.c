@@ -91,7 +91,7 @@ static const struct {
 } cases[] = {
     {"  for: {kind: Deployment}\n  expect: [{at: /spec/replicas, at_least: 2}]\n", "PASS", "met by 1 object"},
     {"  for: {kind: Deployment}\n  expect: [{at: /spec/replicas, at_least: 3}]\n", "FAIL",
-     "Deployment/shop-engine: /spec/replicas is 2, expected at least 3"},
+     "Deployment/shop-engine: /spec/replicas: found 2, expected at least 3"},
     {"  for: {kind: Deployment, name: '{release}-engine'}\n  expect: [{at: /spec/replicas, at_most: 2}]\n",
      "PASS", ""},
     {"  for: {kind: Deployment, name: other}\n  expect: [{at: /spec/replicas, equals: 2}]\n", "FAIL",
@@ -109,7 +109,7 @@ static const struct {
      "PASS", ""},
     {"  for: {kind: Deployment}\n  expect: [{at: /spec/template/spec/containers/*/image, image: {not_tag: "
      "latest}}]\n",
-     "FAIL", "Deployment/shop-engine: /spec/template/spec/containers/1/image (side) is nginx"},
+     "FAIL", "Deployment/shop-engine: /spec/template/spec/containers/1/image (side): found nginx"},
     {"  for: {kind: Deployment}\n  expect: [{at: /spec/template/spec/containers/1/image, image: {repository: "
      "nginx, "
      "digest: false}}]\n",
@@ -137,7 +137,7 @@ static const struct {
     {"  any_of: [{kind: Ingress}, {kind: HTTPRoute.gateway.networking.k8s.io}]\n", "PASS", ""},
     {"  any_of: [{kind: Ingress}, {kind: Node}]\n", "INCONCLUSIVE", ""},
     {"  one_of: [{kind: Service}, {kind: Deployment}]\n", "FAIL",
-     "Service, Deployment is Service, Deployment"},
+     "Service, Deployment: found Service, Deployment"},
     {"  one_of: [{kind: Service}, {kind: StatefulSet}]\n", "PASS", ""},
     {"  none_of: [{kind: [Service, Ingress]}]\n", "FAIL", "Service/shop-engine is there, and should not be"},
     {"  none_of: [{kind: Node}]\n", "INCONCLUSIVE", ""},

@@ -120,8 +120,11 @@ static int add_findings(json_t *o, struct looking *l, struct gate_picture *p, in
 
 /* Nothing is deployed there (yet, or any more), and that is known. */
 static bool is_empty(struct gate_picture *p) {
-    return p->workloads == 0 && !gate_reading_unread(p->reading, "Deployment") &&
-           !gate_reading_unread(p->reading, "StatefulSet") && !gate_reading_unread(p->reading, "DaemonSet");
+    static const char *const kinds[] = {"Deployment", "StatefulSet", "DaemonSet"};
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (p->side.unread(p->side.unread_ctx, kinds[i]))
+            return false;
+    return p->workloads == 0;
 }
 
 static int compare_at(struct looking *l, int64_t t, bool since, json_t **ret, struct err *e) {

@@ -162,6 +162,8 @@ static void test_fail_names_place_and_time(void **state) {
     deployment(&s, 0, MODIFIED, 50, 1);
     s.normal = "{\"spec\":{\"replicas\":1,\"paused\":true}}"; /* another change of the same object */
     scenario_object(&s, 0, MODIFIED, 60, 59, "Deployment", "gateway", "d1b");
+    s.normal = "{\"spec\":{\"replicas\":1,\"paused\":false}}";
+    scenario_object(&s, 0, MODIFIED, 70, 69, "Deployment", "gateway", "d1c");
     s.normal = NULL;
     read_at(&s, 100, all);
     const json_t *o = stage_at(&s, 101);
@@ -459,6 +461,11 @@ static void test_pods(void **state) {
     scenario_phase(&s, 1, 41, PILOTGATE__PHASE__KIND__KIND_POD_READY, "Pod/c", "");
     read_at(&s, 50, all);
     expect(stage_at(&s, 51), "PASS", "");
+    scenario_phase(&s, 1, 60, PILOTGATE__PHASE__KIND__KIND_POD_GONE, "Pod/c", "");
+    s.uid = "p4";
+    scenario_phase(&s, 0, 61, PILOTGATE__PHASE__KIND__KIND_POD_READY, "Pod/d", "");
+    read_at(&s, 70, all);
+    expect(stage_at(&s, 71), "FAIL", "");
     scenario_sources(&s, 0, 500, true, all); /* n2's agent is gone: nobody knows of its pods */
     expect(stage_at(&s, 501), "INCONCLUSIVE", "");
     end(&s);
@@ -477,6 +484,46 @@ static void test_gone_while_nobody_looked(void **state) {
     assert_string_equal(js_str(row(scenario_gate(judged, "architecture"), "budget"), "verdict", ""),
                         "INCONCLUSIVE");
     expect(stage_at(&s, 79), "INCONCLUSIVE", "no agent that does");
+    end(&s);
+}
+
+/* A successor that went on where another one ended lists only what it could not go on with. */
+static void test_handed_over(void **state) {
+    (void)state;
+    struct scenario s;
+    begin(&s);
+    scenario_loss(&s, 1, 60, 79, 0);
+    Pilotgate__Loss *l = s.c.ev.records.items[s.c.ev.records.n - 1].r->loss;
+    l->cause = PILOTGATE__LOSS__CAUSE__CAUSE_UNWATCHED;
+    l->families = strdup("deployments");
+    l->from_boot.data = calloc(1, WIRE_BOOT_BYTES);
+    l->from_boot.len = WIRE_BOOT_BYTES;
+    l->from_boot.data[0] = 1; /* of n1's stream */
+    s.replicas = 2;
+    scenario_object(&s, 1, LISTED, 80, 0, "Deployment", "gateway", "d2");
+    scenario_sources(&s, 1, 100, true, all);
+    expect(stage_at(&s, 101), "PASS", "");
+    end(&s);
+    begin(&s); /* the same, and the Deployment was not there any more */
+    scenario_loss(&s, 1, 60, 79, 0);
+    l = s.c.ev.records.items[s.c.ev.records.n - 1].r->loss;
+    l->cause = PILOTGATE__LOSS__CAUSE__CAUSE_UNWATCHED;
+    l->families = strdup("deployments");
+    l->from_boot.data = calloc(1, WIRE_BOOT_BYTES);
+    l->from_boot.len = WIRE_BOOT_BYTES;
+    l->from_boot.data[0] = 1;
+    scenario_sources(&s, 1, 100, true, all);
+    expect(stage_at(&s, 101), "INCONCLUSIVE", "gateway may be gone");
+    end(&s);
+}
+
+/* What an agent reads that does not do the stage's work is not what there is. */
+static void test_another_agents_kinds(void **state) {
+    (void)state;
+    struct scenario s;
+    begin(&s);
+    scenario_sources(&s, 1, 100, false, all);
+    expect(stage_at(&s, 101), "INCONCLUSIVE", "no agent that does the stage's work");
     end(&s);
 }
 
@@ -626,6 +673,8 @@ int main(void) {
         cmocka_unit_test(test_unwatched),
         cmocka_unit_test(test_pods),
         cmocka_unit_test(test_gone_while_nobody_looked),
+        cmocka_unit_test(test_handed_over),
+        cmocka_unit_test(test_another_agents_kinds),
         cmocka_unit_test(test_after_the_end),
         cmocka_unit_test(test_earlier_life),
         cmocka_unit_test(test_own_release_is_left_out),

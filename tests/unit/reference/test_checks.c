@@ -4,7 +4,8 @@
  *   name, check, with, for, if_any     the expectation
  *   objects: [OBJECT]                  as they are written; they become normal forms with the test's key
  *   unread: {KIND: WHY}, cut: [KIND/NAME], pods: ["Deployment/web node-a"], rendered: BOOL, no_key: BOOL
- *   want: met | none-selected | {unmet: ["KIND/NAME POINTER"]} | {unknown: TEXT} | {refused: TEXT}
+ *   want: met | {met: TEXT} | none-selected | {unmet: ["KIND/NAME POINTER"]} | {unknown: TEXT} | {refused:
+ * TEXT}
  *
  * unmet: exactly these, in any order, and nothing is left unknown; unknown: the reason holds the text, and
  * nothing is unmet unless `unmet` stands beside it. */
@@ -135,6 +136,8 @@ static bool as_wanted(const json_t *want, const struct ref_outcome *out) {
     const json_t *v;
     if (word && strcmp(word, "met") == 0)
         return !out->unknown && out->differences.n == 0;
+    if (json_object_get(want, "met"))
+        return !out->unknown && out->differences.n == 0 && strstr(out->why, js_str(want, "met", ""));
     if (word && strcmp(word, "none-selected") == 0)
         return !out->unknown && out->differences.n == 1 && out->objects == 0 && !out->differences.items[0].of;
     if (out->unknown != (unknown != NULL) || (unknown && !strstr(out->why, unknown)) ||
@@ -148,7 +151,9 @@ enum { MET = 1, UNMET = 2, UNKNOWN = 4, ALL = 7 };
 
 static unsigned kind_of(const json_t *want) {
     const char *word = json_string_value(want);
-    return word && strcmp(word, "met") == 0 ? MET : json_object_get(want, "unknown") ? UNKNOWN : UNMET;
+    return (word && strcmp(word, "met") == 0) || json_object_get(want, "met") ? MET
+           : json_object_get(want, "unknown")                                 ? UNKNOWN
+                                                                              : UNMET;
 }
 
 /* A `with` that is not well-formed: the message says what to do. */

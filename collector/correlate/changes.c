@@ -4,8 +4,8 @@
  *      |-- everything old --|--- ? ---|-- all new --|-- longest call + keep-alive --|
  *
  * A new Helm revision begins a change, and so does each command of a drill; other signs join the open change
- * while they follow within the rubric's merge_gap. What asked for a revision (a mark, a custom resource of
- * Flux or Argo CD) is of its change. */
+ * while they follow within the rubric's merge_gap; an edit of what is installed and serves begins one
+ * (install.c). What asked for a revision (a mark, a custom resource of Flux or Argo CD) is of its change. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -110,12 +110,15 @@ static int group(struct facts *f, const struct rubric *rubric, struct err *e) {
         qsort(f->signs, f->n_signs, sizeof *f->signs, by_order);
     struct fact_change *open = NULL;
     for (size_t i = 0; i < f->n_signs; i++) {
-        if (!joins(f, open, &f->signs[i], rubric)) {
+        bool join = joins(f, open, &f->signs[i], rubric);
+        int64_t over = join ? corr_install_ended(f, open, &f->signs[i]) : 0;
+        if (!join || over) {
             open = CORR_PUSH(f->changes, f->n_changes, f->cap_changes);
             if (!open)
                 return err_oom(e);
             f->n_changes++;
             open->life = f->signs[i].life;
+            open->not_before = over;
         }
         int r = add_to(open, &f->signs[i], e);
         if (r < 0)
@@ -155,6 +158,8 @@ static void set_begin(struct fact_change *c) {
         if (lo < c->begin_lo)
             c->begin_lo = lo;
     }
+    if (c->begin_lo < c->not_before)
+        c->begin_lo = c->not_before;
 }
 
 static void name_change(struct facts *f, struct fact_change *c) {

@@ -56,6 +56,10 @@ int corr_noise(const struct facts *f, const struct rubric *rubric, const struct 
 int corr_count_noise(struct facts *f, const struct fact_state *s, const char *reason,
                      struct err *e) MUST_CHECK;
 
+/* install.c: the change is an install, over by then, and this sign is an edit of what was installed: when it
+ * was over; 0: not so. */
+int64_t corr_install_ended(const struct facts *f, const struct fact_change *c, const struct fact_sign *s);
+
 /* switches.c: parts of corr_changes. More than one replica is asked for, or was seen to change. */
 bool corr_several_replicas(const struct facts *f, const struct fact_change *c);
 /* Pods that were told to end widen a change's switch and its window; then,

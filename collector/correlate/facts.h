@@ -203,12 +203,13 @@ struct fact_change {
     size_t life;              /* index into lives */
     struct fact_sign **signs; /* array owned */
     size_t n_signs;
-    int64_t begin_lo;       /* last moment at which everything was as before; a drill's command, if earlier */
-    int64_t last_hi;        /* newest sign */
-    int64_t window_to;      /* last sign + longest call + keep-alive */
-    int64_t next_lo;        /* when the next change began; INT64_MAX: there is none */
-    bool effective;         /* catalogue or product configuration ended otherwise than they began */
-    bool uninstall;         /* the product was taken away */
+    int64_t begin_lo;   /* last moment at which everything was as before; a drill's command, if earlier */
+    int64_t not_before; /* the install before it was over then, and it begins no earlier; 0: none was open */
+    int64_t last_hi;    /* newest sign */
+    int64_t window_to;  /* last sign + longest call + keep-alive */
+    int64_t next_lo;    /* when the next change began; INT64_MAX: there is none */
+    bool effective;     /* catalogue or product configuration ended otherwise than they began */
+    bool uninstall;     /* the product was taken away */
     const char *ending_pod; /* a gateway pod that was told to end, and has not been seen gone; NULL: none */
     bool has_switch;
     int64_t switch_lo, switch_hi; /* the old state was seen at lo, the new one at hi */

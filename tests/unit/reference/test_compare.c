@@ -95,6 +95,8 @@ static void lists_by_their_keys(void **state) {
                      "");
     expect_container("'volumeMounts':[{'name':'v','mountPath':'/a'}]",
                      "'volumeMounts':[{'name':'v','mountPath':'/b'}]", "different /volumeMounts/0/mountPath");
+    expect("Pod", "{'spec':{'tolerations':[{'key':'a','operator':'Exists'}]}}",
+           "{'spec':{'tolerations':[{'key':'b','operator':'Exists'}]}}", "different /spec/tolerations/0/key");
 }
 
 static void order_where_it_counts(void **state) {
@@ -102,6 +104,12 @@ static void order_where_it_counts(void **state) {
     expect_container("'args':['-a','1','-b','2']", "'args':['-b','2','-a','1']",
                      "different /args/0; different /args/1; different /args/2; different /args/3");
     expect_container("'args':['-a','-b']", "'args':['-a','-x','-b']", "extra /args/1");
+    expect_container("'livenessProbe':{'httpGet':{'httpHeaders':[{'name':'X','value':'1'},{'name':'Y','value':'2'}]}}",
+                     "'livenessProbe':{'httpGet':{'httpHeaders':[{'name':'Y','value':'2'},{'name':'X','value':'1'}]}}",
+                     "different /livenessProbe/httpGet/httpHeaders/0/name; "
+                     "different /livenessProbe/httpGet/httpHeaders/0/value; "
+                     "different /livenessProbe/httpGet/httpHeaders/1/name; "
+                     "different /livenessProbe/httpGet/httpHeaders/1/value");
     expect_container("'env':[{'name':'A','value':'1'},{'name':'B','value':'$(A)/x'}]",
                      "'env':[{'name':'B','value':'$(A)/x'},{'name':'A','value':'1'}]", "different /env/0");
     expect("Pod", "{'spec':{'initContainers':[{'name':'a'},{'name':'b'}]}}",

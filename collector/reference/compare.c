@@ -181,14 +181,14 @@ static bool is_content(const struct ref_walk *w, const json_t *v) {
 
 static int walk_members(struct ref_walk *w, const json_t *a, const json_t *b);
 
-/* A map that holds nothing but what is understood is not told; of one that holds some of it the rest is; an
- * element of a list is told as a whole. */
 /* A field that a custom resource has besides may be a default of its definition's schema, which no agent
  * reads. */
 static bool may_be_default(const struct ref_walk *w, const json_t *b) {
     return b && w->custom && !w->exact && !is_content(w, b) && strncmp(w->pointer, "/metadata/", 10) != 0;
 }
 
+/* A map that holds nothing but what is understood is not told; of one that holds some of it the rest is; an
+ * element of a list is told as a whole. */
 static int walk_one_side(struct ref_walk *w, const json_t *a, const json_t *b) {
     const json_t *v = a ? a : b;
     if (is_understood(w, v, b != NULL) || may_be_default(w, b))

@@ -12,7 +12,7 @@
 #include "base/js.h"
 #include "mutate.h"
 
-#define SHOWN_MAX 1000 /* wrong cases that are told one by one */
+#define SHOWN_MAX 3000 /* wrong cases that are told one by one */
 
 static void show(struct run *r, const char *what, const char *object, const char *operation,
                  const char *pointer, const char *told) {
@@ -35,32 +35,42 @@ void mutate_count(struct run *r, const char *what, const char *object, bool matt
         show(r, "false", object, what, "", NULL);
 }
 
-void mutate_try(struct run *r, const char *operation, const char *pointer, json_t *mutated,
-                enum expectation expected) {
-    struct ref_object b = *r->pair->b;
-    struct ref_differences d = {0};
+/* Judges what was told of one comparison; frees d. */
+static void judge(struct run *r, const char *how, const char *operation, const char *pointer,
+                  enum expectation expected, struct ref_differences *d) {
     struct tally *t = &r->tally;
+    const struct ref_object *b = r->pair->b;
+    char name[2 * REF_NAME_MAX];
     size_t right = 0;
-    b.normal = mutated;
-    if (ref_compare_objects(&r->f->matches, r->pair->a, &b, false, &d) < 0)
-        abort();
-    for (size_t i = 0; i < d.n; i++) {
-        bool good = expected == AT_THE_PLACE && oracle_is_right(pointer, d.items[i].pointer);
+    (void)snprintf(name, sizeof name, "%s/%s%s", b->kind, b->name, how);
+    for (size_t i = 0; i < d->n; i++) {
+        bool good = expected == AT_THE_PLACE && oracle_is_right(pointer, d->items[i].pointer);
         right += good;
         if (!good)
-            show(r, "false", d.items[i].object, operation, pointer, d.items[i].pointer);
+            show(r, "false", name, operation, pointer, d->items[i].pointer);
     }
     t->cases++;
     t->matter += expected == AT_THE_PLACE;
     t->found += expected == AT_THE_PLACE && right > 0;
-    t->told += d.n;
+    t->told += d->n;
     t->right += right;
-    if (expected == AT_THE_PLACE && right == 0) {
-        char name[2 * REF_NAME_MAX];
-        (void)snprintf(name, sizeof name, "%s/%s", b.kind, b.name);
+    if (expected == AT_THE_PLACE && right == 0)
         show(r, "missed", name, operation, pointer, NULL);
-    }
-    ref_differences_free(&d);
+    ref_differences_free(d);
+}
+
+void mutate_try(struct run *r, const char *operation, const char *pointer, json_t *mutated,
+                enum expectation expected) {
+    static const struct ref_matches same_names = {.one_place = true};
+    struct ref_object b = *r->pair->b;
+    struct ref_differences d = {0};
+    b.normal = mutated;
+    if (ref_compare_objects(&r->f->matches, r->pair->a, &b, false, &d) < 0)
+        abort();
+    judge(r, "", operation, pointer, expected, &d);
+    if (ref_compare_objects(&same_names, r->pair->b, &b, true, &d) < 0)
+        abort();
+    judge(r, ", of two stages", operation, pointer, oracle_between(r, operation, pointer, expected), &d);
     json_decref(mutated);
 }
 

@@ -23,7 +23,8 @@ struct run {
 
 enum expectation { NOTHING, AT_THE_PLACE };
 
-/* One case: the pair's live object is `mutated` (taken over) at this place. */
+/* Two cases: the pair's live object is `mutated` (taken over) at this place, compared with the manifests, and
+ * with itself as it was. */
 void mutate_try(struct run *r, const char *operation, const char *pointer, json_t *mutated,
                 enum expectation expected);
 /* Counts a case that was decided elsewhere. */
@@ -40,6 +41,9 @@ void mutate_side(struct run *r);
 /* NULL: no exception. */
 const char *oracle_exception(const struct run *r, const char *operation, const char *pointer,
                              const json_t *v);
+/* What is expected of two stages, where `expected` is of manifests and a stage. */
+enum expectation oracle_between(const struct run *r, const char *operation, const char *pointer,
+                                enum expectation expected);
 bool oracle_order_matters(const char *kind, const char *pointer);
 /* Does leaving out what the manifest has here matter? */
 bool oracle_removal_matters(const struct run *r, const char *pointer, const json_t *manifest);

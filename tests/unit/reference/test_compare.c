@@ -104,12 +104,13 @@ static void order_where_it_counts(void **state) {
     expect_container("'args':['-a','1','-b','2']", "'args':['-b','2','-a','1']",
                      "different /args/0; different /args/1; different /args/2; different /args/3");
     expect_container("'args':['-a','-b']", "'args':['-a','-x','-b']", "extra /args/1");
-    expect_container("'livenessProbe':{'httpGet':{'httpHeaders':[{'name':'X','value':'1'},{'name':'Y','value':'2'}]}}",
-                     "'livenessProbe':{'httpGet':{'httpHeaders':[{'name':'Y','value':'2'},{'name':'X','value':'1'}]}}",
-                     "different /livenessProbe/httpGet/httpHeaders/0/name; "
-                     "different /livenessProbe/httpGet/httpHeaders/0/value; "
-                     "different /livenessProbe/httpGet/httpHeaders/1/name; "
-                     "different /livenessProbe/httpGet/httpHeaders/1/value");
+    expect_container(
+        "'livenessProbe':{'httpGet':{'httpHeaders':[{'name':'X','value':'1'},{'name':'Y','value':'2'}]}}",
+        "'livenessProbe':{'httpGet':{'httpHeaders':[{'name':'Y','value':'2'},{'name':'X','value':'1'}]}}",
+        "different /livenessProbe/httpGet/httpHeaders/0/name; "
+        "different /livenessProbe/httpGet/httpHeaders/0/value; "
+        "different /livenessProbe/httpGet/httpHeaders/1/name; "
+        "different /livenessProbe/httpGet/httpHeaders/1/value");
     expect_container("'env':[{'name':'A','value':'1'},{'name':'B','value':'$(A)/x'}]",
                      "'env':[{'name':'B','value':'$(A)/x'},{'name':'A','value':'1'}]", "different /env/0");
     expect("Pod", "{'spec':{'initContainers':[{'name':'a'},{'name':'b'}]}}",
@@ -174,6 +175,21 @@ static void versions_of_the_api(void **state) {
            "{'spec':{'ingressClassName':'nginx'}}", "");
     expect("Ingress", "{'metadata':{'annotations':{'kubernetes.io/ingress.class':'nginx'}},'spec':{}}",
            "{'spec':{'ingressClassName':'traefik'}}", "different /spec/ingressClassName");
+}
+
+static void two_fields_of_one_meaning(void **state) {
+    (void)state;
+    static const char both[] =
+        "{'spec':{'template':{'spec':{'serviceAccount':'admin','serviceAccountName':'admin'}}}}";
+    expect("Deployment", "{'spec':{'template':{'spec':{'serviceAccount':'admin'}}}}", both, "");
+    expect("Deployment", "{'spec':{'template':{'spec':{'serviceAccountName':'admin'}}}}", both, "");
+    expect("Deployment", "{'spec':{'template':{'spec':{'serviceAccountName':'poor'}}}}", both,
+           "different /spec/template/spec/serviceAccountName");
+    expect("Deployment", "{'spec':{'template':{'spec':{}}}}", both,
+           "extra /spec/template/spec/serviceAccountName (field)");
+    expect("PersistentVolumeClaim", "{'spec':{}}",
+           "{'spec':{'dataSource':{'kind':'x','name':'y'},'dataSourceRef':{'kind':'x','name':'y'}}}",
+           "extra /spec/dataSourceRef (field)");
 }
 
 static void selectors_by_what_they_select(void **state) {
@@ -410,11 +426,17 @@ static void the_same_stage(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(lists_by_their_keys),   cmocka_unit_test(order_where_it_counts),
-        cmocka_unit_test(what_is_there_besides), cmocka_unit_test(what_says_nothing),
-        cmocka_unit_test(versions_of_the_api),   cmocka_unit_test(selectors_by_what_they_select),
-        cmocka_unit_test(secrets_are_not_shown), cmocka_unit_test(matching),
-        cmocka_unit_test(rows_of_a_set),         cmocka_unit_test(two_stages),
+        cmocka_unit_test(lists_by_their_keys),
+        cmocka_unit_test(order_where_it_counts),
+        cmocka_unit_test(what_is_there_besides),
+        cmocka_unit_test(what_says_nothing),
+        cmocka_unit_test(versions_of_the_api),
+        cmocka_unit_test(two_fields_of_one_meaning),
+        cmocka_unit_test(selectors_by_what_they_select),
+        cmocka_unit_test(secrets_are_not_shown),
+        cmocka_unit_test(matching),
+        cmocka_unit_test(rows_of_a_set),
+        cmocka_unit_test(two_stages),
         cmocka_unit_test(the_same_stage),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -119,7 +119,7 @@ const struct ref_object *ref_checking_kind(const struct ref_checking *c, const c
     while (end < s->n && strcmp(s->objects[end].kind, kind) == 0)
         end++;
     *ret_n = end - low;
-    return s->objects + low;
+    return s->n ? s->objects + low : NULL;
 }
 
 /* What is selected, one by one. */

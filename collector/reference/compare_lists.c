@@ -59,8 +59,6 @@ static bool has_no_order(const struct ref_walk *w, const char *field) {
                                         "egress",
                                         "rules",
                                         "tolerations",
-                                        "env",
-                                        "paths",
                                         "tls",
                                         "subjects",
                                         "topologySpreadConstraints",

@@ -120,8 +120,10 @@ static void run_files(const char *manifests, const char *live, FILE *log, struct
     struct run r = {.f = &f, .exceptions = exceptions, .log = log};
     for (size_t i = 0; i < f.matches.n; i++) {
         r.pair = &f.matches.items[i];
-        if (r.pair->a && r.pair->b)
+        if (r.pair->a && r.pair->b) {
             mutate_pair(&r);
+            mutate_fields(&r);
+        }
     }
     r.pair = NULL;
     mutate_side(&r);

@@ -33,6 +33,8 @@ void mutate_count(struct run *r, const char *what, const char *object, bool matt
 
 /* cases.c: every leaf, map and list of one pair. */
 void mutate_pair(struct run *r);
+/* fields.c: fields of the API that the manifests do not set. */
+void mutate_fields(struct run *r);
 /* whole.c: objects that are missing, there besides or called otherwise; harmless ones of a whole stage. */
 void mutate_side(struct run *r);
 

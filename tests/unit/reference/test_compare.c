@@ -113,6 +113,9 @@ static void order_where_it_counts(void **state) {
         "different /livenessProbe/httpGet/httpHeaders/1/value");
     expect_container("'env':[{'name':'A','value':'1'},{'name':'B','value':'$(A)/x'}]",
                      "'env':[{'name':'B','value':'$(A)/x'},{'name':'A','value':'1'}]", "different /env/0");
+    expect_container("'env':[{'name':'A','value':'1'},{'name':'A','value':'2'}]",
+                     "'env':[{'name':'A','value':'2'},{'name':'A','value':'1'}]",
+                     "different /env/0/value; different /env/1/value");
     expect("Pod", "{'spec':{'initContainers':[{'name':'a'},{'name':'b'}]}}",
            "{'spec':{'initContainers':[{'name':'b'},{'name':'a'}]}}", "different /spec/initContainers");
     expect("Role", "{'rules':[{'verbs':['get','list'],'resources':['pods'],'apiGroups':['']}]}",

@@ -1,8 +1,11 @@
 /* architecture_compare: two stages with each other, whatever the reference says of either. */
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/js.h"
+#include "correlate/differences.h"
 #include "gates/architecture_priv.h"
 
 struct half { /* one of the two stages */
@@ -44,15 +47,46 @@ static void half_free(struct half *h) {
     gate_texts_free(&h->texts);
 }
 
-/* A tag becomes the record that shows the object. */
-static void cite(json_t *d, const struct half *h, const char *tag, const char *evidence) {
+/* Does the value there read as the difference tells it? Elements of a list may stand elsewhere on either
+ * side, and the pointer is of one of them. */
+static bool reads_as(const json_t *value, const char *told) {
+    if (!value || !told)
+        return !value && !told;
+    char *text =
+        json_is_string(value) ? NULL : json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_SORT_KEYS);
+    const char *whole = text ? text : json_string_value(value);
+    bool same = whole && strcmp(whole, told) == 0;
+    free(text);
+    return same || strcmp(told, DIFF_SECRET) == 0;
+}
+
+static void add_since(json_t *d, struct half *h, size_t state, char side) {
+    const char *pointer = js_str(d, "pointer", ""), *why;
+    const char *told = js_str(d, side == 'a' ? "expected" : "found", NULL);
+    const json_t *normal = gate_texts_normal(&h->texts, state, &why);
+    char key[24], bound[24];
+    int64_t at;
+    if (*pointer && (!normal || !reads_as(gate_value_at(normal, pointer), told)))
+        return;
+    bool exact = gate_value_since(&h->texts, state, *pointer ? pointer : NULL, &at);
+    (void)snprintf(key, sizeof key, "since_%c", side);
+    (void)snprintf(bound, sizeof bound, "since_bound_%c", side);
+    gate_set_time(d, key, at);
+    (void)json_object_set_new(d, bound, json_string(exact ? "at" : "at most"));
+}
+
+/* A tag becomes the record that shows the object, and since when it shows that. */
+static void cite(json_t *d, struct half *h, char side) {
+    char tag[16], evidence[16], ref[WIRE_REF_MAX];
+    (void)snprintf(tag, sizeof tag, "tag_%c", side);
+    (void)snprintf(evidence, sizeof evidence, "evidence_%c", side);
     int64_t state = js_int(d, tag, -1);
-    char ref[WIRE_REF_MAX];
     (void)json_object_del(d, tag);
     if (state < 0 || (size_t)state >= h->f->n_states)
         return;
     (void)facts_ref(h->f->ev, h->f->states[state].ref, ref);
     (void)json_object_set_new(d, evidence, json_pack("[s]", ref));
+    add_since(d, h, (size_t)state, side);
 }
 
 static int compare(const struct corr *c, struct half *a, struct half *b, int64_t t, json_t **ret,
@@ -68,8 +102,8 @@ static int compare(const struct corr *c, struct half *a, struct half *b, int64_t
     if (rc < 0)
         return rc;
     json_array_foreach(json_object_get(*ret, "differences"), i, d) {
-        cite(d, a, "tag_a", "evidence_a");
-        cite(d, b, "tag_b", "evidence_b");
+        cite(d, a, 'a');
+        cite(d, b, 'b');
     }
     gate_set_time(*ret, "as_of", t);
     return 0;

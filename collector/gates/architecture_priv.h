@@ -95,6 +95,11 @@ bool gate_is_compared(const char *kind);
 /* Gives each difference of the findings its evidence and "since", instead of its tag. */
 int gate_since(struct gate_picture *p, const struct reference *r, int64_t t, json_t *findings,
                struct err *e) MUST_CHECK;
+/* Since when the object of this state shows what it shows there (pointer NULL: is there at all), without a
+ * break; false: at most since then. */
+bool gate_value_since(struct gate_texts *x, size_t state, const char *pointer, int64_t *ret);
+/* The value that a JSON Pointer names; NULL: there is none. Borrowed. */
+const json_t *gate_value_at(const json_t *v, const char *pointer);
 /* The moments in (from, to] at which an object that is compared became otherwise, or (pods) a pod came or
  * went, ascending; at most max, the newest. How many. */
 size_t gate_moments(const struct facts *f, int64_t from, int64_t to, bool pods, int64_t *out, size_t max);

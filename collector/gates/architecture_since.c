@@ -31,8 +31,8 @@ static void set_since(json_t *d, int64_t at, bool exact) {
 
 /* ---- one object */
 
-/* The value that a JSON Pointer names; NULL: there is none. Steps are as many as an object has depth. */
-static const json_t *value_at(const json_t *v, const char *pointer) {
+/* Steps are as many as an object has depth. */
+const json_t *gate_value_at(const json_t *v, const char *pointer) {
     while (v && *pointer == '/') {
         char step[POINTER_MAX];
         size_t n = 0;
@@ -64,19 +64,25 @@ static size_t earlier(const struct gate_texts *x, size_t state) {
                : b;
 }
 
-static void since_in_object(struct walking *w, json_t *d, size_t state) {
-    struct gate_texts *x = w->p->texts;
-    const char *pointer = js_str(d, "pointer", ""), *why;
-    const json_t *now = value_at(gate_texts_normal(x, state, &why), pointer);
+bool gate_value_since(struct gate_texts *x, size_t state, const char *pointer, int64_t *ret) {
+    const char *why;
+    const json_t *now = pointer ? gate_value_at(gate_texts_normal(x, state, &why), pointer) : NULL;
     size_t b;
     while ((b = earlier(x, state)) != SIZE_MAX) {
         const json_t *normal = gate_texts_normal(x, b, &why);
-        if (!normal || !same(value_at(normal, pointer), now))
+        if (pointer && (!normal || !same(gate_value_at(normal, pointer), now)))
             break;
         state = b;
     }
     const struct fact_state *s = &x->f->states[state];
-    set_since(d, s->hi, s->news || (b != SIZE_MAX && s->hi > s->lo));
+    *ret = s->hi;
+    return s->news || (b != SIZE_MAX && s->hi > s->lo);
+}
+
+static void since_in_object(struct walking *w, json_t *d, size_t state) {
+    int64_t at;
+    bool exact = gate_value_since(w->p->texts, state, js_str(d, "pointer", ""), &at);
+    set_since(d, at, exact);
 }
 
 /* When the newest object of this name went; 0: none ever did in this life of the stage. */

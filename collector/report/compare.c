@@ -202,8 +202,7 @@ static void table(const struct grid *g, size_t first, size_t last) {
 static void legend(const struct grid *g) {
     compare_folded(g->r->to, g->folded);
     (void)fputc('\n', g->r->to);
-    report_wrapped(
-        g->r, "ok: met;  FAIL: unmet;  tolerated: unmet, and let be so;  ?: not known;  -: no such row", 0);
+    report_wrapped(g->r, "ok: met, FAIL: unmet, tolerated: unmet but let be, ?: not known, -: no row", 0);
 }
 
 /* ---- above */

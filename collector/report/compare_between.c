@@ -124,8 +124,8 @@ static void not_compared(const struct report *r, const json_t *doc) {
     json_array_foreach((json_t *)list, i, x) {
         (void)fputs("  ", r->to);
         plain(r->to, js_str(x, "what", ""));
-        (void)fputs(": ", r->to);
-        compare_text(r, 4 + report_columns(js_str(x, "what", "")), js_str(x, "why", ""));
+        (void)fputc(':', r->to);
+        compare_text(r, 3 + report_columns(js_str(x, "what", "")), js_str(x, "why", ""));
     }
 }
 

@@ -137,7 +137,6 @@ static int xml_difference(FILE *to, const json_t *d) {
     FILE *line = open_memstream(&text, &len);
     if (!line)
         return -ENOMEM;
-    (void)fprintf(line, "%s ", js_str(d, "object", ""));
     compare_difference(line, d);
     (void)fputs(json_object_get(d, "tolerated") ? " (tolerated)" : "", line);
     int r = fclose(line) == 0 ? 0 : -ENOMEM;

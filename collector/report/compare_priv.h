@@ -37,11 +37,10 @@ json_t *compare_index(const json_t *doc);
 /* "72 %" of the rows of this severity are met or tolerated; "?": not known, "-": there are none. */
 const char *compare_match_text(const json_t *stage, const char *severity, char out[COMPARE_MATCH_MAX]);
 
-/* One difference in words, without its object: "/spec/replicas (container engine): expected >= 2, found 1".
- */
+/* One difference in words: "Deployment/engine /spec/replicas (container engine): expected >= 2, found 1". */
 void compare_difference(FILE *to, const json_t *d);
 
-/* From column `used` on, wrapped; where little room is left there, on lines of its own. */
+/* Two columns behind the `used` ones, wrapped; where little room is left there, on lines of its own. */
 void compare_text(const struct report *r, unsigned used, const char *text);
 
 /* 0 or -ENOMEM. */

@@ -1,12 +1,14 @@
 /* compare_reasons: below the table of `compare`: each row that is unmet or not known on some stage, with its
  * reason and first differences there, then what is tolerated and by whom, and where to read on. */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/js.h"
 #include "report/compare_priv.h"
 
 #define ROOM_LEAST 32       /* columns that a text needs beside what it is of */
+#define GAP 2               /* columns before it */
 #define OWN_LINE 8          /* column at which it begins on a line of its own */
 #define DIFFERENCES_SHOWN 3 /* of a row on a stage; `explain architecture` has them all */
 
@@ -14,25 +16,75 @@ static void plain(FILE *to, const char *text) {
     report_plain(to, text, strlen(text));
 }
 
-void compare_difference(FILE *to, const json_t *d) {
-    const char *where = js_str(d, "where", ""), *what = js_str(d, "what", "");
-    const char *expected = js_str(d, "expected", NULL), *found = js_str(d, "found", NULL);
-    plain(to, js_str(d, "pointer", ""));
+/* "Deployment/engine /spec/replicas (container engine)" */
+static void place(FILE *to, const json_t *d) {
+    const char *where = js_str(d, "where", ""), *pointer = js_str(d, "pointer", "");
+    plain(to, js_str(d, "object", ""));
+    (void)fputs(*pointer ? " " : "", to);
+    plain(to, pointer);
     if (*where) {
-        (void)fputs(*js_str(d, "pointer", "") ? " (" : "(", to);
+        (void)fputs(" (", to);
         plain(to, where);
         (void)fputc(')', to);
     }
-    (void)fputs(*where || *js_str(d, "pointer", "") ? ": " : "", to);
-    (void)fputs(what, to);
+}
+
+/* "expected >= 2, found 1", "missing, expected at least one" */
+static void values(FILE *to, const json_t *d) {
+    const char *what = js_str(d, "what", ""), *between = "";
+    const char *expected = js_str(d, "expected", NULL), *found = js_str(d, "found", NULL);
+    bool obvious = (expected || found) && (strcmp(what, "unmet") == 0 || strcmp(what, "different") == 0);
+    if (!obvious) {
+        (void)fputs(what, to);
+        between = ", ";
+    }
     if (expected) {
-        (void)fputs(", expected ", to);
+        (void)fprintf(to, "%sexpected ", between);
         plain(to, expected);
+        between = ", ";
     }
     if (found) {
-        (void)fputs(", found ", to);
+        (void)fprintf(to, "%sfound ", between);
         plain(to, found);
     }
+}
+
+void compare_difference(FILE *to, const json_t *d) {
+    place(to, d);
+    (void)fputs(": ", to);
+    values(to, d);
+}
+
+/* What a writer writes, as a text; NULL without memory. Free it. */
+static char *text_of(void (*write)(FILE *, const json_t *), const json_t *d) {
+    char *text = NULL;
+    size_t len = 0;
+    FILE *to = open_memstream(&text, &len);
+    if (!to)
+        return NULL;
+    write(to, d);
+    if (fclose(to) == 0)
+        return text;
+    free(text);
+    return NULL;
+}
+
+/* On one line where it fits, else the values below the place. */
+static void difference(const struct report *r, unsigned indent, const json_t *d) {
+    char *where = text_of(place, d), *what = text_of(values, d);
+    if (where && what) {
+        bool fits = r->width == 0 || indent + report_columns(where) + 2 + report_columns(what) <= r->width;
+        (void)fprintf(r->to, "%*s", (int)indent, "");
+        if (fits) {
+            (void)fprintf(r->to, "%s: ", where);
+        } else {
+            report_wrapped(r, where, indent);
+            (void)fprintf(r->to, "%*s", (int)indent + 2, "");
+        }
+        report_wrapped(r, what, indent + 2);
+    }
+    free(where);
+    free(what);
 }
 
 void compare_folded(FILE *to, size_t n) {
@@ -42,10 +94,9 @@ void compare_folded(FILE *to, size_t n) {
 }
 
 void compare_text(const struct report *r, unsigned used, const char *text) {
-    bool narrow = r->width && used + ROOM_LEAST > r->width;
-    if (narrow)
-        (void)fprintf(r->to, "\n%*s", OWN_LINE, "");
-    report_wrapped(r, text, narrow ? OWN_LINE : used);
+    bool narrow = r->width && used + GAP + ROOM_LEAST > r->width;
+    (void)fprintf(r->to, narrow ? "\n%*s" : "%*s", narrow ? OWN_LINE : GAP, "");
+    report_wrapped(r, text, narrow ? OWN_LINE : used + GAP);
 }
 
 static const json_t *finding_of(const json_t *index, const char *stage, const char *id) {
@@ -53,14 +104,6 @@ static const json_t *finding_of(const json_t *index, const char *stage, const ch
 }
 
 /* ---- one row on one stage */
-
-/* A reason that begins with its only difference's object has said it all. */
-static bool is_said(const json_t *finding) {
-    const json_t *list = json_object_get(finding, "differences");
-    const char *object = js_str(json_array_get(list, 0), "object", "");
-    return json_array_size(list) == 1 && *object &&
-           strncmp(js_str(finding, "reason", ""), object, strlen(object)) == 0;
-}
 
 static void differences(const struct report *r, const json_t *finding, unsigned indent, bool tolerated) {
     int64_t more = tolerated ? 0 : js_int(finding, "more", 0);
@@ -70,35 +113,37 @@ static void differences(const struct report *r, const json_t *finding, unsigned 
     json_array_foreach(json_object_get(finding, "differences"), i, d) {
         if ((json_object_get(d, "tolerated") != NULL) != tolerated)
             continue;
-        if (shown == DIFFERENCES_SHOWN) {
+        if (shown++ < DIFFERENCES_SHOWN)
+            difference(r, indent, d);
+        else
             more++;
-            continue;
-        }
-        shown++;
-        (void)fprintf(r->to, "%*s", (int)indent, "");
-        plain(r->to, js_str(d, "object", ""));
-        (void)fputc(' ', r->to);
-        compare_difference(r->to, d);
-        (void)fputc('\n', r->to);
     }
     if (more)
         (void)fprintf(r->to, "%*s... and %lld more\n", (int)indent, "", (long long)more);
 }
 
+/* A reason that begins with the first difference's object tells no more than the differences do. */
+static bool is_said_below(const json_t *finding) {
+    const char *object = js_str(json_array_get(json_object_get(finding, "differences"), 0), "object", "");
+    return *object && strncmp(js_str(finding, "reason", ""), object, strlen(object)) == 0;
+}
+
 static void stage_line(const struct report *r, const char *stage, enum compare_cell cell,
                        const json_t *finding) {
-    (void)fprintf(r->to, "    %s  %s  ", stage, compare_cell_word(cell));
-    compare_text(r, 8 + report_columns(stage) + report_columns(compare_cell_word(cell)),
-                 js_str(finding, "reason", ""));
-    if (!is_said(finding))
-        differences(r, finding, 6, false);
+    (void)fprintf(r->to, "    %s  %s", stage, compare_cell_word(cell));
+    if (is_said_below(finding))
+        (void)fputc('\n', r->to);
+    else
+        compare_text(r, 6 + report_columns(stage) + report_columns(compare_cell_word(cell)),
+                     js_str(finding, "reason", ""));
+    differences(r, finding, 6, false);
 }
 
 /* ---- all rows */
 
 static void row_head(const struct report *r, const json_t *row) {
-    (void)fprintf(r->to, "  %s  %s: ", js_str(row, "severity", ""), js_str(row, "id", ""));
-    compare_text(r, 6 + report_columns(js_str(row, "severity", "")) + report_columns(js_str(row, "id", "")),
+    (void)fprintf(r->to, "  %s  %s", js_str(row, "severity", ""), js_str(row, "id", ""));
+    compare_text(r, 4 + report_columns(js_str(row, "severity", "")) + report_columns(js_str(row, "id", "")),
                  js_str(row, "title", ""));
 }
 
@@ -148,11 +193,11 @@ static void tolerances(const struct report *r, const json_t *finding) {
     json_t *t;
     json_array_foreach(json_object_get(finding, "tolerated"), i, t) {
         long long n = js_int(t, "n", 1);
-        (void)fprintf(r->to, "      %lld difference%s, by ", n, n == 1 ? "" : "s");
+        int used = fprintf(r->to, "      %lld, owner ", n);
         plain(r->to, js_str(t, "owner", ""));
-        (void)fputs(": ", r->to);
-        plain(r->to, js_str(t, "reason", ""));
-        (void)fputc('\n', r->to);
+        (void)fputc(':', r->to);
+        compare_text(r, (unsigned)(used > 0 ? used : 0) + 1 + report_columns(js_str(t, "owner", "")),
+                     js_str(t, "reason", ""));
     }
     differences(r, finding, 8, true);
 }
@@ -182,9 +227,9 @@ static void not_read(const struct report *r, const json_t *doc) {
             if (!begun)
                 report_heading(r, "not read");
             begun = true;
-            (void)fprintf(r->to, "    %s  %s: ", js_str(stage, "stage", ""), js_str(kind, "kind", ""));
+            (void)fprintf(r->to, "    %s  %s", js_str(stage, "stage", ""), js_str(kind, "kind", ""));
             compare_text(
-                r, 8 + report_columns(js_str(stage, "stage", "")) + report_columns(js_str(kind, "kind", "")),
+                r, 6 + report_columns(js_str(stage, "stage", "")) + report_columns(js_str(kind, "kind", "")),
                 js_str(kind, "reason", ""));
         }
     }
@@ -199,10 +244,13 @@ int compare_reasons(const struct report *r, const json_t *doc) {
     tolerated(r, doc, index);
     not_read(r, doc);
     json_decref(index);
-    if (json_array_size(json_object_get(doc, "rows")))
-        (void)fputs(
-            "\nread on: `pilotgate explain architecture` has every difference, since when, why it matters "
-            "and the source\n",
-            r->to);
+    if (json_array_size(json_object_get(doc, "rows"))) {
+        (void)fputc('\n', r->to);
+        report_wrapped(
+            r,
+            "read on: `pilotgate explain architecture` has every difference, since when, why it matters "
+            "and the source",
+            0);
+    }
     return 0;
 }

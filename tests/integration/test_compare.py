@@ -55,7 +55,7 @@ def test_stages_as_columns(lab, differing):
 
     table = lab.ask("compare", "--at", lab.at)
     assert table.returncode == 1 and table.stdout == lab.ask("compare", "--at", lab.at).stdout
-    for text in ("local/west  FAIL", "Deployment/gateway: /spec/replicas is 1, expected at least 2",
+    for text in ("local/west  FAIL", "Deployment/gateway /spec/replicas: expected at least 2, found 1",
                  "pilotgate explain architecture"):
         assert text in table.stdout, table.stdout
     for width in (80, 160):
@@ -86,9 +86,13 @@ def test_two_stages_with_each_other(lab, differing):
     assert set(differences) == {("Deployment/gateway", "/spec/replicas"), ("PodDisruptionBudget/gateway", "")}
     replicas = differences["Deployment/gateway", "/spec/replicas"]
     assert (replicas["expected"], replicas["found"]) == ("2", "1")
+    assert replicas["since_a"] and replicas["since_b"] and replicas["since_bound_a"] == "at most"
+    assert replicas["evidence_a"] and replicas["evidence_b"]
+    budget = differences["PodDisruptionBudget/gateway", ""]
+    assert budget["what"] == "missing" and budget["since_a"] and "since_b" not in budget
     table = lab.ask("compare", "local/east", "local/west", "--at", lab.at).stdout
     assert "only on local/east\n  PodDisruptionBudget/gateway" in table
-    assert re.search(r"/spec/replicas\n +local/east +2.*\n +local/west +1", table), table
+    assert re.search(r"/spec/replicas\n +local/east +2.*\n +local/west +1 +at least since 20", table), table
 
 
 def test_over_time(lab, kubes):  # noqa: F811

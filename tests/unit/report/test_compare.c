@@ -169,10 +169,11 @@ static void test_a_table_says_what_is_unmet_and_why(void **state) {
     assert_has(text, "tolerated");
     assert_has(text, "66 %"); /* never rounded up */
     assert_has(text, "west/shop  FAIL  1 of 4 Deployments has no PodDisruptionBudget\n");
-    assert_has(text, "/spec/selector (container engine): different, expected >= 2, found ?[31mnone|<b>\n");
+    assert_has(text, "      Deployment/shop-engine /spec/selector (container engine): expected >= 2, "
+                     "found ?[31mnone|<b>\n");
     assert_int_equal(count(text, "/spec/selector"), 3);
     assert_has(text, "... and 2 more\n");
-    assert_has(text, "1 difference, by Ann: small pilot\n");
+    assert_has(text, "      1, owner Ann:  small pilot\n");
     assert_has(text, "west/shop  ?  Ingresses were not read\n");
     assert_has(text, "pilotgate explain architecture");
     assert_null(strchr(text, '\033'));
@@ -371,7 +372,7 @@ static void test_two_stages(void **state) {
                "engine)\n      east/shop  engine:1 ?[2J\n");
     assert_has(text, "tolerated by Ann: rolled out | by region\n");
     assert_has(text, "... and 2 more differences\n");
-    assert_has(text, "Secret/shop: no agent may read Secrets\n");
+    assert_has(text, "Secret/shop:  no agent may read Secrets\n");
     free(text);
     text = written(doc, BETWEEN, REPORT_MARKDOWN, 0, false);
     assert_has(text, "| PodDisruptionBudget/shop-engine |  | there | absent |  |  |\n");

@@ -29,8 +29,8 @@ struct gate_tellings {
 int gate_tellings_make(const struct facts *f, struct gate_tellings *ret, struct err *e) MUST_CHECK;
 /* Why this state may be over by t, although nobody said so; NULL: it is not. */
 const char *gate_tellings_doubt(const struct gate_tellings *g, const struct fact_state *s, int64_t t);
-/* Did anybody list all of the stage's objects from nothing in (from, to]? */
-bool gate_tellings_listed(const struct gate_tellings *g, int64_t from, int64_t to);
+/* Did anybody list the objects of this kind from nothing in (from, to]? */
+bool gate_tellings_listed(const struct gate_tellings *g, const char *kind, int64_t from, int64_t to);
 void gate_tellings_free(struct gate_tellings *g);
 
 /* The kind of what a source of kube tells of, "" where its name does not say it. */
@@ -39,10 +39,12 @@ const char *gate_kind_of_source(const struct evidence *ev, const char *name);
 struct gate_reading {
     const struct corr *c;
     const struct facts *f;
+    const struct gate_tellings *tellings;
     int64_t t;
-    json_t *kinds;            /* owned: kind -> why it was not read, null: it was */
-    json_t *asked;            /* owned: those of them that somebody asked for and nobody read */
-    json_t *unserved;         /* owned: sources of kinds that the API server does not serve */
+    const struct fact_missing *lost; /* the last that may have told of objects; NULL: nothing is missing */
+    json_t *kinds;                   /* owned: kind -> why it was not read, null: it was */
+    json_t *asked;                   /* owned: those of them that somebody asked for and nobody read */
+    json_t *unserved;                /* owned: sources of kinds that the API server does not serve */
     const char *nobody;       /* why nothing was read at all; NULL: something was. Borrowed from kinds */
     struct fact_ref reader;   /* coverage of somebody who does the stage's work */
     unsigned nodes, expected; /* that have an agent whose picture was current, and should have */

@@ -238,36 +238,33 @@ static bool told_objects(const struct facts *f, size_t stream) {
     return false;
 }
 
-/* Records of objects were lost, and nobody has listed them anew since. */
-static int take_lost(struct gate_reading *g, const struct gate_tellings *tellings) {
-    size_t life = facts_life_at(g->f, g->t);
-    int64_t from = g->f->n_lives ? g->f->lives[life].from : INT64_MIN;
+/* Records of objects were lost: the last of it counts for what nobody has listed anew since. */
+static int take_lost(struct gate_reading *g) {
+    int64_t from = g->f->n_lives ? g->f->lives[facts_life_at(g->f, g->t)].from : INT64_MIN;
     int r = 0;
     for (size_t i = 0; i < g->f->n_missing && r == 0; i++) {
         const struct fact_missing *m = &g->f->missing[i];
-        char text[GATE_MISSING_MAX];
         if (m->lo > g->t || m->hi < from || m->kind == FACT_MISSING_DELETED || !m->blind)
             continue;
-        if (m->kind == FACT_MISSING_UNWATCHED) {
-            if (m->hi > g->t)
-                r = take_unwatched(g, m);
-            continue;
-        }
-        if (!lost_objects(g->f, m) || !told_objects(g->f, m->stream) ||
-            gate_tellings_listed(tellings, m->hi, g->t))
-            continue;
-        gate_missing_text(g->f, m, text);
-        char *colon = strstr(text, ": ");
-        if (colon)
-            *colon = 0;
-        json_t *why =
-            reason("%s, which may have told of any object: delete the agents' Lease, so that one of "
-                   "them lists the stage anew",
-                   text);
-        r = set_why(g->kinds, "", why);
-        g->nobody = json_string_value(json_object_get(g->kinds, ""));
+        if (m->kind == FACT_MISSING_UNWATCHED && m->hi > g->t)
+            r = take_unwatched(g, m);
+        else if (m->kind != FACT_MISSING_UNWATCHED && (!g->lost || m->hi > g->lost->hi) &&
+                 lost_objects(g->f, m) && told_objects(g->f, m->stream))
+            g->lost = m;
     }
     return r;
+}
+
+static json_t *why_lost(const struct gate_reading *g) {
+    char text[GATE_MISSING_MAX];
+    gate_missing_text(g->f, g->lost, text);
+    char *colon = strstr(text, ": ");
+    if (colon)
+        *colon = 0;
+    return reason(
+        "%s, which may have told of any object: delete the agents' Lease while none of them runs, so that "
+        "the next one lists the stage anew",
+        text);
 }
 
 /* ---- all of it */
@@ -301,6 +298,7 @@ int gate_reading_make(const struct corr *c, const struct facts *f, int64_t t,
     struct gate_reading g = {.c = c,
                              .f = f,
                              .t = t,
+                             .tellings = tellings,
                              .kinds = json_object(),
                              .asked = json_object(),
                              .unserved = json_object(),
@@ -311,7 +309,7 @@ int gate_reading_make(const struct corr *c, const struct facts *f, int64_t t,
     if (r == 0)
         r = take_nobody(&g);
     if (r == 0 && !g.nobody)
-        r = take_lost(&g, tellings);
+        r = take_lost(&g);
     if (r < 0) {
         gate_reading_free(&g);
         return err_oom(e);
@@ -353,11 +351,15 @@ static bool is_unserved(const struct gate_reading *g, const char *kind) {
 /* null: it was read. Borrowed. */
 static json_t *why_of(struct gate_reading *g, const char *kind) {
     json_t *why = json_object_get(g->kinds, g->nobody ? "" : kind);
-    if (why)
+    bool lost = !g->nobody && g->lost && !gate_tellings_listed(g->tellings, kind, g->lost->hi, g->t);
+    if (why && !(lost && json_is_null(why)))
         return why;
-    why = is_unserved(g, kind)
-              ? json_null()
-              : json_string("no agent reads them: name the resource in the agents' kube.resources");
+    if (lost)
+        why = why_lost(g);
+    else
+        why = is_unserved(g, kind)
+                  ? json_null()
+                  : json_string("no agent reads them: name the resource in the agents' kube.resources");
     (void)json_object_set_new(g->kinds, kind, why);
     return json_object_get(g->kinds, kind);
 }

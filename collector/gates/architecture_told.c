@@ -130,10 +130,12 @@ const char *gate_tellings_doubt(const struct gate_tellings *g, const struct fact
     return NULL;
 }
 
-bool gate_tellings_listed(const struct gate_tellings *g, int64_t from, int64_t to) {
-    for (size_t i = 0; i < g->n_lists; i++)
-        if (!*g->lists[i].kind && g->lists[i].from > from && g->lists[i].from <= to)
+bool gate_tellings_listed(const struct gate_tellings *g, const char *kind, int64_t from, int64_t to) {
+    for (size_t i = 0; i < g->n_lists; i++) {
+        const struct gate_list *l = &g->lists[i];
+        if (l->from > from && l->from <= to && (!*l->kind || strcmp(l->kind, kind) == 0))
             return true;
+    }
     return false;
 }
 

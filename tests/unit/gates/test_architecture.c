@@ -14,6 +14,7 @@
 #include "base/js.h"
 #include "base/when.h"
 #include "gates/gates.h"
+#include "gates/hindrance.h"
 #include "pilot.h"
 #include "reference/reference.h"
 
@@ -395,6 +396,17 @@ static void test_doubts(void **state) {
     end(&s);
 }
 
+/* n2's agent was to go on where n1's ended, and could not with this source: it listed it. */
+static void taken_over(struct scenario *s, const char *source) {
+    scenario_loss(s, 1, 60, 79, 0);
+    Pilotgate__Loss *l = s->c.ev.records.items[s->c.ev.records.n - 1].r->loss;
+    l->cause = PILOTGATE__LOSS__CAUSE__CAUSE_UNWATCHED;
+    l->families = strdup(source);
+    l->from_boot.data = calloc(1, WIRE_BOOT_BYTES);
+    l->from_boot.len = WIRE_BOOT_BYTES;
+    l->from_boot.data[0] = 1; /* of n1's stream */
+}
+
 static void test_lost_records(void **state) {
     (void)state;
     struct scenario s;
@@ -413,6 +425,19 @@ static void test_lost_records(void **state) {
     scenario_object(&s, 1, LISTED, 80, 0, "NetworkPolicy", "gateway", "n1");
     read_at(&s, 100, all);
     expect(stage_at(&s, 101), "PASS", "");
+    end(&s);
+    begin(&s); /* of one kind alone nobody did */
+    scenario_loss(&s, 0, 40, 41, 5);
+    s.replicas = 2;
+    for (int i = 0; i < 3; i++) /* what it could not go on with */
+        taken_over(&s, i == 0 ? "deployments" : i == 1 ? "networkpolicies" : "services");
+    scenario_object(&s, 1, LISTED, 80, 0, "Deployment", "gateway", "d2");
+    scenario_object(&s, 1, LISTED, 80, 0, "NetworkPolicy", "gateway", "n1");
+    read_at(&s, 100, all);
+    const json_t *o = stage_at(&s, 101);
+    expect(o, "INCONCLUSIVE", "5 records of node n1");
+    assert_string_equal(js_str(row(o, "replicas"), "verdict", ""), "PASS");
+    assert_string_equal(js_str(row(o, "budget"), "verdict", ""), "INCONCLUSIVE");
     end(&s);
 }
 
@@ -492,26 +517,14 @@ static void test_handed_over(void **state) {
     (void)state;
     struct scenario s;
     begin(&s);
-    scenario_loss(&s, 1, 60, 79, 0);
-    Pilotgate__Loss *l = s.c.ev.records.items[s.c.ev.records.n - 1].r->loss;
-    l->cause = PILOTGATE__LOSS__CAUSE__CAUSE_UNWATCHED;
-    l->families = strdup("deployments");
-    l->from_boot.data = calloc(1, WIRE_BOOT_BYTES);
-    l->from_boot.len = WIRE_BOOT_BYTES;
-    l->from_boot.data[0] = 1; /* of n1's stream */
+    taken_over(&s, "deployments");
     s.replicas = 2;
     scenario_object(&s, 1, LISTED, 80, 0, "Deployment", "gateway", "d2");
     scenario_sources(&s, 1, 100, true, all);
     expect(stage_at(&s, 101), "PASS", "");
     end(&s);
     begin(&s); /* the same, and the Deployment was not there any more */
-    scenario_loss(&s, 1, 60, 79, 0);
-    l = s.c.ev.records.items[s.c.ev.records.n - 1].r->loss;
-    l->cause = PILOTGATE__LOSS__CAUSE__CAUSE_UNWATCHED;
-    l->families = strdup("deployments");
-    l->from_boot.data = calloc(1, WIRE_BOOT_BYTES);
-    l->from_boot.len = WIRE_BOOT_BYTES;
-    l->from_boot.data[0] = 1;
+    taken_over(&s, "deployments");
     scenario_sources(&s, 1, 100, true, all);
     expect(stage_at(&s, 101), "INCONCLUSIVE", "gateway may be gone");
     end(&s);
@@ -570,6 +583,52 @@ static void test_own_release_is_left_out(void **state) {
     s.c.ev.records.items[s.c.ev.records.n - 1].r->object->own = true;
     read_at(&s, 100, all);
     expect(stage_at(&s, 101), "PASS", "");
+    end(&s);
+}
+
+/* ---- what keeps it from ever passing */
+
+static bool stops(const struct scenario *s, const json_t *stage, const char *text) {
+    static const struct plan_rules rules;
+    static const struct plan_stage load;
+    json_t *list = json_array();
+    struct hindrance_input in = {&s->c.stages[0], &load, &rules, 0, s->c.at_ns, stage};
+    hindrances_of_stage(&in, list);
+    size_t i;
+    json_t *x;
+    bool found = false;
+    json_array_foreach(list, i, x) {
+        found |= strcmp(js_str(x, "gate", ""), "architecture") == 0 && strstr(js_str(x, "what", ""), text) &&
+                 *js_str(x, "do", "");
+    }
+    json_decref(list);
+    return found;
+}
+
+static void test_hindrances(void **state) {
+    (void)state;
+    static const char yaml[] = "schema: pilotgate.reference/1\nid: test\ntitle: t\nexpectations:\n"
+                               "  - {id: secrets, title: r, severity: required, why: w, source: s,\n"
+                               "     check: default-secrets, with: {known: [dev]}}\n";
+    struct scenario s;
+    begin(&s);
+    static const char *const no_budgets[] = {"Pod", "Deployment", "PodDisruptionBudget!RBAC: allow list",
+                                             NULL};
+    read_at(&s, 100, no_budgets);
+    const json_t *o = stage_at(&s, 101);
+    assert_true(stops(&s, o, "objects of kind PodDisruptionBudget are not read"));
+    assert_false(stops(&s, o, "key"));
+    assert_false(stops(&s, o, "no reference"));
+    json_decref(s.c.ev.reference);
+    declare(&s, yaml);
+    o = stage_at(&s, 101);
+    expect(o, "INCONCLUSIVE", "");
+    assert_true(stops(&s, o, "without the pilot's key"));
+    json_decref(s.c.ev.reference);
+    s.c.ev.reference = NULL;
+    assert_true(stops(&s, NULL, "not in the store"));
+    json_object_del(s.c.ev.pilot, "architecture");
+    assert_true(stops(&s, NULL, "no reference is declared"));
     end(&s);
 }
 
@@ -678,6 +737,7 @@ int main(void) {
         cmocka_unit_test(test_after_the_end),
         cmocka_unit_test(test_earlier_life),
         cmocka_unit_test(test_own_release_is_left_out),
+        cmocka_unit_test(test_hindrances),
         cmocka_unit_test(test_same_bytes),
         cmocka_unit_test(test_over),
         cmocka_unit_test(test_between),

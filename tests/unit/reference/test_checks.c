@@ -26,7 +26,7 @@
 #define FILE_MAX (1u << 20)
 #define TOLD 128
 
-static const struct norm_key key = {{1, 2, 3}};
+static const struct norm_key test_key = {{1, 2, 3}};
 
 struct stage {
     struct ref_side side;
@@ -48,7 +48,7 @@ static bool has_text(const json_t *list, const char *text) {
 
 static void add_object(struct stage *s, const json_t *c, const json_t *written) {
     char name[2 * REF_NAME_MAX];
-    json_t *normal = norm_object(&key, written, "");
+    json_t *normal = norm_object(&test_key, written, "");
     assert_non_null(normal);
     if (json_object_get(written, "apiVersion")) /* as in manifests */
         (void)json_object_set(normal, "apiVersion", json_object_get(written, "apiVersion"));
@@ -103,7 +103,8 @@ static json_t *expectation_of(const json_t *c) {
     json_t *e = json_deep_copy(c);
     const json_t *known = js_at(e, "with.known");
     if (known)
-        (void)json_object_set_new(json_object_get(e, "with"), "known_keyed", ref_known_keyed(&key, known));
+        (void)json_object_set_new(json_object_get(e, "with"), "known_keyed",
+                                  ref_known_keyed(&test_key, known));
     return e;
 }
 
@@ -156,6 +157,75 @@ static unsigned kind_of(const json_t *want) {
                                                                               : UNMET;
 }
 
+/* ---- hostile objects: whatever stands in a place, the check comes to some end */
+
+static size_t harmed; /* runs with hostile objects */
+
+struct harm {
+    const struct ref_scope *scope;
+    const json_t *expectation;
+};
+
+static void run_harmed(struct harm *h) {
+    struct ref_outcome out = {0};
+    assert_int_equal(ref_check(h->scope, h->expectation, &out), 0);
+    ref_outcome_free(&out);
+    harmed++;
+}
+
+static json_t *bad_value(int i) {
+    switch (i) {
+    case 0:
+        return json_null();
+    case 1:
+        return json_integer(-7);
+    case 2:
+        return json_string("keyed:x");
+    case 3:
+        return json_pack("[n, i, {}]", 7);
+    default:
+        return json_pack("{s:[]}", "");
+    }
+}
+#define BAD_VALUES 5
+
+static void harm_all(struct harm *h, json_t *v);
+
+static void harm_element(struct harm *h, json_t *list, size_t at) {
+    json_t *was = json_incref(json_array_get(list, at));
+    for (int b = 0; b < BAD_VALUES; b++) {
+        (void)json_array_set_new(list, at, bad_value(b));
+        run_harmed(h);
+    }
+    (void)json_array_set(list, at, was);
+    harm_all(h, was);
+    json_decref(was);
+}
+
+static void harm_member(struct harm *h, json_t *map, const char *key) {
+    json_t *was = json_incref(json_object_get(map, key));
+    for (int b = 0; b < BAD_VALUES; b++) {
+        (void)json_object_set_new(map, key, bad_value(b));
+        run_harmed(h);
+    }
+    (void)json_object_set(map, key, was);
+    harm_all(h, was);
+    json_decref(was);
+}
+
+/* Each place in turn; kind and name stay, as the side borrows them. */
+static void harm_all(struct harm *h, json_t *v) {
+    const char *key;
+    json_t *child;
+    void *next;
+    for (size_t i = 0; i < json_array_size(v); i++)
+        harm_element(h, v, i);
+    json_object_foreach_safe(v, next, key, child) {
+        if (strcmp(key, "kind") != 0 && strcmp(key, "name") != 0 && strcmp(key, "metadata") != 0)
+            harm_member(h, v, key);
+    }
+}
+
 /* A `with` that is not well-formed: the message says what to do. */
 static bool run_refused(const char *file, const json_t *c) {
     const struct ref_check_type *type = ref_check_type(js_str(c, "check", ""));
@@ -188,6 +258,9 @@ static bool run_case(const char *file, const json_t *c, unsigned seen[TOLD]) {
         explain(file, c, &out);
         ok = false;
     }
+    struct harm h = {&scope, expectation};
+    for (size_t i = 0; ok && i < json_array_size(s.normals); i++)
+        harm_all(&h, json_array_get(s.normals, i));
     if (type)
         seen[type - ref_check_types] |= kind_of(json_object_get(c, "want"));
     ref_outcome_free(&out);
@@ -238,7 +311,8 @@ static void test_cases(void **state) {
                         seen[t - ref_check_types] & UNKNOWN ? "" : " unknown");
             bad++;
         }
-    print_message("%zu cases\n", n);
+    print_message("%zu cases, %zu runs with hostile objects\n", n, harmed);
+    assert_true(harmed > 5000);
     assert_int_equal(bad, 0);
 }
 

@@ -1,8 +1,8 @@
 /* defaults: what the API server writes into an object that left it out. See values.h.
  *
- * One table; above each group of rows the place in Kubernetes' source or, of custom resources, in the CRD's
- * schema. Read for 1.20 to 1.34: a default that came or went in between is a row as well, as it does not
- * change what the object means. A row's pattern begins at a place: the object, its pod spec, a container ...
+ * One table; above each group of rows the place in Kubernetes' source. Custom resources: defaults_custom.c.
+ * Read for 1.20 to 1.34: a default that came or went in between is a row as well, as it does not change what
+ * the object means. A row's pattern begins at a place: the object, its pod spec, a container ...
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -101,10 +101,11 @@ static bool is_text(const json_t *v, const char *text) {
     return json_is_string(v) && strcmp(json_string_value(v), text) == 0;
 }
 
-/* SetDefaults_Container: "latest", said or not, is pulled always. */
+/* SetDefaults_Container, SetDefaults_Volume: "latest", said or not, is pulled always. */
 static bool pull_policy(const struct spot *s) {
     struct ref_image image;
-    if (ref_image(text_beside(s, "image"), &image) < 0)
+    bool volume = strcmp(last_step(s), "pullPolicy") == 0;
+    if (ref_image(text_beside(s, volume ? "reference" : "image"), &image) < 0)
         return false;
     return is_text(s->value, strcmp(image.tag, "latest") == 0 ? "Always" : "IfNotPresent");
 }
@@ -174,10 +175,12 @@ static bool addresses(const struct spot *s) {
            json_equal(json_array_get(s->value, 0), (json_t *)first);
 }
 
+/* pkg/api/v1/service/util.go, ExternallyAccessible */
 static bool external_policy(const struct spot *s) {
     const char *type = text_beside(s, "type");
-    return (strcmp(type, "NodePort") == 0 || strcmp(type, "LoadBalancer") == 0) &&
-           is_text(s->value, "Cluster");
+    bool accessible = strcmp(type, "NodePort") == 0 || strcmp(type, "LoadBalancer") == 0 ||
+                      json_array_size(beside(s, "externalIPs")) > 0;
+    return accessible && is_text(s->value, "Cluster");
 }
 
 static bool balancer_ports(const struct spot *s) {
@@ -196,6 +199,19 @@ static bool job_count(const struct spot *s) {
 static bool backoff_limit(const struct spot *s) {
     json_int_t n = json_integer_value(s->value);
     return json_is_integer(s->value) && n == (beside(s, "backoffLimitPerIndex") ? INT32_MAX : 6);
+}
+
+/* SetDefaults_Job: one without labels gets its template's. */
+static bool template_label(const struct spot *s) {
+    const json_t *labels = js_at(s->object, "/spec/template/metadata/labels");
+    const char *key;
+    json_t *v;
+    json_object_foreach((json_t *)labels, key, v) {
+        char step[REF_POINTER_MAX];
+        if (ref_escape_step(key, step, sizeof step) && strcmp(step, last_step(s)) == 0)
+            return json_equal(v, (json_t *)s->value);
+    }
+    return false;
 }
 
 /* SetDefaults_Job: with a podFailurePolicy only what failed is replaced. */
@@ -280,6 +296,7 @@ static const struct row {
      * podReplacementPolicy from 1.29 */
     {"Job", OBJECT, "/spec/completions", NULL, job_count},
     {"Job", OBJECT, "/spec/parallelism", NULL, job_count},
+    {"Job", OBJECT, "/metadata/labels/*", NULL, template_label},
     {"Job", OBJECT, "/spec/backoffLimit", NULL, backoff_limit},
     {"Job", OBJECT, "/spec/completionMode", "NonIndexed", NULL},
     {"Job", OBJECT, "/spec/suspend", "false", NULL},
@@ -325,6 +342,7 @@ static const struct row {
     {"HorizontalPodAutoscaler", OBJECT, "/spec/minReplicas", "1", NULL},
     {"HorizontalPodAutoscaler", OBJECT, "/spec/metrics", HALF_BUSY, NULL},
     {"HorizontalPodAutoscaler", OBJECT, "/spec/targetCPUUtilizationPercentage", "80", NULL},
+    {"HorizontalPodAutoscaler", OBJECT, "/spec/selectionStrategy", "LabelSelector", NULL},
     {"HorizontalPodAutoscaler", OBJECT, "/spec/behavior/*/selectPolicy", "Max", NULL},
     {"HorizontalPodAutoscaler", OBJECT, "/spec/behavior/scaleUp/stabilizationWindowSeconds", "0", NULL},
     {"HorizontalPodAutoscaler", OBJECT, "/spec/behavior/scaleUp/policies", POLICIES_UP, NULL},
@@ -382,7 +400,7 @@ static const struct row {
     {NULL, VOLUME, "/projected/sources/*/downwardAPI/items/*/resourceFieldRef/divisor", "0", NULL},
     {NULL, VOLUME, "/projected/sources/*/serviceAccountToken/expirationSeconds", "3600", NULL},
     {NULL, VOLUME, "/hostPath/type", "", NULL},
-    {NULL, VOLUME, "/image/pullPolicy", "IfNotPresent", NULL},
+    {NULL, VOLUME, "/image/pullPolicy", NULL, pull_policy},
     {NULL, VOLUME, "/iscsi/iscsiInterface", "default", NULL},
     {NULL, VOLUME, "/rbd/pool", "rbd", NULL},
     {NULL, VOLUME, "/rbd/user", "admin", NULL},
@@ -393,59 +411,11 @@ static const struct row {
     {NULL, VOLUME, "/azureDisk/readOnly", "false", NULL},
     {NULL, VOLUME, "/scaleIO/storageMode", "ThinProvisioned", NULL},
     {NULL, VOLUME, "/scaleIO/fsType", "xfs", NULL},
-    /* kubernetes-sigs/gateway-api, apis/v1/{httproute,gateway,object_reference}_types.go,
-       +kubebuilder:default */
-    {"HTTPRoute.gateway.networking.k8s.io", OBJECT, "/spec/parentRefs/*/group", "gateway.networking.k8s.io",
-     NULL},
-    {"HTTPRoute.gateway.networking.k8s.io", OBJECT, "/spec/parentRefs/*/kind", "Gateway", NULL},
-    {"HTTPRoute.gateway.networking.k8s.io", OBJECT, "/spec/rules",
-     "[{\"matches\":[{\"path\":{\"type\":\"PathPrefix\",\"value\":\"/\"}}]}]", NULL},
-    {"HTTPRoute.gateway.networking.k8s.io", OBJECT, "/spec/rules/*/matches",
-     "[{\"path\":{\"type\":\"PathPrefix\",\"value\":\"/\"}}]", NULL},
-    {"HTTPRoute.gateway.networking.k8s.io", OBJECT, "/spec/rules/*/matches/*/path/type", "PathPrefix", NULL},
-    {"HTTPRoute.gateway.networking.k8s.io", OBJECT, "/spec/rules/*/matches/*/path/value", "/", NULL},
-    {"HTTPRoute.gateway.networking.k8s.io", OBJECT, "/spec/rules/*/matches/*/headers/*/type", "Exact", NULL},
-    {"HTTPRoute.gateway.networking.k8s.io", OBJECT, "/spec/rules/*/matches/*/queryParams/*/type", "Exact",
-     NULL},
-    {"HTTPRoute.gateway.networking.k8s.io", OBJECT, "/spec/rules/*/backendRefs/*/group", "", NULL},
-    {"HTTPRoute.gateway.networking.k8s.io", OBJECT, "/spec/rules/*/backendRefs/*/kind", "Service", NULL},
-    {"HTTPRoute.gateway.networking.k8s.io", OBJECT, "/spec/rules/*/backendRefs/*/weight", "1", NULL},
-    {"HTTPRoute.gateway.networking.k8s.io", OBJECT, "/spec/rules/*/filters/*/requestRedirect/statusCode",
-     "302", NULL},
-    {"Gateway.gateway.networking.k8s.io", OBJECT, "/spec/listeners/*/allowedRoutes/namespaces/from", "Same",
-     NULL},
-    {"Gateway.gateway.networking.k8s.io", OBJECT, "/spec/listeners/*/tls/mode", "Terminate", NULL},
-    {"Gateway.gateway.networking.k8s.io", OBJECT, "/spec/listeners/*/tls/certificateRefs/*/group", "", NULL},
-    {"Gateway.gateway.networking.k8s.io", OBJECT, "/spec/listeners/*/tls/certificateRefs/*/kind", "Secret",
-     NULL},
-    /* fluxcd/source-controller api/v1, fluxcd/kustomize-controller api/v1, +kubebuilder:default */
-    {"GitRepository.source.toolkit.fluxcd.io", OBJECT, "/spec/timeout", "60s", NULL},
-    {"Bucket.source.toolkit.fluxcd.io", OBJECT, "/spec/timeout", "60s", NULL},
-    {"Bucket.source.toolkit.fluxcd.io", OBJECT, "/spec/provider", "generic", NULL},
-    {"OCIRepository.source.toolkit.fluxcd.io", OBJECT, "/spec/timeout", "60s", NULL},
-    {"OCIRepository.source.toolkit.fluxcd.io", OBJECT, "/spec/provider", "generic", NULL},
-    {"HelmRepository.source.toolkit.fluxcd.io", OBJECT, "/spec/provider", "generic", NULL},
-    {"HelmChart.source.toolkit.fluxcd.io", OBJECT, "/spec/reconcileStrategy", "ChartVersion", NULL},
-    {"HelmChart.source.toolkit.fluxcd.io", OBJECT, "/spec/version", "*", NULL},
-    {"Kustomization.kustomize.toolkit.fluxcd.io", OBJECT, "/spec/force", "false", NULL},
-    {"HelmRelease.helm.toolkit.fluxcd.io", OBJECT, "/spec/chart/spec/reconcileStrategy", "ChartVersion",
-     NULL},
-    {"HelmRelease.helm.toolkit.fluxcd.io", OBJECT, "/spec/chart/spec/version", "*", NULL},
-    /* external-secrets/external-secrets apis/externalsecrets/v1/externalsecret_types.go, +kubebuilder:default
-     */
-    {"ExternalSecret.external-secrets.io", OBJECT, "/spec/refreshInterval", "1h", NULL},
-    {"ExternalSecret.external-secrets.io", OBJECT, "/spec/target/creationPolicy", "Owner", NULL},
-    {"ExternalSecret.external-secrets.io", OBJECT, "/spec/target/deletionPolicy", "Retain", NULL},
-    {"ExternalSecret.external-secrets.io", OBJECT, "/spec/data/*/remoteRef/conversionStrategy", "Default",
-     NULL},
-    {"ExternalSecret.external-secrets.io", OBJECT, "/spec/data/*/remoteRef/decodingStrategy", "None", NULL},
-    {"ExternalSecret.external-secrets.io", OBJECT, "/spec/data/*/remoteRef/metadataPolicy", "None", NULL},
 };
 
 /* ---- looking up */
 
-/* Of lists and maps as JSON, of all else as text. */
-static bool is_value(const json_t *v, const char *text) {
+bool ref_is_written(const json_t *v, const char *text) {
     char number[32];
     if (json_is_string(v))
         return strcmp(json_string_value(v), text) == 0;
@@ -465,13 +435,15 @@ static bool is_value(const json_t *v, const char *text) {
 
 static bool has_row(const struct spot *s) {
     const char *rest[PLACES];
+    if (ref_is_custom(s->kind))
+        return ref_custom_default(s->kind, s->pointer, s->value);
     find_places(s->kind, s->pointer, rest);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         const struct row *r = &rows[i];
         if (!rest[r->place] || (r->kind && strcmp(r->kind, s->kind) != 0) ||
             !ref_pointer_is(rest[r->place], r->pattern))
             continue;
-        if (r->rule ? r->rule(s) : is_value(s->value, r->value))
+        if (r->rule ? r->rule(s) : ref_is_written(s->value, r->value))
             return true;
     }
     return false;

@@ -236,10 +236,20 @@ static bool same_int(const json_t *number, const json_t *text) {
     return json_is_integer(number) && json_is_string(text) && strcmp(out, json_string_value(text)) == 0;
 }
 
+/* The API server rounds resources up to thousandths (core/v1 SetDefaults_ResourceList): "0.3333Gi" lives as
+ * "357878149940m". */
+static __int128 in_thousandths(__int128 nano) {
+    const __int128 milli = 1000000;
+    __int128 rest = nano % milli;
+    return rest ? nano - rest + (rest > 0 ? milli : -milli) : nano;
+}
+
 static bool same_quantity(const json_t *a, const json_t *b) {
     __int128 x;
     __int128 y;
-    return ref_as_quantity(a, &x) && ref_as_quantity(b, &y) && x == y;
+    if (!ref_as_quantity(a, &x) || !ref_as_quantity(b, &y))
+        return false;
+    return x == y || ((x > 0) == (y > 0) && (in_thousandths(x) == y || in_thousandths(y) == x));
 }
 
 bool ref_same_value(enum ref_meaning m, const json_t *a, const json_t *b) {

@@ -39,3 +39,7 @@ bool ref_escape_step(const char *key, char *out, size_t size);
  * none. */
 typedef bool ref_below_fn(const void *ctx, const char *pointer, const json_t *value);
 bool ref_each_below(const char *pointer, const json_t *value, ref_below_fn *fn, const void *ctx);
+
+/* Is the value what a row of the tables says: a scalar as text, or JSON of a list or map? (defaults.c) */
+bool ref_is_written(const json_t *v, const char *text);
+bool ref_custom_default(const char *kind, const char *pointer, const json_t *value); /* (defaults_custom.c) */

@@ -66,6 +66,7 @@ static void cover(struct kube *k) {
     Pilotgate__Coverage__Source sources[SOURCES_MAX];
     Pilotgate__Coverage__Source *list[SOURCES_MAX];
     Pilotgate__Coverage c = PILOTGATE__COVERAGE__INIT;
+    char key_id[NORM_KEY_ID_MAX];
     Pilotgate__Record r = PILOTGATE__RECORD__INIT;
     c.n_sources = kube_cover_sources(&k->cover, k->sources, k->n, when_wall_ns(), sources, list);
     c.base_mono_ns = (uint64_t)when_mono_ns();
@@ -73,6 +74,8 @@ static void cover(struct kube *k) {
     c.stage_scoped = k->works;
     c.rss_bytes = resident_bytes();
     c.expected_agents = kube_fleet_expected(&k->fleet);
+    if (k->works)
+        c.key_id = norm_key_id(k->scope.key, key_id);
     r.body_case = PILOTGATE__RECORD__BODY_COVERAGE;
     r.coverage = &c;
     emit_record(k->scope.emit, &r);

@@ -164,6 +164,7 @@ int gate_picture_make(struct gate_texts *x, struct gate_reading *r, int64_t t, s
     ret->side = (struct ref_side){.label = f->stage,
                                   .release = f->release,
                                   .namespace_name = slash ? slash + 1 : f->stage,
+                                  .key_id = r->key_id,
                                   .live = true,
                                   .unread = unread,
                                   .unread_ctx = ret};

@@ -45,7 +45,8 @@ struct gate_reading {
     json_t *kinds;                   /* owned: kind -> why it was not read, null: it was */
     json_t *asked;                   /* owned: those of them that somebody asked for and nobody read */
     json_t *unserved;                /* owned: sources of kinds that the API server does not serve */
-    const char *nobody;       /* why nothing was read at all; NULL: something was. Borrowed from kinds */
+    const char *nobody; /* why nothing was read at all; NULL: something was. Borrowed from kinds */
+    const char *key_id; /* what hashes of its readers are made with; "": not known, or not one. Borrowed */
     struct fact_ref reader;   /* coverage of somebody who does the stage's work */
     unsigned nodes, expected; /* that have an agent whose picture was current, and should have */
 };

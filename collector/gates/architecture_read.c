@@ -180,6 +180,8 @@ static int take_stream(struct gate_reading *g, size_t stream, const struct cover
     if (r == 0)
         r = merge_kinds(g->kinds, own);
     json_decref(own);
+    bool same = !g->reader.seq || strcmp(g->key_id, now->key_id) == 0;
+    g->key_id = same ? now->key_id : "";
     g->reader = (struct fact_ref){stream, c->newest->seq};
     return r < 0 ? -ENOMEM : 0;
 }
@@ -302,6 +304,7 @@ int gate_reading_make(const struct corr *c, const struct facts *f, int64_t t,
                              .kinds = json_object(),
                              .asked = json_object(),
                              .unserved = json_object(),
+                             .key_id = "",
                              .expected = f->expected_agents};
     int r = g.kinds && g.asked && g.unserved ? take_coverage(&g) : -ENOMEM;
     if (r == 0)

@@ -10,8 +10,8 @@
  *   service-endpoints   every selected Service has ready endpoints (agents tell Endpoints), ExternalName
  *                       left out
  *   default-secrets     {known: [..]}: no Secret's value, and no reduced value of another object, equals one
- *                       of them; INCONCLUSIVE without the pilot's key. ref_load adds {known_keyed}, of each
- *                       known one what agents make of it, where it is given the key
+ *                       of them; INCONCLUSIVE without the pilot's key, or with another than the agents'.
+ * ref_load adds {known_keyed}, of each known one what agents make of it, where it is given the key
  *   external-stores     {images: [GLOB], kinds, ports}: no workload of the stage runs a store's image
  *                       (postgres, redis ...), and {tls: [{of, env|kind and at, in, beside}]}: what names the
  *                       external one asks for TLS

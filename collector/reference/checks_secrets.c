@@ -184,6 +184,13 @@ int ref_check_secrets(const struct ref_scope *scope, const json_t *e, struct ref
                             "the known defaults were not hashed with the pilot's key: give it with --key");
         return 0;
     }
+    if (scope->live->key_id && strcmp(scope->live->key_id, scope->r->key_id) != 0) {
+        ref_outcome_unknown(out, *scope->live->key_id
+                                     ? "the known defaults were hashed with another key than the agents': "
+                                       "declare the pilot again with theirs as --key"
+                                     : "the agents do not say which key they hash with: upgrade them");
+        return 0;
+    }
     c.ctx = &s;
     c.everything = true;
     ref_checking_each(&c, kinds, check_values);

@@ -131,6 +131,14 @@ int ref_parse_id(struct ref_parse *p, const json_t *v) {
     return 0;
 }
 
+/* Of a document that was loaded before: what ref_load put there. */
+int ref_parse_key_id(struct ref_parse *p, const json_t *v) {
+    const char *s = json_string_value(v);
+    bool good =
+        s && (!*s || (strlen(s) == NORM_KEY_ID_MAX - 1 && strspn(s, "0123456789abcdef") == strlen(s)));
+    return good ? 0 : ref_parse_say(p, "must be 16 hexadecimal digits, as `pilotgate` writes them");
+}
+
 int ref_parse_boolean(struct ref_parse *p, const json_t *v) {
     return json_is_boolean(v) ? 0 : ref_parse_say(p, "must be true or false");
 }
@@ -373,11 +381,17 @@ static int unique(struct ref_parse *p, const json_t *doc) {
 
 int ref_parse(const json_t *doc, bool loaded, char *ret_pointer, struct err *e) {
     static const struct ref_field fields[] = {
-        {"schema", schema, true},        {"id", ref_parse_id, true},
-        {"title", ref_parse_text, true}, {"read_for", read_for, false},
-        {"manifests", sets, false},      {"expectations", expectations, false},
-        {"tolerate", tolerances, false}, {"keyed", ref_parse_boolean, false},
-        {"parts", parts, false},         {NULL, NULL, false},
+        {"schema", schema, true},
+        {"id", ref_parse_id, true},
+        {"title", ref_parse_text, true},
+        {"read_for", read_for, false},
+        {"manifests", sets, false},
+        {"expectations", expectations, false},
+        {"tolerate", tolerances, false},
+        {"keyed", ref_parse_boolean, false},
+        {"parts", parts, false},
+        {"key_id", ref_parse_key_id, false},
+        {NULL, NULL, false},
     };
     struct ref_parse p = {.pointer = ret_pointer, .e = e, .loaded = loaded};
     *ret_pointer = 0;

@@ -31,6 +31,6 @@ int ref_parse_exactly_one(struct ref_parse *p, const json_t *v, const char *what
 bool ref_parse_is_among(const char *text, const char *const *words);
 
 int ref_parse_text_upto(struct ref_parse *p, const json_t *v, size_t max);
-ref_parse_fn ref_parse_text, ref_parse_id, ref_parse_boolean, ref_parse_anything, ref_parse_severity,
-    ref_parse_glob, ref_parse_globs, ref_parse_pointer;
+ref_parse_fn ref_parse_text, ref_parse_id, ref_parse_boolean, ref_parse_key_id, ref_parse_anything,
+    ref_parse_severity, ref_parse_glob, ref_parse_globs, ref_parse_pointer;
 ref_parse_fn ref_parse_expectation;

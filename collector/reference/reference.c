@@ -125,7 +125,12 @@ static int hash_defaults(const struct load *l, json_t *doc) {
         if (r < 0 && l->key)
             return r;
     }
-    return json_object_set_new(doc, "keyed", json_boolean(l->key != NULL)) == 0 ? 0 : err_oom(l->e);
+    char id[NORM_KEY_ID_MAX] = "";
+    json_t *key = json_string(l->key ? norm_key_id(l->key, id) : id);
+    return json_object_set_new(doc, "keyed", json_boolean(l->key != NULL)) == 0 &&
+                   json_object_set_new(doc, "key_id", key) == 0
+               ? 0
+               : err_oom(l->e);
 }
 
 /* ---- the struct */
@@ -168,7 +173,10 @@ static int make_side(const json_t *set, struct ref_side *s, json_t *normals, str
 /* Takes doc over. */
 static int fill(json_t *doc, struct reference *ret, struct err *e) {
     const json_t *sets = json_object_get(doc, "manifests");
-    struct reference r = {.doc = doc, .n_sets = json_array_size(sets), .keyed = js_bool(doc, "keyed", false)};
+    struct reference r = {.doc = doc,
+                          .n_sets = json_array_size(sets),
+                          .keyed = js_bool(doc, "keyed", false),
+                          .key_id = js_str(doc, "key_id", "")};
     r.normals = json_array();
     r.sets = calloc(r.n_sets ? r.n_sets : 1, sizeof *r.sets);
     int status = r.normals && r.sets && digest_of(doc, r.digest) == 0 ? 0 : err_oom(e);
@@ -322,11 +330,12 @@ static int join_heads(json_t *into, const struct reference *const *list, size_t 
             json_pack("{s:s, s:O*, s:O*}", "id", its, "title", json_object_get(list[i]->doc, "title"),
                       "read_for", json_object_get(list[i]->doc, "read_for"));
         r = part && json_array_append_new(parts, part) == 0 ? 0 : -ENOMEM;
-        keyed = keyed && list[i]->keyed;
+        keyed = keyed && list[i]->keyed && strcmp(list[i]->key_id, list[0]->key_id) == 0;
     }
-    json_t *head = r == 0 ? json_pack("{s:s, s:s, s:s, s:O, s:b}", "schema", REF_SCHEMA, "id", id, "title",
-                                      title, "parts", parts, "keyed", keyed)
-                          : NULL;
+    json_t *head =
+        r == 0 ? json_pack("{s:s, s:s, s:s, s:O, s:b, s:s}", "schema", REF_SCHEMA, "id", id, "title", title,
+                           "parts", parts, "keyed", keyed, "key_id", keyed ? list[0]->key_id : "")
+               : NULL;
     if (r == 0)
         r = head && json_object_update(into, head) == 0 ? 0 : -ENOMEM;
     json_decref(head);

@@ -93,7 +93,9 @@ struct ref_side {
     struct ref_pod *pods; /* owned; NULL where pods were not witnessed */
     size_t n_pods, cap_pods;
     bool pods_known;
-    bool live; /* as a stage lives, with the API server's defaults; else as it was rendered */
+    const char *key_id; /* norm_key_id of the key that its hashes are made with; "": not known; NULL: that of
+                         * every reference that it is compared with */
+    bool live;          /* as a stage lives, with the API server's defaults; else as it was rendered */
     /* Why it is not known which objects of this kind there are: static or borrowed text; NULL: it is known.
      * A NULL function: everything is known. */
     const char *(*unread)(void *ctx, const char *kind);
@@ -113,6 +115,7 @@ struct reference {
     json_t *doc; /* owned; valid, with all files read in; `objects` of each SET are in normal form */
     char digest[REF_DIGEST_MAX]; /* BLAKE2b-256 over the canonical JSON of doc */
     bool keyed;            /* known default secrets and values of Secrets are hashed with the pilot's key */
+    const char *key_id;    /* norm_key_id of that key, or "" */
     struct ref_side *sets; /* owned; one for each SET, in the order of doc's `manifests` */
     size_t n_sets;
     json_t *normals; /* owned; what the sets borrow */

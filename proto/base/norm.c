@@ -408,6 +408,13 @@ char *norm_hash(const struct norm_key *k, const void *data, size_t len, char *ou
     return sodium_bin2hex(out, NORM_HEX_MAX, hash, sizeof hash);
 }
 
+char *norm_key_id(const struct norm_key *k, char out[NORM_KEY_ID_MAX]) {
+    static const char what[] = "pilotgate: which key is this?";
+    char hex[NORM_HEX_MAX];
+    (void)snprintf(out, NORM_KEY_ID_MAX, "%.16s", norm_hash(k, what, sizeof what - 1, hex));
+    return out;
+}
+
 json_t *norm_object(const struct norm_key *k, const json_t *object, const char *fallback_kind) {
     if (!json_is_object(object))
         return NULL;

@@ -53,6 +53,10 @@ int norm_key_load(const char *path, struct norm_key *ret, struct err *e) MUST_CH
 /* Keyed hash of bytes; out holds NORM_HEX_MAX. Returns out. */
 char *norm_hash(const struct norm_key *k, const void *data, size_t len, char *out);
 
+/* Which key this is, without telling it: two sides whose ids are equal hash alike. Returns out. */
+#define NORM_KEY_ID_MAX 17 /* 16 hex digits and NUL */
+char *norm_key_id(const struct norm_key *k, char out[NORM_KEY_ID_MAX]);
+
 /* The object in normal form, a new reference; the input is not changed. NULL: out of memory or not a
  * JSON object. `kind` is taken from the object, or `fallback_kind` (list items carry none). */
 json_t *norm_object(const struct norm_key *k, const json_t *object, const char *fallback_kind);

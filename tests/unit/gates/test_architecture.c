@@ -53,10 +53,10 @@ static const char *const all[] = {"Pod",
                                   "HorizontalPodAutoscaler",
                                   NULL};
 
-static void declare(struct scenario *s, const char *yaml) {
+static void declare(struct scenario *s, const char *yaml, const struct norm_key *key) {
     struct reference r;
     struct err e = {""};
-    if (ref_load_text("test.yaml", NULL, yaml, strlen(yaml), NULL, &r, &e) < 0)
+    if (ref_load_text("test.yaml", NULL, yaml, strlen(yaml), key, &r, &e) < 0)
         fail_msg("%s", e.text);
     s->c.ev.reference = json_incref(r.doc);
     json_object_set_new(s->c.ev.pilot, "architecture",
@@ -78,7 +78,7 @@ static void begin(struct scenario *s) {
         size_t a = scenario_agent(s, i ? "n2" : "n1");
         scenario_clock(s, a, 2, 0, 0.001);
     }
-    declare(s, reference_yaml);
+    declare(s, reference_yaml, NULL);
     scenario_phase(s, 0, 1, PILOTGATE__PHASE__KIND__KIND_NAMESPACE_CREATED, "Namespace/shop", "");
     deployment(s, 0, ADDED, 10, 2);
     scenario_object(s, 0, ADDED, 11, 0, "PodDisruptionBudget", "gateway", "b1");
@@ -209,7 +209,7 @@ static void test_always_so_is_at_most(void **state) {
     scenario_begin(&s, "{}");
     scenario_clock(&s, scenario_agent(&s, "n1"), 2, 0, 0.001);
     scenario_agent(&s, "n2");
-    declare(&s, reference_yaml);
+    declare(&s, reference_yaml, NULL);
     s.replicas = 1;
     scenario_object(&s, 0, LISTED, 10, 0, "Deployment", "gateway", "d1");
     read_at(&s, 100, all);
@@ -243,7 +243,7 @@ static void test_tolerated(void **state) {
         "%stolerate:\n  - {expectation: replicas, stage: east/shop, reason: a small cluster, owner: "
         "Ann}\n",
         reference_yaml);
-    declare(&s, yaml);
+    declare(&s, yaml, NULL);
     deployment(&s, 0, MODIFIED, 50, 1);
     read_at(&s, 100, all);
     const json_t *o = stage_at(&s, 101);
@@ -263,13 +263,13 @@ static void test_pending(void **state) {
     expect(stage_at(&s, 101), "PENDING", "architecture:");
     end(&s);
     scenario_begin(&s, "{}");
-    declare(&s, reference_yaml);
+    declare(&s, reference_yaml, NULL);
     expect(stage_at(&s, 101), "PENDING", "no agent");
     end(&s);
     scenario_begin(&s, "{}"); /* an empty namespace */
     scenario_clock(&s, scenario_agent(&s, "n1"), 2, 0, 0.001);
     scenario_agent(&s, "n2");
-    declare(&s, reference_yaml);
+    declare(&s, reference_yaml, NULL);
     read_at(&s, 100, all);
     expect(stage_at(&s, 101), "PENDING", "nothing is deployed");
     end(&s);
@@ -353,6 +353,42 @@ static void test_old_agents(void **state) {
     end(&s);
 }
 
+/* Hashes of another key equal nothing: that no known default is among them says nothing. */
+static void test_another_key(void **state) {
+    (void)state;
+    static const char yaml[] = "schema: pilotgate.reference/1\nid: test\ntitle: t\nexpectations:\n"
+                               "  - {id: secrets, title: r, severity: required, why: w, source: s,\n"
+                               "     check: default-secrets, with: {known: [dev]}}\n";
+    static const char *const sources[] = {"Pod",       "Deployment", "StatefulSet", "DaemonSet", "CronJob",
+                                          "ConfigMap", "Secret",     "Job",         NULL};
+    static const struct norm_key key = {{7}};
+    static const struct norm_key other = {{8}};
+    static const char normal[] =
+        "{\"kind\":\"Secret\",\"metadata\":{\"name\":\"worker\"},\"data\":{\"secret\":\"keyed:"
+        "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\"}}";
+    char id[NORM_KEY_ID_MAX];
+    struct scenario s;
+    begin(&s);
+    json_decref(s.c.ev.reference);
+    declare(&s, yaml, &key);
+    s.normal = normal;
+    scenario_object(&s, 0, ADDED, 13, 0, "Secret", "worker", "s1");
+    s.normal = NULL;
+    read_at(&s, 100, sources);
+    const json_t *stage = stage_at(&s, 101);
+    expect(stage, "INCONCLUSIVE", "");
+    assert_non_null(strstr(js_str(row(stage, "secrets"), "reason", ""), "do not say which key"));
+    Pilotgate__Coverage *c = s.c.ev.sources.items[0].r->coverage;
+    c->key_id = strdup(norm_key_id(&other, id));
+    stage = stage_at(&s, 101);
+    expect(stage, "INCONCLUSIVE", "");
+    assert_non_null(strstr(js_str(row(stage, "secrets"), "reason", ""), "another key"));
+    free(c->key_id);
+    c->key_id = strdup(norm_key_id(&key, id));
+    expect(stage_at(&s, 101), "PASS", "");
+    end(&s);
+}
+
 static void test_unserved(void **state) {
     (void)state;
     static const char yaml[] = "schema: pilotgate.reference/1\nid: test\ntitle: t\nexpectations:\n"
@@ -362,7 +398,7 @@ static void test_unserved(void **state) {
     struct scenario s;
     begin(&s);
     json_decref(s.c.ev.reference);
-    declare(&s, yaml);
+    declare(&s, yaml, NULL);
     read_at(&s, 100, sources);
     expect(stage_at(&s, 101), "INCONCLUSIVE", "HTTPRoute");
     Pilotgate__Coverage__Source *x = s.c.ev.sources.items[0].r->coverage->sources[0];
@@ -471,7 +507,7 @@ static void test_pods(void **state) {
     struct scenario s;
     begin(&s);
     json_decref(s.c.ev.reference);
-    declare(&s, yaml);
+    declare(&s, yaml, NULL);
     s.owner = "Deployment/gateway";
     for (int i = 0; i < 2; i++) { /* both on n1 */
         s.uid = i ? "p2" : "p1";
@@ -577,7 +613,7 @@ static void test_own_release_is_left_out(void **state) {
     struct scenario s;
     begin(&s);
     json_decref(s.c.ev.reference);
-    declare(&s, yaml);
+    declare(&s, yaml, NULL);
     s.replicas = 1;
     scenario_object(&s, 0, ADDED, 20, 0, "Deployment", "pilotgate", "x");
     s.c.ev.records.items[s.c.ev.records.n - 1].r->object->own = true;
@@ -725,6 +761,7 @@ int main(void) {
         cmocka_unit_test(test_reference_is_not_there),
         cmocka_unit_test(test_nobody_read),
         cmocka_unit_test(test_old_agents),
+        cmocka_unit_test(test_another_key),
         cmocka_unit_test(test_unserved),
         cmocka_unit_test(test_cut_text_is_unknown),
         cmocka_unit_test(test_doubts),

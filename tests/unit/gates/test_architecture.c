@@ -656,7 +656,7 @@ static void test_hindrances(void **state) {
     assert_false(stops(&s, o, "key"));
     assert_false(stops(&s, o, "no reference"));
     json_decref(s.c.ev.reference);
-    declare(&s, yaml);
+    declare(&s, yaml, NULL);
     o = stage_at(&s, 101);
     expect(o, "INCONCLUSIVE", "");
     assert_true(stops(&s, o, "without the pilot's key"));

@@ -37,6 +37,10 @@ extern const char *const ref_severities[]; /* ended by NULL */
 /* The keys of a CONDITION that say what is asked, and of an EXPECTATION that say its form; ended by NULL. */
 extern const char *const ref_condition_forms[], *const ref_expectation_forms[];
 
+/* The namespace that a rendered side was rendered for, from what its objects say of their own; untouched
+ * where none shows. -ENOMEM. */
+int ref_infer_namespace(const struct ref_side *s, char out[REF_NAME_MAX]) MUST_CHECK;
+
 /* ---- places of an object */
 
 /* Takes the first step off a pointer, unescaped (RFC 6901); returns the rest. */

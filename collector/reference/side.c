@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/js.h"
-#include "reference/reference.h"
+#include "reference/reference_priv.h"
 
 /* Room for one more element; false: out of memory. */
 static bool grow(void **items, size_t n, size_t *cap, size_t size) {
@@ -142,6 +142,8 @@ static int find_names(struct ref_side *s) {
     int r = find_name(s, release, s->found[0], &s->release);
     if (r == 0)
         r = find_name(s, ns, s->found[1], &s->namespace_name);
+    if (r == 0 && !s->live && s->namespace_name == s->found[1] && !*s->found[1])
+        r = ref_infer_namespace(s, s->found[1]);
     if (r == 0)
         r = find_name(s, chart, s->found[2], &s->chart);
     if (!chart_told)

@@ -294,6 +294,32 @@ static void matching(void **state) {
     stage_end(&b);
 }
 
+/* helm template names no namespace: it shows in the names of the chart's own objects. */
+static void namespace_of_manifests(void **state) {
+    (void)state;
+    struct stage a;
+    begin(&a, "set",
+          "[{'kind':'Service','name':'red-api','normal':{}},"
+          "{'kind':'ConfigMap','name':'c','normal':{'data':{'a':'http://red-api.blue.svc:80/',"
+          "'b':'db.other.svc, red-api.blue.svc.cluster.local','c':'red-api.wrong.svcs'}}}]");
+    assert_string_equal("", a.side.namespace_name);
+    a.side.live = false;
+    a.side.namespace_name = NULL;
+    assert_int_equal(0, ref_side_finish(&a.side));
+    assert_string_equal("blue", a.side.namespace_name);
+    stage_end(&a);
+    begin(&a, "set",
+          "[{'kind':'ServiceAccount','name':'s','normal':{}},"
+          "{'kind':'RoleBinding','name':'r','normal':{'subjects':["
+          "{'kind':'ServiceAccount','name':'other','namespace':'monitoring'},"
+          "{'kind':'ServiceAccount','name':'s','namespace':'blue'}]}}]");
+    a.side.live = false;
+    a.side.namespace_name = NULL;
+    assert_int_equal(0, ref_side_finish(&a.side));
+    assert_string_equal("blue", a.side.namespace_name);
+    stage_end(&a);
+}
+
 static const char *no_secrets(void *ctx, const char *kind) {
     (void)ctx;
     return strcmp(kind, "Secret") == 0 ? "the agents may not read them" : NULL;
@@ -438,6 +464,7 @@ int main(void) {
         cmocka_unit_test(selectors_by_what_they_select),
         cmocka_unit_test(secrets_are_not_shown),
         cmocka_unit_test(matching),
+        cmocka_unit_test(namespace_of_manifests),
         cmocka_unit_test(rows_of_a_set),
         cmocka_unit_test(two_stages),
         cmocka_unit_test(the_same_stage),

@@ -1,5 +1,6 @@
-/* propose: see propose.h. Each candidate is a check that is asked of every object by itself: what meets it is
- * named, and only that. So nothing is proposed that the manifests do not have. */
+/* propose: see propose.h. Each candidate is a check that is asked of all objects of a kind; those that do not
+ * meet it are left out, and what is left is asked again. So nothing is proposed that the manifests do not
+ * have. */
 #include "reference/propose.h"
 
 #include <errno.h>
@@ -7,6 +8,8 @@
 
 #include "base/js.h"
 #include "reference/reference_priv.h"
+
+#define NAMED_MAX 40 /* objects of a kind that are named one by one where all of them meet it */
 
 static const struct candidate {
     const char *id, *check, *with; /* with: JSON; NULL: none */
@@ -88,72 +91,103 @@ static const struct candidate {
     {"tls", "tls", NULL, {"Ingress"}, "TLS", "what is sent cannot be read or changed on the way"},
 };
 
-static json_t *ask(const struct candidate *c) {
+/* The expectation, about these (borrowed); a new reference. */
+static json_t *ask(const struct candidate *c, json_t *selectors, const char *source) {
     json_t *with = c->with ? json_loads(c->with, 0, NULL) : NULL;
-    return json_pack("{s:s, s:o*}", "check", c->check, "with", with);
+    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:o*, s:O}", "id", c->id, "title", c->title, "severity",
+                     "recommended", "why", c->why, "source",
+                     source ? source : "the manifests that it was made from, which have it", "check",
+                     c->check, "with", with, "for", selectors);
 }
 
-/* Does this one object meet it, and is it something that the check is about? */
-static int meets(const struct ref_scope *s, json_t *expectation, const struct ref_object *o, bool *ret) {
-    struct ref_outcome out = {0};
-    json_t *selector = json_pack("{s:s, s:s}", "kind", o->kind, "name", o->name);
-    int r = selector && json_object_set_new(expectation, "for", selector) == 0 ? 0 : -ENOMEM;
-    if (r == 0)
-        r = ref_check(s, expectation, &out);
-    *ret = r == 0 && out.objects > 0 && out.differences.n == 0 && !out.unknown;
-    ref_outcome_free(&out);
-    return r;
-}
-
-/* The names of one kind that meet it, release-relative. */
-static int names_of_kind(const struct ref_scope *s, const struct candidate *c, const char *kind,
-                         json_t *names) {
-    json_t *expectation = ask(c);
-    int r = expectation ? 0 : -ENOMEM;
-    for (size_t i = 0; i < s->live->n && r == 0; i++) {
-        const struct ref_object *o = &s->live->objects[i];
-        char relative[REF_NAME_MAX];
-        bool yes = false;
-        if (strcmp(o->kind, kind) != 0)
-            continue;
-        r = meets(s, expectation, o, &yes);
-        if (r < 0 || !yes)
-            continue;
-        bool whole = ref_name_relative(s->live, o->name, relative, sizeof relative);
-        r = json_array_append_new(names, ref_json_text(whole ? relative : o->name)) == 0 ? 0 : -ENOMEM;
-    }
+static int outcome_of(const struct ref_scope *s, const struct candidate *c, json_t *selectors,
+                      struct ref_outcome *out) {
+    json_t *expectation = ask(c, selectors, NULL);
+    int r = expectation ? ref_check(s, expectation, out) : -ENOMEM;
     json_decref(expectation);
     return r;
 }
 
-/* [SELECTOR] of what meets it, one for each kind. */
-static int selectors_of(const struct ref_scope *s, const struct candidate *c, json_t *into) {
-    for (const char *const *kind = c->kinds; *kind; kind++) {
-        json_t *names = json_array();
-        int r = names ? names_of_kind(s, c, *kind, names) : -ENOMEM;
-        size_t n = json_array_size(names);
-        if (r == 0 && n > 0 && n <= REF_LIST_MAX)
-            r = json_array_append_new(into, json_pack("{s:s, s:O}", "kind", *kind, "name", names)) == 0
-                    ? 0
-                    : -ENOMEM;
-        json_decref(names);
-        if (r < 0)
-            return r;
+static bool is_met(const struct ref_outcome *out) {
+    return out->objects > 0 && out->differences.n == 0 && !out->unknown;
+}
+
+static bool fails(const struct ref_outcome *out, const struct ref_object *o) {
+    for (size_t i = 0; i < out->differences.n; i++)
+        if (out->differences.items[i].of == o)
+            return true;
+    return false;
+}
+
+/* {"kind","name":[..]}: at most so many names each as a selector may have. */
+static int add_selector(json_t *selectors, const char *kind, json_t *names) {
+    json_t *selector = json_pack("{s:s, s:O}", "kind", kind, "name", names);
+    return selector && json_array_append_new(selectors, selector) == 0 ? 0 : -ENOMEM;
+}
+
+/* The selectors of what is of this kind and does not fail; the kind alone when none fails and they are many.
+ */
+static int select_met(const struct ref_side *live, const char *kind, const struct ref_outcome *out,
+                      json_t *selectors) {
+    json_t *names = json_array();
+    size_t n = 0;
+    int r = names ? 0 : -ENOMEM;
+    for (size_t i = 0; i < live->n && r == 0; i++) {
+        const struct ref_object *o = &live->objects[i];
+        char relative[REF_NAME_MAX];
+        if (strcmp(o->kind, kind) != 0)
+            continue;
+        n++;
+        if (fails(out, o))
+            continue;
+        bool whole = ref_name_relative(live, o->name, relative, sizeof relative);
+        r = json_array_append_new(names, ref_json_text(whole ? relative : o->name)) == 0 ? 0 : -ENOMEM;
+        if (r == 0 && json_array_size(names) == REF_LIST_MAX) {
+            r = add_selector(selectors, kind, names);
+            json_decref(names);
+            names = json_array();
+            r = names ? r : -ENOMEM;
+        }
     }
-    return 0;
+    if (r == 0 && out->differences.n == 0 && n > NAMED_MAX)
+        r = json_array_clear(selectors) == 0 &&
+                    json_array_append_new(selectors, json_pack("{s:s}", "kind", kind)) == 0
+                ? 0
+                : -ENOMEM;
+    else if (r == 0 && json_array_size(names))
+        r = add_selector(selectors, kind, names);
+    json_decref(names);
+    return r;
+}
+
+/* Adds the selectors of what meets it of this kind, if anything does. */
+static int try_kind(const struct ref_scope *s, const struct candidate *c, const char *kind, json_t *into) {
+    struct ref_outcome all = {0};
+    struct ref_outcome met = {0};
+    json_t *every = json_pack("[{s:s}]", "kind", kind);
+    json_t *selectors = json_array();
+    int r = every && selectors ? outcome_of(s, c, every, &all) : -ENOMEM;
+    if (r == 0 && all.objects > 0 && all.differences.more == 0)
+        r = select_met(s->live, kind, &all, selectors);
+    if (r == 0 && json_array_size(selectors))
+        r = outcome_of(s, c, selectors, &met);
+    if (r == 0 && is_met(&met))
+        r = json_array_extend(into, selectors) == 0 ? 0 : -ENOMEM;
+    ref_outcome_free(&all);
+    ref_outcome_free(&met);
+    json_decref(every);
+    json_decref(selectors);
+    return r;
 }
 
 static int propose(const struct ref_scope *s, const struct candidate *c, const char *source, json_t *into) {
     json_t *selectors = json_array();
-    int r = selectors && ref_check_type(c->check) ? selectors_of(s, c, selectors) : 0;
-    if (r == 0 && json_array_size(selectors)) {
-        json_t *with = c->with ? json_loads(c->with, 0, NULL) : NULL;
-        json_t *x = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:o*, s:O}", "id", c->id, "title", c->title,
-                              "severity", "recommended", "why", c->why, "source",
-                              source ? source : "the manifests that it was made from, which have it", "check",
-                              c->check, "with", with, "for", selectors);
-        r = x && json_array_append_new(into, x) == 0 ? 0 : -ENOMEM;
-    }
+    int r = selectors ? 0 : -ENOMEM;
+    for (const char *const *kind = c->kinds; r == 0 && *kind && ref_check_type(c->check); kind++)
+        r = try_kind(s, c, *kind, selectors);
+    size_t n = json_array_size(selectors);
+    if (r == 0 && n > 0 && n <= REF_LIST_MAX)
+        r = json_array_append_new(into, ask(c, selectors, source)) == 0 ? 0 : -ENOMEM;
     json_decref(selectors);
     return r;
 }

@@ -21,13 +21,22 @@ static bool names_kind(const json_t *kinds, const char *kind) {
     return false;
 }
 
+static bool matches_either(const json_t *glob, const char *name, const char *relative) {
+    return word_glob(json_string_value(glob), name) || word_glob(json_string_value(glob), relative);
+}
+
+/* As it is called, or with {release} and {namespace} in it. */
 static bool names_object(const struct ref_side *s, const json_t *globs, const char *name) {
+    char relative[REF_NAME_MAX];
     size_t i;
     json_t *glob;
-    if (!globs || json_is_string(globs))
-        return !globs || ref_glob_object(s, json_string_value(globs), "", name);
+    if (!globs)
+        return true;
+    const char *other = ref_name_relative(s, name, relative, sizeof relative) ? relative : name;
+    if (json_is_string(globs))
+        return matches_either(globs, name, other);
     json_array_foreach((json_t *)globs, i, glob) {
-        if (ref_glob_object(s, json_string_value(glob), "", name))
+        if (matches_either(glob, name, other))
             return true;
     }
     return false;

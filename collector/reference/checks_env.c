@@ -3,9 +3,7 @@
  * (which nobody reads). Fields: k8s.io/api core/v1 EnvVar, EnvVarSource, EnvFromSource. See checks_priv.h. */
 #include "reference/checks_priv.h"
 
-#include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/js.h"
@@ -35,13 +33,14 @@ const char *ref_env_text(const json_t *value, char number[32]) {
 }
 
 void ref_checking_unmet_in(struct ref_checking *c, const struct ref_object *o, const char *pointer,
-                           const char *where, const json_t *list, const char *found) {
-    char *text = json_dumps(list, JSON_ENCODE_ANY | JSON_COMPACT);
-    if (text)
-        ref_checking_unmet(c, o, pointer, where, text, found);
-    else
-        c->error = -ENOMEM;
-    free(text);
+                           const char *where, const json_t *with, const char *found) {
+    char expected[REF_VALUE_MAX] = "one of";
+    const char *one;
+    for (size_t i = 0; (one = ref_with_text(with, "in", NULL, i)); i++) {
+        size_t n = strlen(expected);
+        (void)snprintf(expected + n, sizeof expected - n, "%s %s", i ? "," : "", one);
+    }
+    ref_checking_unmet(c, o, pointer, where, expected, found);
 }
 
 /* ---- the environment of one container */
@@ -186,12 +185,11 @@ static void judge(void *ctx, const struct ref_env *env) {
         return;
     x->said = true;
     const char *text = ref_env_text(env->value, number);
-    const json_t *in = json_object_get(x->c->with, "in");
     if (!text)
         ref_outcome_unknown(x->c->out, "%s/%s: %.64s comes from %s, or is reduced", x->o->kind, x->o->name,
                             env->name, env->unknown ? env->unknown : "what is put together");
-    else if (in && !ref_with_glob(x->c->with, "in", text))
-        ref_checking_unmet_in(x->c, x->o, env->pointer, env->name, in, text);
+    else if (json_object_get(x->c->with, "in") && !ref_with_glob(x->c->with, "in", text))
+        ref_checking_unmet_in(x->c, x->o, env->pointer, env->name, x->c->with, text);
     else if (ref_with_glob(x->c->with, "not_in", text))
         ref_checking_unmet(x->c, x->o, env->pointer, env->name, "another value", text);
 }

@@ -36,9 +36,9 @@ void ref_checking_unmet(struct ref_checking *c, const struct ref_object *o, cons
 void ref_checking_unmet_value(struct ref_checking *c, const struct ref_object *o, const char *pointer,
                               const char *where, const char *expected, const json_t *found);
 
-/* The same of a list of what may stand there. */
+/* The same where one of the texts of with["in"] is asked. */
 void ref_checking_unmet_in(struct ref_checking *c, const struct ref_object *o, const char *pointer,
-                           const char *where, const json_t *list, const char *found);
+                           const char *where, const json_t *with, const char *found);
 
 typedef void ref_checking_fn(struct ref_checking *c, const struct ref_object *o);
 /* Calls fn for each whole object of these kinds (ended by NULL) that `for` selects and counts it as selected;

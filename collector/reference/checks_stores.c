@@ -2,9 +2,7 @@
  * of a Secret one that everybody knows? See checks.h. */
 #include "reference/checks_priv.h"
 
-#include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/js.h"
@@ -164,7 +162,7 @@ static void judge(struct asks *a, const struct ref_object *o, const char *pointe
         ref_outcome_unknown(a->c->out, "%s/%s: whether %.64s asks for TLS to %.64s cannot be read", o->kind,
                             o->name, where, of);
     else if (!ref_with_glob(a->rule, "in", text))
-        ref_checking_unmet_in(a->c, o, pointer, where, json_object_get(a->rule, "in"), text);
+        ref_checking_unmet_in(a->c, o, pointer, where, a->rule, text);
 }
 
 /* One container: does it name the store, and does it say how it speaks to it? */

@@ -2,6 +2,7 @@
  * values.h. Above each group of rows the place of its source; of other custom resources nothing is known. */
 #include <string.h>
 
+#include "reference/values.h"
 #include "reference/values_priv.h"
 
 static const struct row {
@@ -38,20 +39,32 @@ static const struct row {
     {"Kustomization.kustomize.toolkit.fluxcd.io", "/spec/force", "false"},
     {"HelmRelease.helm.toolkit.fluxcd.io", "/spec/chart/spec/reconcileStrategy", "ChartVersion"},
     {"HelmRelease.helm.toolkit.fluxcd.io", "/spec/chart/spec/version", "*"},
-    /* external-secrets/external-secrets apis/externalsecrets/v1/externalsecret_types.go, +kubebuilder:default
-     */
+    /* external-secrets/external-secrets apis/externalsecrets/v1/externalsecret_types.go, markers "default" */
     {"ExternalSecret.external-secrets.io", "/spec/refreshInterval", "1h"},
     {"ExternalSecret.external-secrets.io", "/spec/target/creationPolicy", "Owner"},
     {"ExternalSecret.external-secrets.io", "/spec/target/deletionPolicy", "Retain"},
     {"ExternalSecret.external-secrets.io", "/spec/data/*/remoteRef/conversionStrategy", "Default"},
     {"ExternalSecret.external-secrets.io", "/spec/data/*/remoteRef/decodingStrategy", "None"},
     {"ExternalSecret.external-secrets.io", "/spec/data/*/remoteRef/metadataPolicy", "None"},
+    {"ExternalSecret.external-secrets.io", "/spec/dataFrom/*/extract/conversionStrategy", "Default"},
+    {"ExternalSecret.external-secrets.io", "/spec/dataFrom/*/extract/decodingStrategy", "None"},
+    {"ExternalSecret.external-secrets.io", "/spec/dataFrom/*/extract/metadataPolicy", "None"},
+    {"ExternalSecret.external-secrets.io", "/spec/dataFrom/*/find/conversionStrategy", "Default"},
+    {"ExternalSecret.external-secrets.io", "/spec/dataFrom/*/find/decodingStrategy", "None"},
 };
+
+/* "60s" and "1m0s", where a duration stands. */
+static bool is_duration(const char *kind, const char *pointer, const json_t *value, const char *text) {
+    int64_t a;
+    int64_t b;
+    return ref_meaning_of(kind, pointer) == REF_DURATION && json_is_string(value) &&
+           ref_duration(json_string_value(value), &a) == 0 && ref_duration(text, &b) == 0 && a == b;
+}
 
 bool ref_custom_default(const char *kind, const char *pointer, const json_t *value) {
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         if (strcmp(rows[i].kind, kind) == 0 && ref_pointer_is(pointer, rows[i].pattern) &&
-            ref_is_written(value, rows[i].value))
+            (ref_is_written(value, rows[i].value) || is_duration(kind, pointer, value, rows[i].value)))
             return true;
     return false;
 }

@@ -142,6 +142,8 @@ static const struct {
      "/spec/rules/0/backendRefs/0/weight", true},
     {"HTTPRoute.gateway.networking.k8s.io", "{\"spec\":{\"rules\":[{\"backendRefs\":[{\"weight\":2}]}]}}",
      "/spec/rules/0/backendRefs/0/weight", false},
+    {"GitRepository.source.toolkit.fluxcd.io", "{\"spec\":{\"timeout\":\"1m0s\"}}", "/spec/timeout", true},
+    {"GitRepository.source.toolkit.fluxcd.io", "{\"spec\":{\"timeout\":\"2m\"}}", "/spec/timeout", false},
     {"Deployment", "{\"spec\":{\"paused\":true}}", "/spec/paused", false},
     {"Deployment", "{\"spec\":{\"x\":{}}}", "/spec/x", false},
     {"Deployment", "{\"spec\":{\"x\":[]}}", "/spec/x", false},

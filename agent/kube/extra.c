@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "base/js.h"
+#include "base/kinds.h"
 #include "base/when.h"
 
 #define ANSWER_MAX (1u << 20) /* the largest built-in group has some 12 kB */
@@ -79,9 +80,10 @@ bool kube_extra_renamed(const struct kube_extra *x) {
 
 void kube_extra_take(struct kube_extra *x) {
     (void)snprintf(x->name, sizeof x->name, "%s", x->found.kind);
-    (void)snprintf(x->object, sizeof x->object, "%s.%s", x->found.kind, x->group);
+    (void)snprintf(x->object, sizeof x->object, "%s", x->found.object);
     (void)snprintf(x->path, sizeof x->path, "%s", x->at);
     x->kind.object = x->object;
+    x->kind.custom = strchr(x->object, '.') != NULL; /* else of a group of Kubernetes' own */
 }
 
 /* ---- answers */
@@ -129,6 +131,19 @@ int kube_extra_read(const char *text, size_t len, const char *plural, struct kub
     return r;
 }
 
+/* As records spell its kind (base/kinds.h), in x->found. */
+static bool name_object(struct kube_extra *x) {
+    const char *version = x->at + strlen("/apis/");
+    return kinds_name(version, x->found.kind, x->found.object, sizeof x->found.object) == 0;
+}
+
+static bool is_read_anyway(const char *object) {
+    for (const struct kube_kind *k = kube_kinds; k->source; k++)
+        if (strcmp(k->object, object) == 0)
+            return true;
+    return false;
+}
+
 static void take_found(struct kube_extra *x, const struct kube_served *served) {
     x->answer = KUBE_EXTRA_FOUND;
     if (!*x->found.kind) {
@@ -136,8 +151,10 @@ static void take_found(struct kube_extra *x, const struct kube_served *served) {
         ask_version(x, served);
     } else if (!x->found.namespaced) {
         be_unfit(x, "is not namespaced: it belongs to no stage, leave it out");
-    } else if (!x->found.watched || strlen(x->found.kind) + 1 + strlen(x->group) >= sizeof x->object) {
+    } else if (!x->found.watched || !name_object(x)) {
         be_unfit(x, "cannot be listed and watched: leave it out");
+    } else if (is_read_anyway(x->found.object)) {
+        be_unfit(x, "is read anyway, in another group: leave it out");
     }
 }
 

@@ -26,8 +26,9 @@ enum kube_extra_answer {
 
 /* What an APIResourceList says of one resource. */
 struct kube_extra_found {
-    char kind[KUBE_NAME_MAX]; /* "" when it is not in it */
-    bool namespaced, watched; /* watched: list and watch are among its verbs */
+    char kind[KUBE_NAME_MAX];   /* "" when it is not in it */
+    bool namespaced, watched;   /* watched: list and watch are among its verbs */
+    char object[KUBE_NAME_MAX]; /* as records spell it, "Widget.example.com"; once it is FOUND */
 };
 
 struct kube_extra {

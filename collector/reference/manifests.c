@@ -119,15 +119,9 @@ static int merge_string_data(json_t *secret) {
     return r;
 }
 
-/* In normal form; values of the objects of Flux and Argo CD, which hold those of charts, as documents. */
+/* In normal form, as agents tell it: of a custom resource (KIND.GROUP) whatever looks secret is reduced. */
 static json_t *normal_of(const struct norm_key *key, const json_t *object, const char *kind) {
-    json_t *normal = norm_object(key, object, NULL);
-    const char *group = strchr(kind, '.');
-    if (!normal || !group || (!strstr(group, ".toolkit.fluxcd.io") && strcmp(group, ".argoproj.io") != 0))
-        return normal;
-    json_t *reduced = norm_document(key, normal);
-    json_decref(normal);
-    return reduced;
+    return strchr(kind, '.') ? norm_custom(key, object, NULL) : norm_object(key, object, NULL);
 }
 
 static json_t *reduced_of(const json_t *object, const char *kind, const struct norm_key *key) {

@@ -259,6 +259,35 @@ static void test_one_whose_api_goes_is_gone(void **state) {
     assert_null(told(OP(UNREADABLE)));
 }
 
+/* Of a group of Kubernetes' own it is called as the others of these; what is told already is not told twice.
+ */
+static void test_kinds_of_kubernetes_itself(void **state) {
+    (void)state;
+    static const char apis[] = GROUPS("{\"name\":\"discovery.k8s.io\",\"versions\":[{\"groupVersion\":"
+                                      "\"discovery.k8s.io/v1\"}]},{\"name\":\"extensions\",\"versions\":["
+                                      "{\"groupVersion\":\"extensions/v1beta1\"}]}");
+    static const char slices[] = RESOURCES(RESOURCE("endpointslices", "EndpointSlice", "true", ALL_VERBS));
+    static const char ingresses[] = RESOURCES(RESOURCE("ingresses", "Ingress", "true", ALL_VERBS));
+    struct kube_served s = {.known = true, .round = 1};
+    struct kube_extra *x = calloc(1, sizeof *x);
+    assert_non_null(x);
+    assert_int_equal(kube_served_read(apis, strlen(apis), &s.list, NULL), 0);
+    kube_extra_init(x, "endpointslices.discovery.k8s.io");
+    assert_int_equal(kube_extra_ask(x, &s), KUBE_EXTRA_ASKING);
+    assert_true(kube_extra_answered(x, &s, 200, slices, strlen(slices)));
+    assert_int_equal(kube_extra_ask(x, &s), KUBE_EXTRA_FOUND);
+    kube_extra_take(x);
+    assert_string_equal(x->kind.object, "EndpointSlice");
+    assert_false(x->kind.custom);
+    kube_extra_init(x, "ingresses.extensions");
+    (void)kube_extra_ask(x, &s);
+    assert_true(kube_extra_answered(x, &s, 200, ingresses, strlen(ingresses)));
+    assert_int_equal(kube_extra_ask(x, &s), KUBE_EXTRA_UNFIT);
+    assert_non_null(strstr(x->reason, "is read anyway"));
+    free(s.list);
+    free(x);
+}
+
 /* What is served in another version than before is the same object, and was never away. */
 static void test_another_version(void **state) {
     (void)state;
@@ -328,6 +357,7 @@ int main(void) {
         cmocka_unit_test(test_what_discovery_says_of_a_resource),
         cmocka_unit_test(test_versions_of_a_group),
         cmocka_unit_test(test_which_are_extra),
+        cmocka_unit_test(test_kinds_of_kubernetes_itself),
         TEST(test_a_custom_resource_is_watched),
         TEST(test_one_that_is_installed_later),
         TEST(test_one_whose_api_goes_is_gone),

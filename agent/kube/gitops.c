@@ -367,49 +367,6 @@ json_t *gitops_form(const struct norm_key *key, const json_t *object, const char
     return reduced;
 }
 
-/* ---- the spec */
-
-/* Asked for and taken away again by people and controllers, without anything being configured. */
-static const char *const passing[] = {
-    "argocd.argoproj.io/refresh",  "argocd.argoproj.io/hydrate",  "reconcile.fluxcd.io/requestedAt",
-    "reconcile.fluxcd.io/forceAt", "reconcile.fluxcd.io/resetAt",
-};
-
-static bool reduce_member(const struct norm_key *key, json_t *in, const char *name) {
-    json_t *value = json_object_get(in, name);
-    return !value || json_object_set_new(in, name, kube_values_form(key, value)) == 0;
-}
-
-static bool reduce_helm(const struct norm_key *key, json_t *source) {
-    json_t *helm = json_object_get(source, "helm");
-    return reduce_member(key, helm, "values") && reduce_member(key, helm, "valuesObject") &&
-           reduce_member(key, helm, "parameters");
-}
-
-/* Values of a user inside a spec hold secrets under any name. */
-static bool reduce_values(const struct norm_key *key, json_t *normal) {
-    json_t *spec = json_object_get(normal, "spec");
-    json_t *sources = json_object_get(spec, "sources");
-    bool ok = reduce_member(key, spec, "values") && reduce_helm(key, json_object_get(spec, "source")) &&
-              reduce_member(key, json_object_get(spec, "postBuild"), "substitute");
-    for (size_t i = 0; i < json_array_size(sources); i++)
-        ok = ok && reduce_helm(key, json_array_get(sources, i));
-    return ok;
-}
-
-json_t *gitops_spec(const struct norm_key *key, const json_t *object, const char *kind) {
-    json_t *normal = norm_object(key, object, kind);
-    json_t *annotations = js_at(normal, "metadata.annotations");
-    for (size_t i = 0; i < sizeof passing / sizeof *passing; i++)
-        (void)json_object_del(annotations, passing[i]);
-    if (annotations && json_object_size(annotations) == 0)
-        (void)json_object_del(json_object_get(normal, "metadata"), "annotations");
-    (void)json_object_del(normal, "operation"); /* of an Application: a sync under way */
-    json_t *reduced = normal && reduce_values(key, normal) ? norm_document(key, normal) : NULL;
-    json_decref(normal);
-    return reduced;
-}
-
 /* ---- handler */
 
 /* "STAGE_name_group_Kind" (Kustomization v1, "Inventory") of something in the namespace. */
@@ -482,7 +439,7 @@ int kube_gitops_see(const struct kube_scope *sc, const struct kube_kind *kind, c
     if (elsewhere) /* what is configured there is not the stage's configuration; what comes of it shows here
                     */
         return tell_status(sc, kind, s, m, object, x->extra, e);
-    json_t *spec = gitops_spec(sc->key, object, kind->kind);
+    json_t *spec = norm_custom(sc->key, object, kind->object);
     if (!spec)
         return err_oom(e);
     int r = kube_tell_object(sc, kind->object, m->name, s, m, spec, x, e);

@@ -45,11 +45,6 @@
 #define GITOPS_HISTORY_MAX 32
 #define GITOPS_CONDITIONS_MAX 24
 
-/* The spec in normal form: norm_object, and besides nothing that is asked for in passing (a refresh, a sync),
- * and every text among a user's values (values, parameters, substitute) as keyed hash. A new reference; NULL:
- * out of memory. Pure. */
-json_t *gitops_spec(const struct norm_key *key, const json_t *object, const char *kind);
-
 /* The form above of an object of this kind ("HelmRelease") and group; a new reference. NULL: out of memory.
  * Pure. */
 json_t *gitops_form(const struct norm_key *key, const json_t *object, const char *kind, const char *group);

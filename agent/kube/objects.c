@@ -15,7 +15,7 @@ int kube_object_see(const struct kube_scope *sc, const struct kube_kind *kind, c
     if (is_noise(kind->kind, m->name))
         return 0;
     json_t *normal =
-        kind->custom ? norm_custom(sc->key, object, kind->kind) : norm_object(sc->key, object, kind->kind);
+        kind->custom ? norm_custom(sc->key, object, kind->object) : norm_object(sc->key, object, kind->kind);
     if (!normal)
         return err_oom(e);
     int r = kube_tell_object(sc, kind->object, m->name, s, m, normal, x, e);

@@ -24,9 +24,8 @@ bool kube_words_random(const char *word, size_t n);
 
 /* ---- values.c: what a user gave a chart or a kustomization */
 
-/* Values with every text as keyed hash; a new reference, NULL: out of memory. */
-json_t *kube_values_form(const struct norm_key *key, const json_t *values);
-/* The same as {JSON Pointer: value} of all leaves, at most about max bytes; ret_cut: some were left out. */
+/* norm_values as {JSON Pointer: value} of all leaves, at most about max bytes; ret_cut: some were left out.
+ */
 json_t *kube_values_list(const struct norm_key *key, const json_t *values, size_t max, bool *ret_cut);
 
 /* ---- owner.c: who owns an object as code */

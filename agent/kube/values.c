@@ -1,7 +1,6 @@
-/* values: what a user gave a chart or a kustomization, made fit to be told. Passwords stand among values
- * under any name, so no text leaves: each becomes its keyed hash, by which revisions and stages compare.
- * Numbers, booleans and null are told as they are, unless their name looks secret (as norm_document decides).
- * Names of keys are told, but for those that look like tokens. See kube_priv.h. */
+/* values: what a user gave a chart or a kustomization, made fit to be told (norm_values): no text leaves but
+ * as keyed hash, by which revisions and stages compare. Names of keys are told, but for those that look like
+ * tokens. See kube_priv.h. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,51 +9,6 @@
 
 #define DEPTH_MAX 32
 #define POINTER_MAX 512 /* a longer one is told by its hash */
-
-/* ---- every text becomes its hash */
-
-static json_t *keyed(const struct norm_key *key, const char *text, size_t len) {
-    char hex[NORM_HEX_MAX];
-    if (len == 0 || strncmp(text, "keyed:", 6) == 0)
-        return json_stringn(text, len);
-    return json_sprintf("keyed:%s", norm_hash(key, text, len, hex));
-}
-
-static bool hash_texts(const struct norm_key *key, json_t *node) {
-    const char *name;
-    json_t *value;
-    void *next;
-    bool ok = true;
-    json_object_foreach_safe(node, next, name, value) {
-        if (!json_is_string(value))
-            ok = ok && hash_texts(key, value);
-        else
-            ok = ok && json_object_set_new(
-                           node, name, keyed(key, json_string_value(value), json_string_length(value))) == 0;
-    }
-    for (size_t i = 0; i < json_array_size(node); i++) {
-        value = json_array_get(node, i);
-        if (!json_is_string(value))
-            ok = ok && hash_texts(key, value);
-        else
-            ok = ok && json_array_set_new(
-                           node, i, keyed(key, json_string_value(value), json_string_length(value))) == 0;
-    }
-    return ok;
-}
-
-json_t *kube_values_form(const struct norm_key *key, const json_t *values) {
-    if (json_is_string(values)) /* a document in a text */
-        return keyed(key, json_string_value(values), json_string_length(values));
-    if (!json_is_object(values) && !json_is_array(values))
-        return json_deep_copy(values);
-    json_t *form = norm_document(key, values);
-    if (form && !hash_texts(key, form)) {
-        json_decref(form);
-        return NULL;
-    }
-    return form;
-}
 
 /* ---- by JSON Pointer (RFC 6901) */
 
@@ -130,7 +84,7 @@ static void list_node(struct listing *l, struct buf *pointer, json_t *node, int 
 json_t *kube_values_list(const struct norm_key *key, const json_t *values, size_t max, bool *ret_cut) {
     struct listing l = {.key = key, .out = json_object(), .left = max};
     struct buf pointer = BUF_INIT(8192);
-    json_t *form = values ? kube_values_form(key, values) : json_object(); /* Helm writes no empty config */
+    json_t *form = values ? norm_values(key, values) : json_object(); /* Helm writes no empty config */
     l.failed = !l.out || !form || buf_adds(&pointer, "") < 0 || buf_reserve(&pointer, 1) < 0;
     if (!l.failed && (json_object_size(form) || json_array_size(form)))
         list_node(&l, &pointer, form, 0);

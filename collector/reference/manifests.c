@@ -119,9 +119,9 @@ static int merge_string_data(json_t *secret) {
     return r;
 }
 
-/* In normal form, as agents tell it: of a custom resource (KIND.GROUP) whatever looks secret is reduced. */
+/* In normal form, as agents tell it. */
 static json_t *normal_of(const struct norm_key *key, const json_t *object, const char *kind) {
-    return strchr(kind, '.') ? norm_custom(key, object, NULL) : norm_object(key, object, NULL);
+    return strchr(kind, '.') ? norm_custom(key, object, kind) : norm_object(key, object, NULL);
 }
 
 static json_t *reduced_of(const json_t *object, const char *kind, const struct norm_key *key) {

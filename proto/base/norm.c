@@ -454,15 +454,6 @@ json_t *norm_document(const struct norm_key *k, const json_t *document) {
     return copy;
 }
 
-json_t *norm_custom(const struct norm_key *k, const json_t *object, const char *fallback_kind) {
-    json_t *normal = norm_object(k, object, fallback_kind);
-    if (normal && reduce_named(k, normal) < 0) {
-        json_decref(normal);
-        return NULL;
-    }
-    return normal;
-}
-
 int norm_digest(const struct norm_key *k, const json_t *normal, char **ret_text, char *ret_hex) {
     char *text = js_canonical(normal);
     if (!text)

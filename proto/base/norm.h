@@ -69,9 +69,17 @@ json_t *norm_document(const struct norm_key *k, const json_t *document);
 /* Drops from an object's normal form, of this or an earlier version, what this version drops. In place. */
 void norm_again(json_t *normal);
 
-/* Of a custom resource (KIND.GROUP), of whose fields nothing is known: norm_object, and every value under a
- * key that looks secret is reduced as norm_document does. What is compared with one is to be made so, too. */
-json_t *norm_custom(const struct norm_key *k, const json_t *object, const char *fallback_kind);
+/* A custom resource, of whose fields nothing is known, in normal form: norm_object, and every value under a
+ * key that looks secret is reduced as norm_document does. kind is KIND.GROUP, as records spell it. Of the
+ * objects of Flux and Argo CD more is known: what is asked for in passing (a refresh, a sync) is dropped, and
+ * a user's values (values, parameters, substitute) are norm_values. A new reference; NULL: out of memory or
+ * not a JSON object. */
+json_t *norm_custom(const struct norm_key *k, const json_t *object, const char *kind);
+
+/* What a user gave a chart or a kustomization: passwords stand there under any name, so every text becomes
+ * its keyed hash; numbers, booleans and null stay, unless their name looks secret. A new reference; NULL: out
+ * of memory. */
+json_t *norm_values(const struct norm_key *k, const json_t *values);
 
 /* Canonical text of a normal form and its keyed hash; text is malloc'ed. */
 int norm_digest(const struct norm_key *k, const json_t *normal, char **ret_text, char *ret_hex) MUST_CHECK;

@@ -332,8 +332,44 @@ static void key_files(void **state) {
     assert_int_equal(norm_key_load("/nowhere/key", &k, &e), -ENOENT);
 }
 
+/* ---- custom resources */
+
+static char *custom_text(const char *object, const char *kind) {
+    struct norm_key k = {.bytes = {1}};
+    json_t *doc = json_loads(object, 0, NULL);
+    json_t *normal = norm_custom(&k, doc, kind);
+    char *text = js_canonical(normal);
+    json_decref(doc);
+    json_decref(normal);
+    assert_non_null(text);
+    return text;
+}
+
+static void custom_resources(void **state) {
+    (void)state;
+    char *text =
+        custom_text("{\"kind\":\"Widget\",\"metadata\":{\"name\":\"w\",\"uid\":\"1\"},\"spec\":{\"size\":1,"
+                    "\"login\":{\"password\":\"hunter2\"}},\"status\":{\"ready\":true}}",
+                    "Widget.example.com");
+    assert_null(strstr(text, "hunter2"));
+    assert_null(strstr(text, "status"));
+    assert_non_null(strstr(text, "\"size\":1"));
+    free(text);
+    text = custom_text(
+        "{\"kind\":\"HelmRelease\",\"metadata\":{\"name\":\"w\",\"annotations\":{"
+        "\"reconcile.fluxcd.io/requestedAt\":\"now\"}},\"spec\":{\"values\":{\"a\":\"anything\",\"n\":2},"
+        "\"interval\":\"5m\"}}",
+        "HelmRelease.helm.toolkit.fluxcd.io");
+    assert_null(strstr(text, "anything"));
+    assert_null(strstr(text, "annotations"));
+    assert_non_null(strstr(text, "\"n\":2"));
+    assert_non_null(strstr(text, "\"interval\":\"5m\""));
+    free(text);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(custom_resources),
         cmocka_unit_test(rollback_restores_the_digest),
         cmocka_unit_test(deployment_keeps_what_was_written),
         cmocka_unit_test(secrets_are_reduced),

@@ -184,7 +184,7 @@ static int walk_members(struct ref_walk *w, const json_t *a, const json_t *b);
 /* A field that a custom resource has besides may be a default of its definition's schema, which no agent
  * reads. */
 static bool may_be_default(const struct ref_walk *w, const json_t *b) {
-    return b && w->custom && !w->exact && !is_content(w, b) && strncmp(w->pointer, "/metadata/", 10) != 0;
+    return b && w->custom && !w->exact && !is_element(w) && strncmp(w->pointer, "/metadata", 9) != 0;
 }
 
 /* A map that holds nothing but what is understood is not told; of one that holds some of it the rest is; an

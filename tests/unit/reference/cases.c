@@ -39,6 +39,15 @@ static void try_value(struct run *r, const char *operation, const char *pointer,
     mutate_try(r, operation, pointer, mutated, matters ? AT_THE_PLACE : NOTHING);
 }
 
+/* What lives, and the manifests do not have. */
+static void try_without(struct run *r, const char *pointer, const json_t *manifest) {
+    json_t *mutated = json_deep_copy(r->pair->a->normal);
+    place_set(mutated, pointer, NULL);
+    bool told = oracle_removal_matters(r, pointer, manifest) &&
+                !oracle_exception(r, "not in the manifests", pointer, manifest);
+    mutate_manifest(r, "not in the manifests", pointer, mutated, told ? AT_THE_PLACE : NOTHING);
+}
+
 /* ---- leaves */
 
 static json_t *changed(const json_t *v) {
@@ -193,8 +202,10 @@ static void walk_map(struct run *r, const char *pointer, const json_t *manifest,
     json_object_foreach((json_t *)manifest, key, v) {
         const json_t *there = json_object_get(live, key);
         place_below(pointer, key, below, sizeof below);
-        if (there && !json_is_null(v) && !is_matched_by(below))
-            walk(r, below, v, there);
+        if (!there || json_is_null(v) || is_matched_by(below))
+            continue;
+        try_without(r, below, v);
+        walk(r, below, v, there);
     }
     json_object_foreach((json_t *)live, key, v) {
         place_below(pointer, key, below, sizeof below);

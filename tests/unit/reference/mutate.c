@@ -74,6 +74,17 @@ void mutate_try(struct run *r, const char *operation, const char *pointer, json_
     json_decref(mutated);
 }
 
+void mutate_manifest(struct run *r, const char *operation, const char *pointer, json_t *mutated,
+                     enum expectation expected) {
+    struct ref_object a = *r->pair->a;
+    struct ref_differences d = {0};
+    a.normal = mutated;
+    if (ref_compare_objects(&r->f->matches, &a, r->pair->b, false, &d) < 0)
+        abort();
+    judge(r, "", operation, pointer, expected, &d);
+    json_decref(mutated);
+}
+
 static double part(size_t n, size_t of) {
     return of ? (double)n / (double)of : 1;
 }

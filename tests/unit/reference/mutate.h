@@ -27,6 +27,9 @@ enum expectation { NOTHING, AT_THE_PLACE };
  * with itself as it was. */
 void mutate_try(struct run *r, const char *operation, const char *pointer, json_t *mutated,
                 enum expectation expected);
+/* One case: the manifests' object is another one. */
+void mutate_manifest(struct run *r, const char *operation, const char *pointer, json_t *mutated,
+                     enum expectation expected);
 /* Counts a case that was decided elsewhere. */
 void mutate_count(struct run *r, const char *what, const char *object, bool matters, size_t told,
                   size_t right);

@@ -12,17 +12,47 @@
 /* ---- images: the last part of a repository, or all of it for a pattern with a '/'. Exporters, proxies and
  * command line clients are none. */
 
-static const char *const store_images[] = {
-    "postgres",  "postgresql", "postgresql-*", "postgresql_*", "pgvector",      "timescaledb*",   "spilo*",
-    "postgis",   "redis",      "redis-stack*", "redis-server", "redis-cluster", "redis-sentinel", "redis-ha",
-    "valkey",    "valkey-*",   "keydb",        "dragonfly",    "mysql",         "mysql-server",   "mariadb",
-    "mariadb-*", "mongo",      "mongodb",      "mongodb-*",    "cockroach",     "etcd",           NULL};
+static const char *const store_images[] = {"postgres",
+                                           "postgresql",
+                                           "postgresql-*",
+                                           "postgresql_*",
+                                           "pgvector",
+                                           "timescaledb*",
+                                           "spilo*",
+                                           "postgis",
+                                           "redis",
+                                           "redis-stack*",
+                                           "redis-server",
+                                           "redis-cluster",
+                                           "redis-sentinel",
+                                           "redis-ha",
+                                           "valkey",
+                                           "valkey-*",
+                                           "keydb",
+                                           "dragonfly",
+                                           "mysql",
+                                           "mysql-server",
+                                           "mariadb",
+                                           "mariadb-*",
+                                           "mongo",
+                                           "mongodb",
+                                           "mongodb-*",
+                                           "cockroach",
+                                           "crunchy-postgres*",
+                                           "etcd",
+                                           NULL};
+/* What stands beside a store and holds nothing. */
+static const char *const helper_images[] = {"*exporter*", "*operator*", "*proxy*",
+                                            "*backup*",   "*client*",   NULL};
 static const int store_ports[] = {5432, 6379};
 
 static bool is_store(const json_t *with, const struct ref_image *image) {
     const char *slash = strrchr(image->repository, '/');
     const char *last = slash ? slash + 1 : image->repository;
     const char *glob;
+    for (const char *const *h = helper_images; !json_object_get(with, "images") && *h; h++)
+        if (word_glob(*h, last))
+            return false;
     for (size_t i = 0; (glob = ref_with_text(with, "images", store_images, i)); i++)
         if (word_glob(glob, strchr(glob, '/') ? image->repository : last))
             return true;

@@ -99,6 +99,15 @@ static const struct fact_unreadable *unreadable(const struct facts *f, const Pil
     return NULL;
 }
 
+/* It is not known whether it is there. */
+static int doubt(struct gate_picture *p, const Pilotgate__Object *o) {
+    static const char why[] = "may be gone: an agent that listed the stage anew did not tell of it; apply it "
+                              "again if it should be there, "
+                              "else create and delete it once, so that its end is told";
+    json_t *text = json_sprintf("%s %s", o->name, why);
+    return json_object_set_new(p->doubts, o->kind, text ? text : json_string(why)) < 0 ? -ENOMEM : 0;
+}
+
 static int take_state(void *ctx, const struct fact_state *s) {
     struct taking *k = ctx;
     struct gate_picture *p = k->p;
@@ -110,11 +119,12 @@ static int take_state(void *ctx, const struct fact_state *s) {
     const struct fact_unreadable *u = unreadable(f, o, k->t);
     struct ref_object x = {.kind = o->kind, .name = o->name, .release = o->release, .tag = state};
     x.normal = gate_texts_normal(p->texts, state, &x.unknown);
-    const char *doubt = gate_tellings_doubt(&p->texts->tellings, s, k->t);
-    if (doubt) {
-        json_t *why = json_sprintf("%s %s", o->name, doubt);
-        return json_object_set_new(p->doubts, o->kind, why ? why : json_string(doubt)) < 0 ? -ENOMEM : 0;
-    }
+    int64_t from;
+    enum gate_here here = gate_tellings_look(&p->texts->tellings, p->reading, s, k->t, &from);
+    if (here == GATE_GONE)
+        return 0;
+    if (here == GATE_DOUBTED)
+        return doubt(p, o);
     if (u) {
         x.normal = NULL;
         x.unknown = u->reason;

@@ -23,12 +23,17 @@ struct gate_list {
 /* Who told last of each object, and who listed from nothing since: one for all moments of a stage. */
 struct gate_tellings {
     int64_t *last;           /* owned: of each object, the newest word of it */
-    struct gate_list *lists; /* owned */
+    int64_t *words;          /* owned: of each stream, its newest word of anything */
+    struct gate_list *lists; /* owned; by from */
     size_t n_lists, cap_lists;
 };
 int gate_tellings_make(const struct facts *f, struct gate_tellings *ret, struct err *e) MUST_CHECK;
-/* Why this state may be over by t, although nobody said so; NULL: it is not. */
-const char *gate_tellings_doubt(const struct gate_tellings *g, const struct fact_state *s, int64_t t);
+/* Is what was in this state still there at t, although nobody said that it went? *ret_from: by which list
+ * not. */
+enum gate_here { GATE_HERE, GATE_GONE, GATE_DOUBTED };
+struct gate_reading;
+enum gate_here gate_tellings_look(const struct gate_tellings *g, const struct gate_reading *r,
+                                  const struct fact_state *s, int64_t t, int64_t *ret_from);
 /* Did anybody list the objects of this kind from nothing in (from, to]? */
 bool gate_tellings_listed(const struct gate_tellings *g, const char *kind, int64_t from, int64_t to);
 void gate_tellings_free(struct gate_tellings *g);

@@ -21,6 +21,7 @@ struct walking {
     const struct reference *r;
     int64_t t;
     json_t *again; /* owned: differences that need snapshots, [{"row","difference"}] */
+    size_t left;   /* objects that may be looked at again */
     struct err *e;
 };
 
@@ -64,37 +65,51 @@ static size_t earlier(const struct gate_texts *x, size_t state) {
                : b;
 }
 
-bool gate_value_since(struct gate_texts *x, size_t state, const char *pointer, int64_t *ret) {
+/* The oldest state that shows the same there without a break; *ret_before: the one before it. */
+static size_t oldest_same(struct gate_texts *x, size_t state, const char *pointer, size_t *ret_before) {
     const char *why;
     const json_t *now = pointer ? gate_value_at(gate_texts_normal(x, state, &why), pointer) : NULL;
-    size_t b;
-    while ((b = earlier(x, state)) != SIZE_MAX) {
-        const json_t *normal = gate_texts_normal(x, b, &why);
+    while ((*ret_before = earlier(x, state)) != SIZE_MAX) {
+        const json_t *normal = gate_texts_normal(x, *ret_before, &why);
         if (pointer && (!normal || !same(gate_value_at(normal, pointer), now)))
             break;
-        state = b;
+        state = *ret_before;
     }
-    const struct fact_state *s = &x->f->states[state];
+    return state;
+}
+
+/* Did it become so then? Else it was so when it was first looked at. */
+static bool became(const struct fact_state *s, size_t before) {
+    return s->news || (before != SIZE_MAX && s->hi > s->lo);
+}
+
+bool gate_value_since(struct gate_texts *x, size_t state, const char *pointer, int64_t *ret) {
+    size_t before;
+    const struct fact_state *s = &x->f->states[oldest_same(x, state, pointer, &before)];
     *ret = s->hi;
-    return s->news || (b != SIZE_MAX && s->hi > s->lo);
+    return became(s, before);
 }
 
-static void since_in_object(struct walking *w, json_t *d, size_t state) {
-    int64_t at;
-    bool exact = gate_value_since(w->p->texts, state, js_str(d, "pointer", ""), &at);
-    set_since(d, at, exact);
+static bool is_named(const Pilotgate__Object *o, const char *object) {
+    size_t n = strlen(o->kind);
+    return strncmp(object, o->kind, n) == 0 && object[n] == '/' && strcmp(object + n + 1, o->name) == 0;
 }
 
-/* When the newest object of this name went; 0: none ever did in this life of the stage. */
-static int64_t went(const struct facts *f, const char *object, int64_t t) {
-    size_t life = facts_life_at(f, t);
+/* When the newest object of this name went, or was found to be gone; 0: none ever did in this life of the
+ * stage. */
+static int64_t went(const struct walking *w, const char *object, bool *ret_exact) {
+    const struct facts *f = w->p->texts->f;
+    size_t life = facts_life_at(f, w->t);
+    int64_t from;
     for (size_t i = f->n_states; i-- > 0;) {
         const struct fact_state *s = &f->states[i];
-        size_t n = strlen(s->o->kind);
-        if (s->hi <= t && s->life == life && s->o->op == PILOTGATE__OBJECT__OP__OP_DELETED &&
-            strncmp(object, s->o->kind, n) == 0 && object[n] == '/' &&
-            strcmp(object + n + 1, s->o->name) == 0)
+        if (s->hi > w->t || s->life != life || !is_named(s->o, object))
+            continue;
+        *ret_exact = s->o->op == PILOTGATE__OBJECT__OP__OP_DELETED;
+        if (*ret_exact)
             return s->hi;
+        return gate_tellings_look(&w->p->texts->tellings, w->p->reading, s, w->t, &from) == GATE_GONE ? from
+                                                                                                      : 0;
     }
     return 0;
 }
@@ -113,63 +128,17 @@ static int64_t watched_from(const struct facts *f, int64_t t) {
     return t;
 }
 
-/* ---- which way of the two */
+/* ---- looking again */
 
-/* Does the reference ask this row of several objects at once? */
-static bool is_across(const struct reference *r, const char *id) {
-    static const char *const groups[] = {"check", "all_of", "any_of", "one_of", "none_of"};
-    size_t i;
-    json_t *x;
-    json_array_foreach(json_object_get(r->doc, "expectations"), i, x) {
-        if (strcmp(js_str(x, "id", ""), id) != 0)
-            continue;
-        for (size_t k = 0; k < sizeof groups / sizeof *groups; k++)
-            if (json_object_get(x, groups[k]))
-                return true;
-        return false;
-    }
-    return false;
-}
-
-static int look_at(struct walking *w, const json_t *row, json_t *d) {
-    const char *what = js_str(d, "what", "");
-    int64_t tag = js_int(d, "tag", -1);
-    bool live = tag >= 0 && (size_t)tag < w->p->texts->f->n_states;
-    if (live) {
-        char ref[WIRE_REF_MAX];
-        (void)facts_ref(w->p->texts->f->ev, w->p->texts->f->states[tag].ref, ref);
-        (void)json_object_set_new(d, "evidence", json_pack("[s]", ref));
-    }
-    (void)json_object_del(d, "tag");
-    if (strcmp(what, "unknown") == 0)
-        return 0;
-    int64_t at =
-        strcmp(what, "missing") == 0 && !live ? went(w->p->texts->f, js_str(d, "object", ""), w->t) : 0;
-    if (at)
-        set_since(d, at, true);
-    else if (is_across(w->r, js_str(row, "id", "")))
-        return json_array_append_new(w->again,
-                                     json_pack("{s:O, s:O}", "row", (json_t *)row, "difference", d)) < 0
-                   ? -ENOMEM
-                   : 0;
-    else if (live)
-        since_in_object(w, d, (size_t)tag);
-    else if (strcmp(what, "missing") == 0)
-        set_since(d, watched_from(w->p->texts->f, w->t), false);
-    return 0;
-}
-
-/* ---- several objects together */
-
-/* A reference with those rows alone. */
-static int only_rows(const struct walking *w, struct reference *ret, struct err *e) {
+/* A reference with this row alone; NULL: with those that need snapshots. */
+static int only_rows(const struct walking *w, const char *id, struct reference *ret, struct err *e) {
     json_t *doc = json_copy(w->r->doc), *kept = json_array();
     size_t i, k;
     json_t *x, *again;
     int r = doc && kept ? 0 : err_oom(e);
     json_array_foreach(json_object_get(w->r->doc, "expectations"), i, x) {
-        bool wanted = false;
-        json_array_foreach(w->again, k, again) {
+        bool wanted = id && strcmp(id, js_str(x, "id", "")) == 0;
+        json_array_foreach(id ? NULL : w->again, k, again) {
             wanted |= strcmp(js_str(again, "row.id", ""), js_str(x, "id", "")) == 0;
         }
         if (wanted)
@@ -210,6 +179,112 @@ static enum there still_there(const json_t *findings, const char *row, const jso
     return best;
 }
 
+static int evaluate_at(struct walking *w, const struct reference *rows, int64_t t, json_t **ret) {
+    struct gate_picture p;
+    int r = gate_picture_make(w->p->texts, w->p->reading, t, &p, w->e);
+    if (r < 0)
+        return r;
+    r = ref_evaluate(rows, &p.side, w->p->texts->f->stage, w->t, ret, w->e);
+    gate_picture_free(&p);
+    return r;
+}
+
+/* Was the same row of the same object unmet at t? */
+static int was_there(struct walking *w, const char *id, const json_t *d, int64_t t, enum there *ret) {
+    struct reference row;
+    json_t *findings = NULL;
+    *ret = THERE_UNKNOWN;
+    if (w->left < w->p->side.n)
+        return 0;
+    w->left -= w->p->side.n;
+    int r = only_rows(w, id, &row, w->e);
+    if (r < 0)
+        return r;
+    r = evaluate_at(w, &row, t, &findings);
+    if (r == 0)
+        *ret = still_there(findings, id, d);
+    json_decref(findings);
+    ref_free(&row);
+    return r;
+}
+
+static bool is_expectation(const struct reference *r, const char *id) {
+    size_t i;
+    json_t *x;
+    json_array_foreach(json_object_get(r->doc, "expectations"), i, x) {
+        if (strcmp(js_str(x, "id", ""), id) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* What was otherwise there before may have been unmet as well: an expectation is asked again. */
+static int since_in_object(struct walking *w, const json_t *row, json_t *d, size_t state) {
+    struct gate_texts *x = w->p->texts;
+    const char *id = js_str(row, "id", "");
+    size_t before;
+    state = oldest_same(x, state, js_str(d, "pointer", ""), &before);
+    while (before != SIZE_MAX && is_expectation(w->r, id)) {
+        enum there t;
+        int r = was_there(w, id, d, x->f->states[state].hi - 1, &t);
+        if (r < 0)
+            return r;
+        if (t != THERE_YES)
+            break;
+        state = oldest_same(x, before, js_str(d, "pointer", ""), &before);
+    }
+    set_since(d, x->f->states[state].hi, became(&x->f->states[state], before));
+    return 0;
+}
+
+/* ---- which way of the two */
+
+/* Does the reference ask this row of several objects at once? */
+static bool is_across(const struct reference *r, const char *id) {
+    static const char *const groups[] = {"check", "all_of", "any_of", "one_of", "none_of"};
+    size_t i;
+    json_t *x;
+    json_array_foreach(json_object_get(r->doc, "expectations"), i, x) {
+        if (strcmp(js_str(x, "id", ""), id) != 0)
+            continue;
+        for (size_t k = 0; k < sizeof groups / sizeof *groups; k++)
+            if (json_object_get(x, groups[k]))
+                return true;
+        return false;
+    }
+    return false;
+}
+
+static int look_at(struct walking *w, const json_t *row, json_t *d) {
+    const char *what = js_str(d, "what", "");
+    int64_t tag = js_int(d, "tag", -1);
+    bool live = tag >= 0 && (size_t)tag < w->p->texts->f->n_states;
+    if (live) {
+        char ref[WIRE_REF_MAX];
+        (void)facts_ref(w->p->texts->f->ev, w->p->texts->f->states[tag].ref, ref);
+        (void)json_object_set_new(d, "evidence", json_pack("[s]", ref));
+    }
+    (void)json_object_del(d, "tag");
+    if (strcmp(what, "unknown") == 0)
+        return 0;
+    bool exact = false;
+    int64_t at = strcmp(what, "missing") == 0 && !live ? went(w, js_str(d, "object", ""), &exact) : 0;
+    if (at)
+        set_since(d, at, exact);
+    else if (is_across(w->r, js_str(row, "id", "")))
+        return json_array_append_new(w->again,
+                                     json_pack("{s:O, s:O}", "row", (json_t *)row, "difference", d)) < 0
+                   ? err_oom(w->e)
+                   : 0;
+    else if (live)
+        return since_in_object(w, row, d, (size_t)tag);
+    else if (strcmp(what, "missing") == 0)
+        set_since(d, watched_from(w->p->texts->f, w->t), false);
+    return 0;
+}
+
+/* ---- several objects together */
+
 /* Gives those that were not there yet the moment after it, and forgets them; NULL: all of them. */
 static void settle(struct walking *w, const json_t *findings, int64_t next) {
     for (size_t i = json_array_size(w->again); i-- > 0;) {
@@ -223,26 +298,15 @@ static void settle(struct walking *w, const json_t *findings, int64_t next) {
     }
 }
 
-static int evaluate_at(struct walking *w, const struct reference *rows, int64_t t, json_t **ret) {
-    struct gate_picture p;
-    int r = gate_picture_make(w->p->texts, w->p->reading, t, &p, w->e);
-    if (r < 0)
-        return r;
-    r = ref_evaluate(rows, &p.side, w->p->texts->f->stage, w->t, ret, w->e);
-    gate_picture_free(&p);
-    return r;
-}
-
 static int walk_back(struct walking *w, const struct reference *rows) {
     const struct facts *f = w->p->texts->f;
     int64_t moments[SNAPSHOTS_MAX];
     size_t life = facts_life_at(f, w->t);
     int64_t from = f->n_lives ? f->lives[life].from : INT64_MIN;
     size_t n = gate_moments(f, from, w->t, gate_asks_for_pods(rows), moments, SNAPSHOTS_MAX);
-    size_t left = OBJECTS_MAX;
-    while (n > 1 && json_array_size(w->again) && left >= w->p->side.n) {
+    while (n > 1 && json_array_size(w->again) && w->left >= w->p->side.n) {
         json_t *findings = NULL;
-        left -= w->p->side.n;
+        w->left -= w->p->side.n;
         int r = evaluate_at(w, rows, moments[n - 2], &findings);
         if (r < 0)
             return r;
@@ -258,7 +322,7 @@ static int since_together(struct walking *w) {
     struct reference rows;
     if (json_array_size(w->again) == 0)
         return 0;
-    int r = only_rows(w, &rows, w->e);
+    int r = only_rows(w, NULL, &rows, w->e);
     if (r < 0)
         return r;
     r = walk_back(w, &rows);
@@ -268,14 +332,13 @@ static int since_together(struct walking *w) {
 
 int gate_since(struct gate_picture *p, const struct reference *r, int64_t t, json_t *findings,
                struct err *e) {
-    struct walking w = {.p = p, .r = r, .t = t, .again = json_array(), .e = e};
+    struct walking w = {.p = p, .r = r, .t = t, .again = json_array(), .left = OBJECTS_MAX, .e = e};
     size_t i, k;
     json_t *row, *d;
     int rc = w.again ? 0 : err_oom(e);
     json_array_foreach(json_object_get(findings, "rows"), i, row) {
         json_array_foreach(json_object_get(row, "differences"), k, d) {
-            if (rc == 0 && look_at(&w, row, d) < 0)
-                rc = err_oom(e);
+            rc = rc == 0 ? look_at(&w, row, d) : rc;
         }
     }
     if (rc == 0)

@@ -2,7 +2,8 @@
  *
  * An agent that goes on where another one ended tells what changes, and nothing else. One that cannot, lists:
  * it tells each object that there is (OP_LISTED), and knows nothing of those that went meanwhile, so that
- * nobody says that they are gone. What such a list did not tell again is not believed to be there. */
+ * nobody says that they are gone. What a list of its kind did not tell again is gone. Where none of a kind is
+ * left, no record shows that it was listed: there it may be gone when others were listed from nothing. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,8 +11,9 @@
 #include "base/when.h"
 #include "gates/architecture_priv.h"
 
-#define LIST_NS (60 * WHEN_S) /* one list takes less */
-#define APART_NS WHEN_S       /* two clocks that agree */
+#define LIST_NS (60 * WHEN_S)      /* one list takes less */
+#define APART_NS WHEN_S            /* two clocks that agree */
+#define WHOLE_NS (5 * 60 * WHEN_S) /* a source that is listed for so long is said to be unreadable */
 
 struct making {
     const struct facts *f;
@@ -89,6 +91,8 @@ static int take_all(struct making *m) {
         if (x->stream != m->stream)
             m->handed = false;
         m->stream = x->stream;
+        int64_t error, at = facts_clock(m->f->ev, x->stream, x->r->wall_ns, &error);
+        m->g->words[x->stream] = at > m->g->words[x->stream] ? at : m->g->words[x->stream];
         if (x->r->body_case == PILOTGATE__RECORD__BODY_OBJECT)
             r = take_object(m, x);
         else if (x->r->body_case == PILOTGATE__RECORD__BODY_LOSS)
@@ -97,10 +101,19 @@ static int take_all(struct making *m) {
     return r;
 }
 
+static int by_from(const void *a, const void *b) {
+    const struct gate_list *x = a;
+    const struct gate_list *y = b;
+    if (x->from != y->from)
+        return x->from < y->from ? -1 : 1;
+    return x->stream != y->stream ? (x->stream < y->stream ? -1 : 1) : strcmp(x->kind, y->kind);
+}
+
 int gate_tellings_make(const struct facts *f, struct gate_tellings *ret, struct err *e) {
-    struct gate_tellings g = {.last = calloc(f->n_objects + 1, sizeof *g.last)};
+    struct gate_tellings g = {.last = calloc(f->n_objects + 1, sizeof *g.last),
+                              .words = calloc(f->ev->n_streams + 1, sizeof *g.words)};
     struct making m = {.f = f, .g = &g, .index = json_object()};
-    int r = g.last && m.index ? 0 : -ENOMEM;
+    int r = g.last && g.words && m.index ? 0 : -ENOMEM;
     for (size_t i = 0; i < f->n_states && r == 0; i++) {
         char key[2 * WIRE_NAME_MAX + 2];
         (void)snprintf(key, sizeof key, "%s/%s", f->states[i].o->kind, f->states[i].o->name);
@@ -109,6 +122,8 @@ int gate_tellings_make(const struct facts *f, struct gate_tellings *ret, struct 
     }
     if (r == 0)
         r = take_all(&m);
+    if (g.n_lists)
+        qsort(g.lists, g.n_lists, sizeof *g.lists, by_from);
     json_decref(m.index);
     if (r < 0) {
         gate_tellings_free(&g);
@@ -118,29 +133,49 @@ int gate_tellings_make(const struct facts *f, struct gate_tellings *ret, struct 
     return 0;
 }
 
-const char *gate_tellings_doubt(const struct gate_tellings *g, const struct fact_state *s, int64_t t) {
-    for (size_t i = 0; i < g->n_lists; i++) {
-        const struct gate_list *l = &g->lists[i];
-        if (l->from <= t && l->from > g->last[s->object] + APART_NS &&
-            (!*l->kind || strcmp(l->kind, s->o->kind) == 0))
-            return "may be gone: an agent that listed its kind anew did not tell of it; begin the pilot "
-                   "again "
-                   "with a new store if it is";
+/* The list came to its end: its agent is there, or told something long afterwards. */
+static bool is_whole(const struct gate_tellings *g, const struct gate_list *l, const struct gate_reading *r) {
+    return g->words[l->stream] > l->from + WHOLE_NS || gate_reading_has(r, l->stream);
+}
+
+/* How many of the lists began by t. */
+static size_t lists_until(const struct gate_tellings *g, int64_t t) {
+    size_t lo = 0, hi = g->n_lists;
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        if (g->lists[mid].from <= t)
+            lo = mid + 1;
+        else
+            hi = mid;
     }
-    return NULL;
+    return lo;
+}
+
+enum gate_here gate_tellings_look(const struct gate_tellings *g, const struct gate_reading *r,
+                                  const struct fact_state *s, int64_t t, int64_t *ret_from) {
+    enum gate_here here = GATE_HERE;
+    for (size_t i = lists_until(g, t); i-- > 0 && g->lists[i].from > g->last[s->object] + APART_NS;) {
+        const struct gate_list *l = &g->lists[i];
+        if (*l->kind && strcmp(l->kind, s->o->kind) != 0)
+            continue;
+        *ret_from = l->from;
+        if (*l->kind && is_whole(g, l, r))
+            return GATE_GONE;
+        here = GATE_DOUBTED;
+    }
+    return here;
 }
 
 bool gate_tellings_listed(const struct gate_tellings *g, const char *kind, int64_t from, int64_t to) {
-    for (size_t i = 0; i < g->n_lists; i++) {
-        const struct gate_list *l = &g->lists[i];
-        if (l->from > from && l->from <= to && (!*l->kind || strcmp(l->kind, kind) == 0))
+    for (size_t i = lists_until(g, to); i-- > 0 && g->lists[i].from > from;)
+        if (!*g->lists[i].kind || strcmp(g->lists[i].kind, kind) == 0)
             return true;
-    }
     return false;
 }
 
 void gate_tellings_free(struct gate_tellings *g) {
     free(g->last);
+    free(g->words);
     free(g->lists);
     *g = (struct gate_tellings){0};
 }

@@ -140,6 +140,23 @@ def test_what_may_not_be_read_is_no_pass(lab, kubes):
     assert "objects of kind PodDisruptionBudget are not read" in status
 
 
+def test_what_went_while_nobody_watched_is_not_believed_to_be_there(lab, kubes):
+    kube = kubes({"deployments": [deployment(2)], "poddisruptionbudgets": [BUDGET]})
+    stage = begin(lab, kube)
+    declare(lab)
+    stage.start_agent()
+    assert judged(lab, stage)["verdict"] == "PASS"
+    stage.agent.kill()
+    kube.server.items["poddisruptionbudgets"] = []
+    stage.start_agent()  # it lists what there is, and knows of nothing else
+
+    def doubted():
+        o = lab.verdict("architecture", stage.name)
+        return o if o["verdict"] == "INCONCLUSIVE" and "may be gone" in o["reason"] else None
+    assert rows(wait_until(doubted, 30, "the budget is doubted")) == {
+        "replicas": "PASS", "budget": "INCONCLUSIVE", "policy": "FAIL"}
+
+
 def test_a_pilot_with_a_wrong_reference_is_refused(lab):
     lab.declare("a")
     path = lab.folder / "pilot.yaml"

@@ -180,6 +180,26 @@ static void test_fail_names_place_and_time(void **state) {
     end(&s);
 }
 
+/* One replica, then none: both are too few. Enough of them in between begin anew. */
+static void test_since_it_is_unmet(void **state) {
+    (void)state;
+    struct scenario s;
+    begin(&s);
+    deployment(&s, 0, MODIFIED, 50, 1);
+    s.normal = "{\"spec\":{\"replicas\":0}}";
+    scenario_object(&s, 0, MODIFIED, 60, 59, "Deployment", "gateway", "d0");
+    s.normal = NULL;
+    read_at(&s, 100, all);
+    const json_t *o = stage_at(&s, 101);
+    assert_string_equal(js_str(difference(o, "replicas"), "found", ""), "0");
+    expect_since(o, "replicas", 50, "at");
+    deployment(&s, 0, MODIFIED, 110, 3);
+    deployment(&s, 0, MODIFIED, 120, 1);
+    read_at(&s, 130, all);
+    expect_since(stage_at(&s, 131), "replicas", 120, "at");
+    end(&s);
+}
+
 static void test_missing_since_it_went(void **state) {
     (void)state;
     struct scenario s;
@@ -562,7 +582,11 @@ static void test_handed_over(void **state) {
     begin(&s); /* the same, and the Deployment was not there any more */
     taken_over(&s, "deployments");
     scenario_sources(&s, 1, 100, true, all);
-    expect(stage_at(&s, 101), "INCONCLUSIVE", "gateway may be gone");
+    scenario_object(&s, 1, LISTED, 80, 0, "Deployment", "other", "d2");
+    const json_t *o = stage_at(&s, 101);
+    expect(o, "FAIL", ""); /* another one of its kind was listed, and it was not */
+    assert_string_equal(js_str(difference(o, "replicas"), "what", ""), "missing");
+    expect_since(o, "replicas", 78, "at most");
     end(&s);
 }
 
@@ -752,6 +776,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pass),
         cmocka_unit_test(test_fail_names_place_and_time),
+        cmocka_unit_test(test_since_it_is_unmet),
         cmocka_unit_test(test_missing_since_it_went),
         cmocka_unit_test(test_before_it_came),
         cmocka_unit_test(test_always_so_is_at_most),

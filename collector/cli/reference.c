@@ -106,7 +106,8 @@ static int init(const struct cli *c, const struct options *o) {
     if (make(o, &doc, &left_out, &e) < 0)
         return cli_fail("%s", e.text);
     int r = o->out ? write_new(c, o->out, doc, &e) : write_doc(stdout, c, doc);
-    tell_left_out(c, left_out);
+    if (r == 0)
+        tell_left_out(c, left_out);
     json_decref(doc);
     json_decref(left_out);
     return r < 0 ? cli_fail("%s", *e.text ? e.text : "cannot write the reference") : CLI_OK;
@@ -220,12 +221,25 @@ static void tell_wrapped(const struct report *r, const char *label, const char *
     report_wrapped(r, text, 12);
 }
 
+/* What is asked, as it is written: one line of JSON. */
+static void tell_asked(const struct report *r, const json_t *rule) {
+    static const char *const keys[] = {"all_of", "any_of", "one_of", "none_of", "optional",
+                                       "check",  "with",   "for",    "expect",  NULL};
+    for (const char *const *k = keys; *k; k++) {
+        const json_t *v = json_object_get(rule, *k);
+        char *text =
+            v && !json_object_get(rule, "objects") ? json_dumps(v, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
+        tell_wrapped(r, *k, text ? text : "");
+        free(text);
+    }
+}
+
 static void tell_rule(const struct report *r, const json_t *rule) {
     (void)printf("%s  [%s]\n", js_str(rule, "id", ""), js_str(rule, "severity", "required"));
     tell_wrapped(r, "what", js_str(rule, "title", ""));
-    tell_wrapped(r, "check", js_str(rule, "check", ""));
     tell_wrapped(r, "why", js_str(rule, "why", ""));
     tell_wrapped(r, "source", js_str(rule, "source", ""));
+    tell_asked(r, rule);
     size_t objects = json_array_size(json_object_get(rule, "objects"));
     if (objects)
         (void)printf("  objects   %zu, compared field by field\n", objects);

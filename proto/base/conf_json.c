@@ -282,16 +282,44 @@ static bool looks_like_json(const char *text, size_t len) {
     return i < len && (text[i] == '{' || text[i] == '[');
 }
 
+static bool is_deeper(const json_t *v, int depth) {
+    const char *key;
+    json_t *member;
+    bool container = json_is_object(v) || json_is_array(v);
+    if (container && depth == 0)
+        return true;
+    json_object_foreach((json_t *)v, key, member) {
+        if (is_deeper(member, depth - 1))
+            return true;
+    }
+    for (size_t i = 0; i < json_array_size(v); i++)
+        if (is_deeper(json_array_get(v, i), depth - 1))
+            return true;
+    return false;
+}
+
+/* Text that is JSON, which need not be YAML: surrogates, tabs. 0: it is none. */
+static int take_json(const char *name, const char *text, size_t len, size_t max, struct taker *t,
+                     struct err *e) {
+    json_t *v = NULL;
+    if (!looks_like_json(text, len) || js_parse(text, len, max, &v, NULL) < 0)
+        return 0;
+    if (is_deeper(v, CONF_YAML_DEPTH)) {
+        json_decref(v);
+        return err_set(e, -EINVAL, "%s: nested deeper than %d levels", name, CONF_YAML_DEPTH);
+    }
+    int r = t->fn(t->ctx, v, 1, e);
+    return r < 0 ? r : 1;
+}
+
 int conf_yaml_documents(const char *name, const char *text, size_t len, size_t max, enum conf_yaml how,
                         conf_yaml_fn *fn, void *ctx, struct err *e) {
     struct taker t = {how, fn, ctx};
-    struct yaml_limits limits = {max, NODES_MAX, CONF_YAML_DEPTH, how == CONF_YAML_HELM};
-    json_t *v = NULL;
     if (max > CONF_YAML_TEXT_MAX)
-        max = limits.bytes = CONF_YAML_TEXT_MAX;
-    if (how == CONF_YAML_HELM && looks_like_json(text, len) && js_parse(text, len, max, &v, NULL) == 0)
-        return fn(ctx, v, 1, e);
-    return yaml_docs(name, text, len, &limits, take_document, &t, e);
+        max = CONF_YAML_TEXT_MAX;
+    struct yaml_limits limits = {max, NODES_MAX, CONF_YAML_DEPTH, how == CONF_YAML_HELM};
+    int r = how == CONF_YAML_HELM ? take_json(name, text, len, max, &t, e) : 0;
+    return r ? (r < 0 ? r : 0) : yaml_docs(name, text, len, &limits, take_document, &t, e);
 }
 
 /* ---------------------------------------------------------------- places */

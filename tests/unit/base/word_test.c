@@ -180,6 +180,12 @@ static void many_documents_are_bounded(void **state) {
     if (!strstr(e.text, "too many values"))
         fail_msg("%s", e.text);
     free(text);
+    for (size_t depth = CONF_YAML_DEPTH; depth <= CONF_YAML_DEPTH + 1; depth++) {
+        char nested[4 * CONF_YAML_DEPTH] = "";
+        memset(nested, '[', depth);
+        memset(nested + depth, ']', depth);
+        assert_int_equal(read_all(nested, CONF_YAML_HELM, &all, &e), depth > CONF_YAML_DEPTH ? -EINVAL : 0);
+    }
     buf_free(&all);
 }
 

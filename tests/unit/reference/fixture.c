@@ -80,10 +80,9 @@ void fixture_load(const char *manifests, const char *live, struct fixture *ret) 
     if (js_parse(text, len, JS_TEXT_MAX, &ret->live, &e) < 0)
         fail(live, e.text);
     free(text);
-    text = read_all(manifests, &len);
-    if (ref_side_of_manifests(manifests, text, len, &key, &ret->a, &ret->rendered, &e) < 0)
+    ret->manifests = read_all(manifests, &len);
+    if (ref_side_of_manifests(manifests, ret->manifests, len, &key, &ret->a, &ret->rendered, &e) < 0)
         fail(manifests, e.text);
-    free(text);
     name_rendered(ret);
     fixture_side(ret->live, &ret->b);
     if (ref_match_sides(&ret->a, &ret->b, &ret->matches) < 0)
@@ -98,6 +97,7 @@ void fixture_free(struct fixture *f) {
     ref_side_free(&f->b);
     json_decref(f->rendered);
     json_decref(f->live);
+    free(f->manifests);
 }
 
 /* ---- places */

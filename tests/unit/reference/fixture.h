@@ -8,6 +8,7 @@
 
 struct fixture {
     char name[256];
+    char *manifests;         /* text; owned */
     json_t *rendered, *live; /* documents that the sides borrow from; owned */
     struct ref_side a, b;    /* the reference's, the stage's; owned */
     struct ref_matches matches;

@@ -214,8 +214,40 @@ static void try_harmless(struct run *r) {
         try_stage(r, "another release and namespace", NULL, elsewhere(r));
 }
 
+/* What `reference init` makes of the manifests asks for nothing that what lives does not meet. */
+static void try_made(struct run *r) {
+    const char *text = r->f->manifests;
+    struct ref_init how = {.namespace_name = js_str(r->f->live, "rendered.namespace", NULL)};
+    json_t *made = NULL;
+    json_t *left_out = NULL;
+    json_t *found = NULL;
+    struct reference ref;
+    struct err e;
+    size_t i;
+    const json_t *row;
+    if (ref_make("rendered.yaml", text, strlen(text), &how, &made, &left_out, &e) < 0) {
+        mutate_count(r, e.text, "reference init", false, 1, 0);
+        return;
+    }
+    char *doc = json_dumps(made, 0);
+    if (ref_load_text("made.yaml", NULL, doc, strlen(doc), NULL, &ref, &e) < 0 ||
+        ref_evaluate(&ref, &r->f->b, "lab/stage", 0, &found, &e) < 0)
+        mutate_count(r, e.text, "reference init", false, 1, 0);
+    json_array_foreach(json_object_get(found, "rows"), i, row) {
+        if (strcmp(js_str(row, "verdict", ""), "FAIL") == 0)
+            mutate_count(r, js_str(row, "reason", ""), js_str(row, "id", ""), false, 1, 0);
+    }
+    mutate_count(r, "a made reference", "the stage", false, 0, 0);
+    ref_free(&ref);
+    free(doc);
+    json_decref(found);
+    json_decref(made);
+    json_decref(left_out);
+}
+
 void mutate_side(struct run *r) {
     try_harmless(r);
+    try_made(r);
     for (size_t i = 0; i < r->f->matches.n; i++) {
         const struct ref_match *m = &r->f->matches.items[i];
         if (!m->a || !m->b)

@@ -136,6 +136,23 @@ bool ref_glob_any(const json_t *globs, const char *text) {
     return false;
 }
 
+bool ref_name_other(const struct ref_side *s, const char *relative, char *out, size_t size) {
+    static const char word[] = "{release}";
+    const char *at = strstr(relative, word);
+    if (!at || !s->release || !s->chart || !*s->chart)
+        return false;
+    const char *rest = at + sizeof word - 1;
+    size_t n = strlen(s->chart);
+    if (strstr(s->release, s->chart)) {
+        (void)snprintf(out, size, "%.*s-%s%s", (int)(rest - relative), relative, s->chart, rest);
+        return true;
+    }
+    if (*rest != '-' || strncmp(rest + 1, s->chart, n) != 0 || (rest[1 + n] && rest[1 + n] != '-'))
+        return false;
+    (void)snprintf(out, size, "%.*s%s", (int)(rest - relative), relative, rest + 1 + n);
+    return true;
+}
+
 bool ref_glob_object(const struct ref_side *s, const char *glob, const char *kind, const char *name) {
     char relative[REF_NAME_MAX], text[3 * REF_NAME_MAX];
     (void)snprintf(text, sizeof text, "%s%s%s", kind, *kind ? "/" : "", name);
@@ -144,6 +161,12 @@ bool ref_glob_object(const struct ref_side *s, const char *glob, const char *kin
     if (!ref_name_relative(s, name, relative, sizeof relative))
         return false;
     (void)snprintf(text, sizeof text, "%s%s%s", kind, *kind ? "/" : "", relative);
+    if (word_glob(glob, text))
+        return true;
+    char other[2 * REF_NAME_MAX];
+    if (!ref_name_other(s, relative, other, sizeof other))
+        return false;
+    (void)snprintf(text, sizeof text, "%s%s%s", kind, *kind ? "/" : "", other);
     return word_glob(glob, text);
 }
 

@@ -64,6 +64,10 @@ bool ref_pointer_below(const char *pointer, const char *under);
 
 /* A text or a list of texts: does one of these globs match? absent NULL list: yes. */
 bool ref_glob_any(const json_t *globs, const char *text);
+/* Helm's "fullname" leaves the chart's name out of names where the release's holds it (names.h): what is
+ * "{release}-web-api" of one release is "{release}-api" of another one. A relative name as the other one has
+ * it; false: it has none. */
+bool ref_name_other(const struct ref_side *s, const char *relative, char *out, size_t size);
 /* "KIND/NAME" or a name by a glob: as it is called, or with {release} and {namespace} put in. */
 bool ref_glob_object(const struct ref_side *s, const char *glob, const char *kind, const char *name);
 /* Is something of the value a keyed hash or DIFF_SECRET? Then nobody knows what it is. */

@@ -21,22 +21,33 @@ static bool names_kind(const json_t *kinds, const char *kind) {
     return false;
 }
 
-static bool matches_either(const json_t *glob, const char *name, const char *relative) {
-    return word_glob(json_string_value(glob), name) || word_glob(json_string_value(glob), relative);
+struct name { /* as it is called, and with {release} and {namespace} in it, in both of Helm's ways */
+    const char *forms[3];
+};
+
+static bool matches_one(const json_t *glob, const struct name *n) {
+    for (size_t i = 0; i < 3; i++)
+        if (n->forms[i] && word_glob(json_string_value(glob), n->forms[i]))
+            return true;
+    return false;
 }
 
-/* As it is called, or with {release} and {namespace} in it. */
 static bool names_object(const struct ref_side *s, const json_t *globs, const char *name) {
     char relative[REF_NAME_MAX];
+    char other[2 * REF_NAME_MAX];
+    struct name n = {.forms = {name}};
     size_t i;
     json_t *glob;
     if (!globs)
         return true;
-    const char *other = ref_name_relative(s, name, relative, sizeof relative) ? relative : name;
+    if (ref_name_relative(s, name, relative, sizeof relative)) {
+        n.forms[1] = relative;
+        n.forms[2] = ref_name_other(s, relative, other, sizeof other) ? other : NULL;
+    }
     if (json_is_string(globs))
-        return matches_either(globs, name, other);
+        return matches_one(globs, &n);
     json_array_foreach((json_t *)globs, i, glob) {
-        if (matches_either(glob, name, other))
+        if (matches_one(glob, &n))
             return true;
     }
     return false;

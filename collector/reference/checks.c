@@ -205,9 +205,11 @@ static int valid_environment(const json_t *with, struct err *e) {
         r = ref_with_texts(with, "not_in", NULL, e);
     if (r == 0)
         r = ref_with_bool(with, "set", e);
-    if (r == 0 &&
-        (!json_object_get(with, "env") || !json_object_get(with, "in") == !json_object_get(with, "not_in")))
-        r = err_set(e, -EINVAL, "give \"env\", and one of \"in\" and \"not_in\"");
+    bool in = json_object_get(with, "in") != NULL;
+    bool not_in = json_object_get(with, "not_in") != NULL;
+    bool set = json_is_true(json_object_get(with, "set"));
+    if (r == 0 && (!json_object_get(with, "env") || (in && not_in) || (!in && !not_in && !set)))
+        r = err_set(e, -EINVAL, "give \"env\", and one of \"in\" and \"not_in\", or \"set: true\"");
     return r;
 }
 

@@ -185,6 +185,8 @@ static void judge(void *ctx, const struct ref_env *env) {
         return;
     x->said = true;
     const char *text = ref_env_text(env->value, number);
+    if (!json_object_get(x->c->with, "in") && !json_object_get(x->c->with, "not_in"))
+        return; /* that it is set is all that is asked */
     if (!text)
         ref_outcome_unknown(x->c->out, "%s/%s: %.64s comes from %s, or is reduced", x->o->kind, x->o->name,
                             env->name, env->unknown ? env->unknown : "what is put together");
@@ -198,6 +200,8 @@ static void check_environment(struct ref_checking *c, const struct ref_object *o
     struct looked x = {c, o, false, NULL};
     const char *name = ref_with_text(c->with, "env", NULL, 0);
     char pointer[REF_AT_MAX];
+    if (!ref_workload_has_containers(c, o))
+        return;
     for (struct ref_container it = {.init_too = true}; ref_container_next(o, &it);)
         ref_env_each(c, &it, judge, &x);
     if (x.hidden && !x.said)

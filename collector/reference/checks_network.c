@@ -66,8 +66,10 @@ static bool is_about(const struct ref_object *policy, const char *type) {
     return false;
 }
 
-/* A peer that is everybody: every address, without exception. */
+/* A peer that is everybody: every address without exception, or one that says nothing. */
 static bool is_everybody(const json_t *peer) {
+    if (json_object_size(peer) == 0)
+        return true;
     const char *cidr = js_str(peer, "ipBlock.cidr", "");
     return (strcmp(cidr, "0.0.0.0/0") == 0 || strcmp(cidr, "::/0") == 0) &&
            json_array_size(js_at(peer, "ipBlock.except")) == 0;

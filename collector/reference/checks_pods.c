@@ -10,21 +10,12 @@
 
 #include "base/js.h"
 
-/* A workload without containers is no template that a check could be about: hostile, or of a later API. */
-static bool has_containers(struct ref_checking *c, const struct ref_object *o) {
-    const json_t *containers = json_object_get(ref_workload_podspec(o), "containers");
-    if (json_array_size(containers) > 0)
-        return true;
-    ref_outcome_unknown(c->out, "%s/%s: its pod template has no containers", o->kind, o->name);
-    return false;
-}
-
 /* ---- probes: of containers that go on running; init containers and Jobs end by themselves */
 
 static void check_probes(struct ref_checking *c, const struct ref_object *o) {
     static const char *const both[] = {"readiness", "liveness", NULL};
     const char *of;
-    if (!has_containers(c, o))
+    if (!ref_workload_has_containers(c, o))
         return;
     for (struct ref_container it = {0}; ref_container_next(o, &it);)
         for (size_t i = 0; (of = ref_with_text(c->with, "of", both, i)); i++) {
@@ -96,7 +87,7 @@ static void check_amounts(struct ref_checking *c, const struct ref_object *o, co
 }
 
 static void check_resources(struct ref_checking *c, const struct ref_object *o) {
-    if (!has_containers(c, o))
+    if (!ref_workload_has_containers(c, o))
         return;
     for (struct ref_container it = {.init_too = true}; ref_container_next(o, &it);) {
         check_amounts(c, o, &it, "requests");
@@ -238,7 +229,7 @@ static const struct {
 };
 
 static void check_security(struct ref_checking *c, const struct ref_object *o) {
-    if (!has_containers(c, o))
+    if (!ref_workload_has_containers(c, o))
         return;
     for (struct ref_container it = {.init_too = true}; ref_container_next(o, &it);) {
         struct rights r = {c, o, &it, json_object_get(it.spec, "securityContext"),

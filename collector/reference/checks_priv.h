@@ -58,6 +58,9 @@ extern const char *const ref_workloads_all[];     /* and CronJob, Job */
 const char *ref_workload_template(const char *kind);
 const json_t *ref_workload_labels(const struct ref_object *o);  /* of its pods; NULL: none */
 const json_t *ref_workload_podspec(const struct ref_object *o); /* NULL: none */
+/* A template without any is none that a check could be about, hostile or of a later API: the outcome is
+ * unknown. */
+bool ref_workload_has_containers(struct ref_checking *c, const struct ref_object *o);
 
 #define REF_AT_MAX 256 /* bytes of a place that a check makes */
 struct ref_container { /* all zero before the first; set init_too */

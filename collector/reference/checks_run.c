@@ -191,6 +191,14 @@ const json_t *ref_workload_podspec(const struct ref_object *o) {
     return in_template(o, "/spec");
 }
 
+bool ref_workload_has_containers(struct ref_checking *c, const struct ref_object *o) {
+    const json_t *containers = json_object_get(ref_workload_podspec(o), "containers");
+    if (json_array_size(containers) > 0)
+        return true;
+    ref_outcome_unknown(c->out, "%s/%s: its pod template has no containers", o->kind, o->name);
+    return false;
+}
+
 const char *ref_pointer(char *out, const char *base, const char *rest) {
     (void)snprintf(out, REF_AT_MAX, "%s%s", base, rest);
     return out;

@@ -114,7 +114,8 @@ static void scan_workloads(struct ref_checking *c) {
         for (size_t i = 0; i < n; i++)
             if (ref_checking_whole(c, &o[i])) {
                 c->selected++;
-                check_images(c, &o[i]);
+                if (ref_workload_has_containers(c, &o[i]))
+                    check_images(c, &o[i]);
             }
     }
 }

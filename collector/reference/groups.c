@@ -125,8 +125,8 @@ static int some_of(const struct ref_scope *s, const json_t *selectors, bool exac
             *out->why = 0;
         return 0;
     }
-    char asked[sizeof names + 40];
-    (void)snprintf(asked, sizeof asked, "%s of: %s", exactly ? "exactly one" : "at least one", names);
+    char asked[40];
+    (void)snprintf(asked, sizeof asked, "%s of them", exactly ? "exactly one" : "at least one");
     json_t *expected = ref_json_text(asked);
     json_t *found = n ? ref_json_text(there) : NULL;
     int r = expected && (found || !n) ? ref_differences_add(&out->differences, n ? REF_UNMET : REF_MISSING,

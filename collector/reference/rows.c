@@ -1,12 +1,12 @@
 /* rows: what a SET asks of the stage: a row for each of its objects, and those of what is there besides.
  * See checks.h. */
 #include <errno.h>
-#include <fnmatch.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/js.h"
+#include "base/word.h"
 #include "reference/checks.h"
 
 struct rows {
@@ -32,7 +32,7 @@ static bool is_optional(const struct rows *w, const char *name) {
     size_t i;
     const json_t *glob;
     json_array_foreach(json_object_get(w->set, "optional"), i, glob) {
-        if (json_is_string(glob) && fnmatch(json_string_value(glob), name, 0) == 0)
+        if (json_is_string(glob) && word_glob(json_string_value(glob), name))
             return true;
     }
     return false;

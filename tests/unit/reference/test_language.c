@@ -136,7 +136,7 @@ static const struct {
     {"  any_of: [{kind: Ingress}, {kind: HTTPRoute.gateway.networking.k8s.io}]\n", "PASS", ""},
     {"  any_of: [{kind: Ingress}, {kind: Node}]\n", "INCONCLUSIVE", ""},
     {"  one_of: [{kind: Service}, {kind: Deployment}]\n", "FAIL",
-     "Service, Deployment: found Service, Deployment"},
+     "Service or Deployment: found Service, Deployment, expected exactly one of them"},
     {"  one_of: [{kind: Service}, {kind: StatefulSet}]\n", "PASS", ""},
     {"  none_of: [{kind: [Service, Ingress]}]\n", "FAIL", "Service/shop-engine is there, and should not be"},
     {"  none_of: [{kind: Node}]\n", "INCONCLUSIVE", ""},

@@ -196,6 +196,26 @@ static void try_generated(struct run *r, const struct ref_object *b) {
     try_stage(r, "with a generated suffix", NULL, live);
 }
 
+/* The stage and another one, which is the same but for its names. `live` is taken over. */
+static void try_between(struct run *r, const char *operation, json_t *live) {
+    struct ref_side b;
+    json_t *found = NULL;
+    struct err e;
+    fixture_side(live, &b);
+    if (ref_between(NULL, &r->f->b, &b, 0, &found, &e) < 0)
+        abort();
+    const json_t *list = json_object_get(found, "differences");
+    const json_t *first = json_array_get(list, 0);
+    char what[2 * TEXT_MAX];
+    (void)snprintf(what, sizeof what, "%s %s%s", operation, js_str(first, "object", ""),
+                   js_str(first, "pointer", ""));
+    bool passed = strcmp(js_str(found, "verdict", ""), "PASS") == 0;
+    mutate_count(r, what, "two stages", false, json_array_size(list) + !passed, 0);
+    json_decref(found);
+    ref_side_free(&b);
+    json_decref(live);
+}
+
 static void try_harmless(struct run *r) {
     json_t *live = json_deep_copy(r->f->live);
     size_t i;
@@ -210,8 +230,13 @@ static void try_harmless(struct run *r) {
     add_marks(live);
     try_stage(r, "marks of tools", NULL, live);
     /* Where the release is called as its chart is, a text does not say which of the two it has. */
-    if (strcmp(js_str(r->f->live, "release", ""), js_str(r->f->live, "chart", "")) != 0)
+    if (strcmp(js_str(r->f->live, "release", ""), js_str(r->f->live, "chart", "")) != 0) {
         try_stage(r, "another release and namespace", NULL, elsewhere(r));
+        try_between(r, "another release and namespace", elsewhere(r));
+    }
+    live = json_deep_copy(r->f->live);
+    add_marks(live);
+    try_between(r, "marks of tools", live);
 }
 
 /* What `reference init` makes of the manifests asks for nothing that what lives does not meet. */

@@ -23,6 +23,7 @@ struct gate_list {
 /* Who told last of each object, and who listed from nothing since: one for all moments of a stage. */
 struct gate_tellings {
     int64_t *last;           /* owned: of each object, the newest word of it */
+    size_t *teller;          /* owned: whose that was */
     int64_t *words;          /* owned: of each stream, its newest word of anything */
     struct gate_list *lists; /* owned; by from */
     size_t n_lists, cap_lists;

@@ -12,7 +12,7 @@
 #include "gates/architecture_priv.h"
 
 #define LIST_NS (60 * WHEN_S)      /* one list takes less */
-#define APART_NS WHEN_S            /* two clocks that agree */
+#define APART_NS WHEN_S            /* clocks that nobody compared */
 #define WHOLE_NS (5 * 60 * WHEN_S) /* a source that is listed for so long is said to be unreadable */
 
 struct making {
@@ -59,9 +59,14 @@ static int take_object(struct making *m, const struct ev_record *r) {
     const Pilotgate__Object *o = r->r->object;
     int64_t error;
     int64_t at = facts_clock(m->f->ev, r->stream, o->t_wall_ns, &error);
+    if (error < 0)
+        error = APART_NS;
     int64_t number = o->op == PILOTGATE__OBJECT__OP__OP_UNREADABLE ? -1 : number_of(m, o);
-    if (number >= 0 && at > m->g->last[number])
-        m->g->last[number] = at;
+    if (number >= 0 && at + error > m->g->last[number]) {
+        m->g->last[number] = at + error;
+        m->g->teller[number] = r->stream;
+    }
+    at -= error;
     if (o->op != PILOTGATE__OBJECT__OP__OP_LISTED || !gate_is_compared(o->kind))
         return 0;
     int rc = add_list(m->g, r->stream, o->kind, at);
@@ -78,7 +83,7 @@ static int take_loss(struct making *m, const struct ev_record *r) {
     m->handed = true;
     const char *kind = gate_kind_of_source(m->f->ev, l->families);
     int64_t at = facts_clock(m->f->ev, r->stream, l->to_wall_ns, &error);
-    return *kind ? add_list(m->g, r->stream, kind, at - APART_NS) : 0;
+    return *kind ? add_list(m->g, r->stream, kind, at - (error < 0 ? APART_NS : error)) : 0;
 }
 
 static int take_all(struct making *m) {
@@ -111,9 +116,10 @@ static int by_from(const void *a, const void *b) {
 
 int gate_tellings_make(const struct facts *f, struct gate_tellings *ret, struct err *e) {
     struct gate_tellings g = {.last = calloc(f->n_objects + 1, sizeof *g.last),
+                              .teller = calloc(f->n_objects + 1, sizeof *g.teller),
                               .words = calloc(f->ev->n_streams + 1, sizeof *g.words)};
     struct making m = {.f = f, .g = &g, .index = json_object()};
-    int r = g.last && g.words && m.index ? 0 : -ENOMEM;
+    int r = g.last && g.teller && g.words && m.index ? 0 : -ENOMEM;
     for (size_t i = 0; i < f->n_states && r == 0; i++) {
         char key[2 * WIRE_NAME_MAX + 2];
         (void)snprintf(key, sizeof key, "%s/%s", f->states[i].o->kind, f->states[i].o->name);
@@ -154,10 +160,10 @@ static size_t lists_until(const struct gate_tellings *g, int64_t t) {
 enum gate_here gate_tellings_look(const struct gate_tellings *g, const struct gate_reading *r,
                                   const struct fact_state *s, int64_t t, int64_t *ret_from) {
     enum gate_here here = GATE_HERE;
-    for (size_t i = lists_until(g, t); i-- > 0 && g->lists[i].from > g->last[s->object] + APART_NS;) {
+    for (size_t i = lists_until(g, t); i-- > 0 && g->lists[i].from > g->last[s->object];) {
         const struct gate_list *l = &g->lists[i];
-        if (*l->kind && strcmp(l->kind, s->o->kind) != 0)
-            continue;
+        if ((*l->kind && strcmp(l->kind, s->o->kind) != 0) || l->stream == g->teller[s->object])
+            continue; /* who told of it himself says when it goes */
         *ret_from = l->from;
         if (*l->kind && is_whole(g, l, r))
             return GATE_GONE;
@@ -175,6 +181,7 @@ bool gate_tellings_listed(const struct gate_tellings *g, const char *kind, int64
 
 void gate_tellings_free(struct gate_tellings *g) {
     free(g->last);
+    free(g->teller);
     free(g->words);
     free(g->lists);
     *g = (struct gate_tellings){0};

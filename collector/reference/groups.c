@@ -112,7 +112,7 @@ static int some_of(const struct ref_scope *s, const json_t *selectors, bool exac
         if (r < 0)
             return r;
         describe(selector, named);
-        (void)snprintf(names + strlen(names), sizeof names - strlen(names), "%s%s", *names ? ", " : "",
+        (void)snprintf(names + strlen(names), sizeof names - strlen(names), "%s%s", *names ? " or " : "",
                        named);
         if (x.n)
             (void)snprintf(there + strlen(there), sizeof there - strlen(there), "%s%s", n ? ", " : "", named);

@@ -240,7 +240,8 @@ static bool same_int(const json_t *number, const json_t *text) {
  * "357878149940m". */
 static __int128 in_thousandths(__int128 nano) {
     const __int128 milli = 1000000;
-    __int128 rest = nano % milli;
+    const __int128 most = (__int128)1 << 126; /* beyond it nobody counts in parts of one */
+    __int128 rest = nano < most && nano > -most ? nano % milli : 0;
     return rest ? nano - rest + (rest > 0 ? milli : -milli) : nano;
 }
 

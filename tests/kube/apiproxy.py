@@ -382,10 +382,15 @@ class Proxy(threading.Thread):
         reader, writer = await asyncio.open_connection(*self.address, ssl=self.upstream, limit=LINE_MAX)
         try:
             writer.write(request.raw(f"{request.path}?{urllib.parse.urlencode(query)}", True))
-            _, fields = await read_head(reader)
-            listed = json.loads(b"".join([piece async for piece in read_body(reader, fields)]))
+            first, fields = await read_head(reader)
+            body = b"".join([piece async for piece in read_body(reader, fields)])
         finally:
             writer.transport.abort()
+        if " 404 " in first:  # it serves no such resource, and says so in plain text
+            await exchange.head(404, fields, len(body))
+            await exchange.send(body)
+            raise End
+        listed = json.loads(body)
         if listed["kind"] == "Status":
             raise Cut
         version, kind = listed["metadata"]["resourceVersion"], listed["kind"].removesuffix("List")

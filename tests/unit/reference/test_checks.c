@@ -316,7 +316,34 @@ static void test_cases(void **state) {
     assert_int_equal(bad, 0);
 }
 
+/* docs/reference-checks.md has a section for each check, and names every key of its `with` there. */
+static void test_documented(void **state) {
+    (void)state;
+    char *text = NULL;
+    size_t len = 0;
+    struct err e;
+    assert_int_equal(
+        conf_read_file(TEST_SOURCE_DIR "/../../../docs/reference-checks.md", FILE_MAX, &text, &len, &e), 0);
+    for (const struct ref_check_type *t = ref_check_types; t->name; t++) {
+        char title[64];
+        (void)snprintf(title, sizeof title, "\n## %s\n", t->name);
+        char *section = strstr(text, title);
+        if (!section)
+            fail_msg("no section for %s", t->name);
+        char *end = strstr(section + 1, "\n## ");
+        char kept = end ? *end : 0;
+        if (end)
+            *end = 0;
+        for (const char *const *k = t->keys; *k; k++)
+            if (!strstr(section, *k))
+                fail_msg("%s: %s is not named", t->name, *k);
+        if (end)
+            *end = kept;
+    }
+    free(text);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_cases)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_cases), cmocka_unit_test(test_documented)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -87,6 +87,8 @@ static const char *why_not(const struct making *m, const json_t *object, char *t
         return "a definition of the whole cluster: agents see their namespace";
     if (kinds_cluster_scoped(kind))
         return "of the whole cluster: agents see their namespace";
+    if (strcmp(kind, "Job") == 0 || strcmp(kind, "Pod") == 0)
+        return "it runs and is done: agents tell how it went, not the object";
     if (ns && *m->namespace_name && strcmp(ns, m->namespace_name) != 0) {
         (void)snprintf(text, size, "of another namespace, %.100s", ns);
         return text;

@@ -21,6 +21,14 @@ static const struct row {
     {NULL, "/metadata/generateName", NULL},
     {"Namespace", "/metadata/labels/kubernetes.io~1metadata.name", NULL}, /* from 1.21 */
     {"Namespace", "/spec/finalizers", NULL},
+    /* What a distribution gives each namespace: OpenShift's ranges of user ids and labels of SELinux
+     * (openshift/api security/v1/consts.go), Rancher's project and its state (rancher.com/docs, "Projects and
+     * Namespaces") */
+    {"Namespace", "/metadata/annotations/openshift.io~1*", NULL},
+    {"Namespace", "/metadata/annotations/cattle.io~1status", NULL},
+    {"Namespace", "/metadata/annotations/field.cattle.io~1*", NULL},
+    {"Namespace", "/metadata/annotations/lifecycle.cattle.io~1*", NULL},
+    {"Namespace", "/metadata/labels/field.cattle.io~1projectId", NULL},
     /* helm/helm pkg/action/validate.go, setMetadataVisitor */
     {NULL, "/metadata/labels/app.kubernetes.io~1managed-by", "Helm"},
     {NULL, "/metadata/annotations/meta.helm.sh~1release-name", NULL},

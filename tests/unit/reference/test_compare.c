@@ -439,6 +439,31 @@ static void two_stages(void **state) {
     stage_end(&b);
 }
 
+/* What a distribution writes into its namespaces is its own; what an administrator asks of pods is not. */
+static void namespaces(void **state) {
+    (void)state;
+    struct stage a;
+    begin(&a, "east/red",
+          "[{'kind':'Namespace','name':'red','normal':{'metadata':{'name':'red','labels':{"
+          "'pod-security.kubernetes.io/enforce':'restricted'},'annotations':{"
+          "'openshift.io/sa.scc.uid-range':'1000/10000'}}}}]");
+    struct stage b;
+    begin(&b, "west/blue",
+          "[{'kind':'Namespace','name':'blue','normal':{'metadata':{'name':'blue','labels':{"
+          "'pod-security.kubernetes.io/enforce':'baseline'},'annotations':{"
+          "'openshift.io/sa.scc.uid-range':'2000/10000','field.cattle.io/projectId':'c:p'}}}}]");
+    a.side.namespace_name = "red";
+    b.side.namespace_name = "blue";
+    json_t *doc = between(NULL, &a, &b);
+    const json_t *d = json_object_get(doc, "differences");
+    assert_int_equal(1, json_array_size(d));
+    assert_string_equal("/metadata/labels/pod-security.kubernetes.io~1enforce",
+                        js_str(json_array_get(d, 0), "pointer", ""));
+    json_decref(doc);
+    stage_end(&a);
+    stage_end(&b);
+}
+
 static void the_same_stage(void **state) {
     (void)state;
     struct stage a;
@@ -467,6 +492,7 @@ int main(void) {
         cmocka_unit_test(namespace_of_manifests),
         cmocka_unit_test(rows_of_a_set),
         cmocka_unit_test(two_stages),
+        cmocka_unit_test(namespaces),
         cmocka_unit_test(the_same_stage),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -103,8 +103,7 @@ enum conf_yaml {
     CONF_YAML_CLEAR, /* the same; a value that Helm and kubectl would read otherwise ("yes", 0777) is refused
                       */
     /* As Helm and kubectl read manifests (sigs.k8s.io/yaml, goyaml.v2/resolve.go): YAML 1.1's booleans and
-     * octal numbers, keys made texts; of a key that is there twice the last one counts. Text that is one JSON
-     * value is read as that. */
+     * octal numbers, keys made texts; of a key that is there twice the last one counts. */
     CONF_YAML_HELM,
 };
 /* Takes doc over; line: where it begins. */

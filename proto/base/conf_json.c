@@ -318,7 +318,7 @@ int conf_yaml_documents(const char *name, const char *text, size_t len, size_t m
     if (max > CONF_YAML_TEXT_MAX)
         max = CONF_YAML_TEXT_MAX;
     struct yaml_limits limits = {max, NODES_MAX, CONF_YAML_DEPTH, how == CONF_YAML_HELM};
-    int r = how == CONF_YAML_HELM ? take_json(name, text, len, max, &t, e) : 0;
+    int r = how == CONF_YAML_CORE ? 0 : take_json(name, text, len, max, &t, e);
     return r ? (r < 0 ? r : 0) : yaml_docs(name, text, len, &limits, take_document, &t, e);
 }
 

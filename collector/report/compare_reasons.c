@@ -128,18 +128,16 @@ static bool is_said_below(const json_t *finding) {
     return *object && strncmp(js_str(finding, "reason", ""), object, strlen(object)) == 0;
 }
 
-static void stage_line(const struct report *r, const char *stage, enum compare_cell cell,
-                       const json_t *finding) {
-    (void)fprintf(r->to, "    %s  %s", stage, compare_cell_word(cell));
+static void stage_line(const struct report *r, const char *stage, const json_t *finding) {
+    (void)fprintf(r->to, "    %s", stage);
     if (is_said_below(finding))
         (void)fputc('\n', r->to);
     else
-        compare_text(r, 6 + report_columns(stage) + report_columns(compare_cell_word(cell)),
-                     js_str(finding, "reason", ""));
+        compare_text(r, 4 + report_columns(stage), js_str(finding, "reason", ""));
     differences(r, finding, 6, false);
 }
 
-/* ---- all rows */
+/* ---- what is unmet, row by row */
 
 static void row_head(const struct report *r, const json_t *row) {
     (void)fprintf(r->to, "  %s  %s", js_str(row, "severity", ""), js_str(row, "id", ""));
@@ -147,43 +145,109 @@ static void row_head(const struct report *r, const json_t *row) {
                  js_str(row, "title", ""));
 }
 
-static void row_of(const struct report *r, const json_t *index, const json_t *row, enum compare_cell cell) {
+static bool unmet_row(const struct report *r, const json_t *index, const json_t *row, bool begun) {
     const char *stage;
     json_t *verdict;
-    bool begun = false;
+    bool of_row = false;
     json_object_foreach(json_object_get(row, "cells"), stage, verdict) {
-        if (compare_cell_of(row, stage) != cell)
+        if (compare_cell_of(row, stage) != COMPARE_FAIL)
             continue;
         if (!begun)
+            report_heading(r, "unmet");
+        if (!of_row)
             row_head(r, row);
-        begun = true;
-        stage_line(r, stage, cell, finding_of(index, stage, js_str(row, "id", "")));
+        begun = of_row = true;
+        stage_line(r, stage, finding_of(index, stage, js_str(row, "id", "")));
     }
+    return begun;
 }
 
-static bool any_cell(const json_t *doc, enum compare_cell cell) {
-    size_t i;
-    json_t *row, *verdict;
-    const char *stage;
-    json_array_foreach(json_object_get(doc, "rows"), i, row) {
-        json_object_foreach(json_object_get(row, "cells"), stage, verdict) {
-            if (compare_cell_of(row, stage) == cell)
-                return true;
-        }
-    }
-    return false;
-}
-
-static void rows_with(const struct report *r, const json_t *doc, const json_t *index, enum compare_cell cell,
-                      const char *title) {
+static void unmet(const struct report *r, const json_t *doc, const json_t *index) {
+    bool begun = false;
     size_t i;
     json_t *row;
-    if (!any_cell(doc, cell))
-        return;
-    report_heading(r, title);
     json_array_foreach(json_object_get(doc, "rows"), i, row) {
-        row_of(r, index, row, cell);
+        begun = unmet_row(r, index, row, begun);
     }
+}
+
+/* ---- what is not known, stage by stage: rows of one reason together */
+
+static int add_to_group(json_t *groups, const char *reason, const char *id) {
+    json_t *ids = json_object_get(groups, reason);
+    if (!ids) {
+        ids = json_array();
+        if (json_object_set_new(groups, reason, ids) < 0)
+            return -ENOMEM;
+    }
+    return json_array_append_new(ids, json_string(id)) < 0 ? -ENOMEM : 0;
+}
+
+/* {reason: [id]} in the order of rows; NULL without memory. */
+static json_t *unknown_of(const json_t *doc, const json_t *index, const char *stage) {
+    json_t *groups = json_object(), *row;
+    size_t i;
+    json_array_foreach(json_object_get(doc, "rows"), i, row) {
+        const char *id = js_str(row, "id", "");
+        if (compare_cell_of(row, stage) == COMPARE_UNKNOWN &&
+            add_to_group(groups, js_str(finding_of(index, stage, id), "reason", ""), id) < 0) {
+            json_decref(groups);
+            return NULL;
+        }
+    }
+    return groups;
+}
+
+/* "tls, replicas:" */
+static void ids_words(FILE *to, const json_t *ids) {
+    for (size_t i = 0; i < json_array_size(ids); i++)
+        (void)fprintf(to, "%s%s", i ? ", " : "", json_string_value(json_array_get(ids, i)));
+    (void)fputc(':', to);
+}
+
+static int group_lines(const struct report *r, const char *reason, const json_t *ids) {
+    char *words = text_of(ids_words, ids);
+    if (!words)
+        return -ENOMEM;
+    (void)fputs("    ", r->to);
+    report_wrapped(r, words, 4);
+    (void)fputs("      ", r->to);
+    report_wrapped(r, reason, 6);
+    free(words);
+    return 0;
+}
+
+/* Takes groups; NULL: there was no memory for them. */
+static int stage_groups(const struct report *r, const char *title, bool *begun, const char *stage,
+                        json_t *groups) {
+    const char *reason;
+    json_t *ids;
+    int rc = groups ? 0 : -ENOMEM;
+    if (json_object_size(groups)) {
+        if (!*begun)
+            report_heading(r, title);
+        *begun = true;
+        (void)fprintf(r->to, "  %s\n", stage);
+    }
+    json_object_foreach(groups, reason, ids) {
+        if (rc == 0)
+            rc = group_lines(r, reason, ids);
+    }
+    json_decref(groups);
+    return rc;
+}
+
+static int unknown(const struct report *r, const json_t *doc, const json_t *index) {
+    bool begun = false;
+    int rc = 0;
+    size_t i;
+    json_t *stage;
+    json_array_foreach(json_object_get(doc, "stages"), i, stage) {
+        const char *name = js_str(stage, "stage", "");
+        if (rc == 0)
+            rc = stage_groups(r, "not known", &begun, name, unknown_of(doc, index, name));
+    }
+    return rc;
 }
 
 /* ---- what is tolerated: also beside what is not, on one row */
@@ -218,31 +282,40 @@ static void tolerated(const struct report *r, const json_t *doc, const json_t *i
     }
 }
 
-static void not_read(const struct report *r, const json_t *doc) {
-    bool begun = false;
-    size_t i, j;
-    json_t *stage, *kind;
-    json_array_foreach(json_object_get(doc, "stages"), i, stage) {
-        json_array_foreach(json_object_get(stage, "not_read"), j, kind) {
-            if (!begun)
-                report_heading(r, "not read");
-            begun = true;
-            (void)fprintf(r->to, "    %s  %s", js_str(stage, "stage", ""), js_str(kind, "kind", ""));
-            compare_text(
-                r, 6 + report_columns(js_str(stage, "stage", "")) + report_columns(js_str(kind, "kind", "")),
-                js_str(kind, "reason", ""));
+/* {reason: [kind]}; NULL without memory. */
+static json_t *not_read_of(const json_t *stage) {
+    json_t *groups = json_object(), *kind;
+    size_t i;
+    json_array_foreach(json_object_get(stage, "not_read"), i, kind) {
+        if (add_to_group(groups, js_str(kind, "reason", ""), js_str(kind, "kind", "")) < 0) {
+            json_decref(groups);
+            return NULL;
         }
     }
+    return groups;
+}
+
+static int not_read(const struct report *r, const json_t *doc) {
+    bool begun = false;
+    int rc = 0;
+    size_t i;
+    json_t *stage;
+    json_array_foreach(json_object_get(doc, "stages"), i, stage) {
+        if (rc == 0)
+            rc = stage_groups(r, "not read", &begun, js_str(stage, "stage", ""), not_read_of(stage));
+    }
+    return rc;
 }
 
 int compare_reasons(const struct report *r, const json_t *doc) {
     json_t *index = compare_index(doc);
     if (!index)
         return -ENOMEM;
-    rows_with(r, doc, index, COMPARE_FAIL, "unmet");
-    rows_with(r, doc, index, COMPARE_UNKNOWN, "not known");
+    unmet(r, doc, index);
+    int rc = unknown(r, doc, index);
     tolerated(r, doc, index);
-    not_read(r, doc);
+    if (rc == 0)
+        rc = not_read(r, doc);
     json_decref(index);
     if (json_array_size(json_object_get(doc, "rows"))) {
         (void)fputc('\n', r->to);
@@ -252,5 +325,5 @@ int compare_reasons(const struct report *r, const json_t *doc) {
             "and the source",
             0);
     }
-    return 0;
+    return rc;
 }

@@ -168,13 +168,13 @@ static void test_a_table_says_what_is_unmet_and_why(void **state) {
     assert_has(text, "  replicas ");
     assert_has(text, "tolerated");
     assert_has(text, "66 %"); /* never rounded up */
-    assert_has(text, "west/shop  FAIL  1 of 4 Deployments has no PodDisruptionBudget\n");
+    assert_has(text, "    west/shop  1 of 4 Deployments has no PodDisruptionBudget\n");
     assert_has(text, "      Deployment/shop-engine /spec/selector (container engine): expected >= 2, "
                      "found ?[31mnone|<b>\n");
     assert_int_equal(count(text, "/spec/selector"), 3);
     assert_has(text, "... and 2 more\n");
     assert_has(text, "      1, owner Ann:  small pilot\n");
-    assert_has(text, "west/shop  ?  Ingresses were not read\n");
+    assert_has(text, "\nnot known\n  west/shop\n    tls:\n      Ingresses were not read\n");
     assert_has(text, "pilotgate explain architecture");
     assert_null(strchr(text, '\033'));
     free(text);
@@ -265,6 +265,22 @@ static void test_a_stage_that_was_not_compared_is_not_known(void **state) {
     text = written(doc, COMPARE, REPORT_TABLE, 80, false);
     assert_has(text, "no reference is declared");
     assert_null(strstr(text, "EXPECTATION"));
+    free(text);
+    json_decref(doc);
+}
+
+static void test_what_is_not_known_is_told_once_a_reason(void **state) {
+    (void)state;
+    json_t *s = stage("a/b", true);
+    json_t *kinds = json_pack("[{s:s, s:s}, {s:s, s:s}]", "kind", "Ingress", "reason", "refused", "kind",
+                              "HTTPRoute", "reason", "refused");
+    (void)json_array_append_new(json_object_get(s, "rows"),
+                                finding("hosts", "info", "INCONCLUSIVE", "Ingresses were not read"));
+    (void)json_object_set_new(s, "not_read", kinds);
+    json_t *doc = made(json_pack("[o]", s));
+    char *text = written(doc, COMPARE, REPORT_TABLE, 80, false);
+    assert_has(text, "not known\n  a/b\n    tls, hosts:\n      Ingresses were not read\n");
+    assert_has(text, "not read\n  a/b\n    Ingress, HTTPRoute:\n      refused\n");
     free(text);
     json_decref(doc);
 }
@@ -454,6 +470,7 @@ int main(void) {
         cmocka_unit_test(test_colours_are_only_colours),
         cmocka_unit_test(test_no_cell_is_lost_in_any_width),
         cmocka_unit_test(test_a_stage_that_was_not_compared_is_not_known),
+        cmocka_unit_test(test_what_is_not_known_is_told_once_a_reason),
         cmocka_unit_test(test_markdown_for_a_scorecard),
         cmocka_unit_test(test_junit_fails_where_the_verdict_does),
         cmocka_unit_test(test_documents),

@@ -21,6 +21,7 @@ static struct run r; /* large */
 struct sources {
     bool stage;
     const char *unreadable; /* NULL: all are read */
+    const char *unserved;   /* NULL: all are served */
 };
 
 /* The kube thread's coverage, each second. */
@@ -35,7 +36,8 @@ static void put(struct stored *s, double from, double to, const struct sources *
         pods.ok = true;
         other.name = (char *)"deployments";
         other.ok = !what->unreadable;
-        other.reason = (char *)(what->unreadable ? what->unreadable : "");
+        other.reason = (char *)(what->unreadable ? what->unreadable : what->unserved ? what->unserved : "");
+        other.kind = (char *)"Deployment";
         c.base_mono_ns = (uint64_t)(t * 1e9) + 1000;
         c.sources = list;
         c.n_sources = what->stage ? 2 : 1;
@@ -96,6 +98,14 @@ static void test_reasons_stand_while_they_are_told(void **state) {
     expect(*state, told, 140, 170, 180, "deployments", "RBAC");
 }
 
+/* There are no objects of it: nothing is missing that a person could give. */
+static void test_what_is_not_served_is_not_unreadable(void **state) {
+    static const char why[] = "the API server does not serve it";
+    static const struct sources unserved[] = {{.stage = true, .unserved = why},
+                                              {.stage = true, .unserved = why}};
+    expect(*state, unserved, 140, 170, 180, "deployments", "");
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, dir_setup, dir_teardown)
 
 int main(void) {
@@ -106,6 +116,7 @@ int main(void) {
         TEST(test_a_watched_stage_is_no_news),
         TEST(test_reasons_go_with_the_work),
         TEST(test_reasons_stand_while_they_are_told),
+        TEST(test_what_is_not_served_is_not_unreadable),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,6 +9,7 @@
 #include "base/js.h"
 #include "reference/compare.h"
 
+#define DEPTH_MAX 64
 #define SAME_STEM_MAX 64 /* objects whose names differ in the last part only that are looked at */
 
 struct matching {
@@ -16,6 +17,7 @@ struct matching {
     struct ref_matches *to;
     const struct ref_object **of_a; /* by place in a->objects: what it is of b; owned */
     bool *taken;                    /* by place in b->objects; owned */
+    json_t *referred; /* "ConfigMap/NAME" ... that objects of b refer to; NULL: not asked yet; owned */
 };
 
 static void match(struct matching *g, size_t i, const struct ref_object *o) {
@@ -143,6 +145,53 @@ static void match_by_stem(struct matching *g, size_t i, const struct stem *stems
         match(g, i, best);
 }
 
+/* ConfigMaps, Secrets and claims that pods refer to by name (core/v1 types.go, PodSpec). */
+static int collect_referred(json_t *set, const json_t *v, unsigned depth) {
+    static const struct {
+        const char *holder, *field, *kind;
+    } places[] = {{"configMapRef", "name", "ConfigMap"},
+                  {"configMapKeyRef", "name", "ConfigMap"},
+                  {"configMap", "name", "ConfigMap"},
+                  {"secretRef", "name", "Secret"},
+                  {"secretKeyRef", "name", "Secret"},
+                  {"secret", "name", "Secret"},
+                  {"secret", "secretName", "Secret"},
+                  {"persistentVolumeClaim", "claimName", "PersistentVolumeClaim"}};
+    const char *key;
+    json_t *child;
+    size_t i;
+    int r = 0;
+    if (depth == DEPTH_MAX)
+        return 0;
+    for (size_t k = 0; r == 0 && k < sizeof places / sizeof *places; k++) {
+        const char *name =
+            json_string_value(json_object_get(json_object_get(v, places[k].holder), places[k].field));
+        char text[2 * REF_NAME_MAX];
+        if (!name)
+            continue;
+        (void)snprintf(text, sizeof text, "%s/%s", places[k].kind, name);
+        r = json_object_set_new(set, text, json_true());
+    }
+    json_object_foreach((json_t *)v, key, child) r = r == 0 ? collect_referred(set, child, depth + 1) : r;
+    json_array_foreach((json_t *)v, i, child) r = r == 0 ? collect_referred(set, child, depth + 1) : r;
+    return r == 0 ? 0 : -ENOMEM;
+}
+
+/* Does an object of b ask for one of exactly this name? Then the one with a suffix is not it. */
+static int is_referred(struct matching *g, const char *kind, const char *name, bool *ret) {
+    char text[2 * REF_NAME_MAX];
+    int r = 0;
+    if (!g->referred) {
+        g->referred = json_object();
+        r = g->referred ? 0 : -ENOMEM;
+        for (size_t j = 0; r == 0 && j < g->b->n; j++)
+            r = collect_referred(g->referred, g->b->objects[j].normal, 0);
+    }
+    (void)snprintf(text, sizeof text, "%s/%s", kind, name);
+    *ret = json_object_get(g->referred, text) != NULL;
+    return r;
+}
+
 static int match_generated(struct matching *g) {
     struct stem *stems = calloc(g->b->n + 1, sizeof *stems);
     size_t n = 0;
@@ -152,16 +201,21 @@ static int match_generated(struct matching *g) {
         if (!g->taken[j])
             stems[n++] = (struct stem){&g->b->objects[j], stem_of(g->b->objects[j].name)};
     qsort(stems, n, sizeof *stems, order_stems);
-    for (size_t i = 0; n && i < g->a->n; i++) {
+    int r = 0;
+    for (size_t i = 0; r == 0 && n && i < g->a->n; i++) {
         char name[REF_NAME_MAX];
         if (g->of_a[i] || !translate(&g->to->plain, 0, g->a->objects[i].name, name, sizeof name))
             continue;
-        match_by_stem(g, i, stems, n, name, stem_of(name));
-        if (!g->of_a[i]) /* only the other one has a suffix */
+        if (name[stem_of(name)])
+            match_by_stem(g, i, stems, n, name, stem_of(name));
+        bool referred = false;
+        if (!g->of_a[i])
+            r = is_referred(g, g->a->objects[i].kind, name, &referred);
+        if (r == 0 && !g->of_a[i] && !referred) /* only the other one has a suffix */
             match_by_stem(g, i, stems, n, name, strlen(name));
     }
     free(stems);
-    return 0;
+    return r;
 }
 
 /* ---- by labels */
@@ -357,6 +411,7 @@ int ref_match_sides(const struct ref_side *a, const struct ref_side *b, struct r
     int r = g.of_a && g.taken ? match_all(&g) : -ENOMEM;
     free(g.of_a);
     free(g.taken);
+    json_decref(g.referred);
     if (r < 0)
         ref_matches_free(ret);
     return r;

@@ -320,6 +320,32 @@ static void namespace_of_manifests(void **state) {
     stage_end(&a);
 }
 
+/* A suffix is none of an object that is asked for by its plain name: then it is not there. */
+static void asked_for_by_name(void **state) {
+    (void)state;
+    static const char manifests[] = "[{'kind':'Secret','name':'db','normal':{}}]";
+    static const char pod[] =
+        "{'kind':'Deployment','name':'d','normal':{'env':[{'secretKeyRef':{'name':'%s'}}]}}";
+    static const char *const asked[] = {"db", "db-bcdfgh2456"}; /* or as it is called */
+    for (size_t i = 0; i < 2; i++) {
+        char text[512];
+        char whole[1024];
+        (void)snprintf(text, sizeof text, pod, asked[i]);
+        (void)snprintf(whole, sizeof whole, "[%s,{'kind':'Secret','name':'db-bcdfgh2456','normal':{}}]",
+                       text);
+        struct stage a;
+        struct stage b;
+        struct ref_matches m;
+        begin(&a, "a", manifests);
+        begin(&b, "b", whole);
+        assert_int_equal(0, ref_match_sides(&a.side, &b.side, &m));
+        assert_string_equal(i ? "db-bcdfgh2456" : "", partner(&m, "db"));
+        ref_matches_free(&m);
+        stage_end(&a);
+        stage_end(&b);
+    }
+}
+
 static const char *no_secrets(void *ctx, const char *kind) {
     (void)ctx;
     return strcmp(kind, "Secret") == 0 ? "the agents may not read them" : NULL;
@@ -490,6 +516,7 @@ int main(void) {
         cmocka_unit_test(secrets_are_not_shown),
         cmocka_unit_test(matching),
         cmocka_unit_test(namespace_of_manifests),
+        cmocka_unit_test(asked_for_by_name),
         cmocka_unit_test(rows_of_a_set),
         cmocka_unit_test(two_stages),
         cmocka_unit_test(namespaces),

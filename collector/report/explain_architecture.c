@@ -168,3 +168,46 @@ void report_architecture(const struct report *r, const json_t *stage) {
         severity(r, rows, json_object_get(stage, "match"), severities[i]);
     tolerated(r, rows);
 }
+
+/* ---- Markdown, below the gates: what is not as recommended, and what is let be so */
+
+static void markdown_row(const struct report *r, const char *stage, const json_t *row_, const char *result,
+                         const char *reason) {
+    (void)fputs("| ", r->to);
+    report_markdown_cell(r->to, stage);
+    (void)fputs(" | ", r->to);
+    report_markdown_cell(r->to, js_str(row_, "id", ""));
+    (void)fprintf(r->to, " | %s | %s | ", js_str(row_, "severity", ""), result);
+    report_markdown_cell(r->to, reason);
+    (void)fputs(" |\n", r->to);
+}
+
+static void markdown_stage(const struct report *r, const json_t *stage, size_t *n) {
+    const char *name = js_str(stage, "stage", "");
+    size_t i, k;
+    json_t *x, *t;
+    json_array_foreach(json_object_get(stage, "rows"), i, x) {
+        bool open = strcmp(js_str(x, "verdict", ""), "PASS") != 0;
+        if ((open || json_array_size(json_object_get(x, "tolerated"))) && (*n)++ == 0)
+            (void)fputs("\n| Stage | Expectation | Severity | Result | Reason |\n|---|---|---|---|---|\n",
+                        r->to);
+        if (open)
+            markdown_row(r, name, x, js_str(x, "verdict", ""), js_str(x, "reason", ""));
+        json_array_foreach(json_object_get(x, "tolerated"), k, t) {
+            char who[512];
+            (void)snprintf(who, sizeof who, "%.300s (%.100s)", js_str(t, "reason", ""),
+                           js_str(t, "owner", ""));
+            markdown_row(r, name, x, "tolerated", who);
+        }
+    }
+}
+
+void report_architecture_markdown(const struct report *r, const json_t *gate) {
+    size_t i, n = 0;
+    json_t *s;
+    json_array_foreach(json_object_get(gate, "stages"), i, s) {
+        markdown_stage(r, s, &n);
+    }
+    if (n)
+        (void)fprintf(r->to, "\nThe reference has the digest %s.\n", js_str(gate, "reference", ""));
+}

@@ -107,6 +107,9 @@ static void gates_markdown(const struct report *r, const json_t *result) {
         report_markdown_cell(r->to, js_str(g, "summary", ""));
         (void)fputs(" |\n", r->to);
     }
+    json_array_foreach(json_object_get(result, "gates"), i, g) {
+        report_architecture_markdown(r, g);
+    }
     (void)fprintf(r->to, "\nComputed at %s from commit %lld, rubric %s, %s.\n", js_str(result, "at", ""),
                   (long long)js_int(result, "commit", 0), js_str(result, "rubric", ""),
                   js_str(result, "evaluator", ""));

@@ -35,3 +35,4 @@ void report_supersedes(const struct report *r, const json_t *stage);
 void report_deployment(const struct report *r, const json_t *stage);
 void report_rollbacks(const struct report *r, const json_t *list);
 void report_architecture(const struct report *r, const json_t *stage);
+void report_architecture_markdown(const struct report *r, const json_t *gate);

@@ -108,6 +108,8 @@ def test_a_stage_that_differs_fails_where_and_why(lab, kubes):
     assert o["verdict"] == "PASS", o
     assert next(r for r in o["rows"] if r["id"] == "replicas")["differences"][0]["tolerated"]["owner"] == "Ann"
     assert "Ann" in lab.ask("explain", "architecture").stdout
+    markdown = lab.ask("gates", "-o", "markdown").stdout
+    assert "| local/arch | replicas | required | tolerated | a test (Ann) |" in markdown, markdown
     assert len(stored_references(lab)) == 2
 
 

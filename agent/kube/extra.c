@@ -137,9 +137,10 @@ static bool name_object(struct kube_extra *x) {
     return kinds_name(version, x->found.kind, x->found.object, sizeof x->found.object) == 0;
 }
 
-static bool is_read_anyway(const char *object) {
+/* The same objects are told already, under another resource. */
+static bool is_told_anyway(const struct kube_extra *x) {
     for (const struct kube_kind *k = kube_kinds; k->source; k++)
-        if (strcmp(k->object, object) == 0)
+        if (!k->phases && strcmp(k->object, x->found.object) == 0 && strcmp(k->resource, x->source) != 0)
             return true;
     return false;
 }
@@ -153,7 +154,7 @@ static void take_found(struct kube_extra *x, const struct kube_served *served) {
         be_unfit(x, "is not namespaced: it belongs to no stage, leave it out");
     } else if (!x->found.watched || !name_object(x)) {
         be_unfit(x, "cannot be listed and watched: leave it out");
-    } else if (is_read_anyway(x->found.object)) {
+    } else if (is_told_anyway(x)) {
         be_unfit(x, "is read anyway, in another group: leave it out");
     }
 }
@@ -181,9 +182,10 @@ bool kube_extra_answered(struct kube_extra *x, const struct kube_served *served,
 
 /* ---- all of them, over HTTP */
 
-static bool is_watched_anyway(const char *resource) {
+/* A row of kinds.c tells its objects. */
+static bool is_watched_anyway(const struct config *c, const char *resource) {
     for (const struct kube_kind *k = kube_kinds; k->source; k++)
-        if (strcmp(k->resource, resource) == 0)
+        if (strcmp(k->resource, resource) == 0 && !k->phases && (!k->gitops || c->kube.gitops))
             return true;
     return false;
 }
@@ -193,7 +195,7 @@ void kube_extras_init(struct kube_extras *all, const struct config *c, struct ku
     *all = (struct kube_extras){.http = h, .multi = multi, .served = served};
     all->body.max = ANSWER_MAX;
     for (size_t i = 0; i < c->kube.resources.n && all->n < CONFIG_RESOURCES_MAX; i++)
-        if (!is_watched_anyway(c->kube.resources.items[i]))
+        if (!is_watched_anyway(c, c->kube.resources.items[i]))
             kube_extra_init(&all->items[all->n++], c->kube.resources.items[i]);
 }
 

@@ -57,7 +57,7 @@ struct kube_extras {
     char at[KUBE_NAME_MAX]; /* under way */
 };
 
-/* What is a row of kinds.c already is left out. */
+/* What a row of kinds.c tells already is left out; Jobs, of which only phases are told, are not. */
 void kube_extras_init(struct kube_extras *all, const struct config *c, struct kube_http *h, CURLM *multi,
                       struct kube_served *served);
 void kube_extras_free(struct kube_extras *all);

@@ -71,20 +71,26 @@ static void test_versions_of_a_group(void **state) {
     free(s.list);
 }
 
-/* Built-in kinds are left out, however the configuration names them. */
+static size_t extras_of(bool gitops, struct kube_extras *all) {
+    static char widget[] = "widgets.example.com", cron[] = "cronjobs.batch", jobs[] = "jobs.batch",
+                flux[] = "helmreleases.helm.toolkit.fluxcd.io";
+    static char *names[] = {widget, cron, jobs, flux};
+    struct config c = {.kube = {.gitops = gitops, .resources = {.items = names, .n = 4}}};
+    kube_extras_init(all, &c, NULL, NULL, NULL);
+    kube_extras_free(all);
+    return all->n;
+}
+
+/* What is told already is left out, however the configuration names it. */
 static void test_which_are_extra(void **state) {
     (void)state;
-    static char widget[] = "widgets.example.com", cron[] = "cronjobs.batch",
-                flux[] = "helmreleases.helm.toolkit.fluxcd.io";
-    static char *names[] = {widget, cron, flux};
-    struct config c = {.kube = {.resources = {.items = names, .n = 3}}};
     struct kube_extras *all = calloc(1, sizeof *all);
     assert_non_null(all);
-    kube_extras_init(all, &c, NULL, NULL, NULL);
-    assert_int_equal(all->n, 1);
+    assert_int_equal(extras_of(true, all), 2);
     assert_string_equal(all->items[0].plural, "widgets");
     assert_string_equal(all->items[0].group, "example.com");
-    kube_extras_free(all);
+    assert_string_equal(all->items[1].source, "jobs.batch");
+    assert_int_equal(extras_of(false, all), 3);
     free(all);
 }
 
@@ -266,10 +272,13 @@ static void test_one_whose_api_goes_is_gone(void **state) {
  */
 static void test_kinds_of_kubernetes_itself(void **state) {
     (void)state;
-    static const char apis[] = GROUPS("{\"name\":\"discovery.k8s.io\",\"versions\":[{\"groupVersion\":"
-                                      "\"discovery.k8s.io/v1\"}]},{\"name\":\"extensions\",\"versions\":["
-                                      "{\"groupVersion\":\"extensions/v1beta1\"}]}");
+    static const char apis[] =
+        GROUPS("{\"name\":\"discovery.k8s.io\",\"versions\":[{\"groupVersion\":"
+               "\"discovery.k8s.io/v1\"}]},{\"name\":\"extensions\",\"versions\":["
+               "{\"groupVersion\":\"extensions/v1beta1\"}]},{\"name\":\"helm.toolkit.fluxcd.io\","
+               "\"versions\":[{\"groupVersion\":\"helm.toolkit.fluxcd.io/v2\"}]}");
     static const char slices[] = RESOURCES(RESOURCE("endpointslices", "EndpointSlice", "true", ALL_VERBS));
+    static const char releases[] = RESOURCES(RESOURCE("helmreleases", "HelmRelease", "true", ALL_VERBS));
     static const char ingresses[] = RESOURCES(RESOURCE("ingresses", "Ingress", "true", ALL_VERBS));
     struct kube_served s = {.known = true, .round = 1};
     struct kube_extra *x = calloc(1, sizeof *x);
@@ -287,6 +296,12 @@ static void test_kinds_of_kubernetes_itself(void **state) {
     assert_true(kube_extra_answered(x, &s, 200, ingresses, strlen(ingresses)));
     assert_int_equal(kube_extra_ask(x, &s), KUBE_EXTRA_UNFIT);
     assert_non_null(strstr(x->reason, "is read anyway"));
+    kube_extra_init(x, "helmreleases.helm.toolkit.fluxcd.io"); /* kube.gitops is false */
+    (void)kube_extra_ask(x, &s);
+    assert_true(kube_extra_answered(x, &s, 200, releases, strlen(releases)));
+    assert_int_equal(kube_extra_ask(x, &s), KUBE_EXTRA_FOUND);
+    kube_extra_take(x);
+    assert_string_equal(x->kind.object, "HelmRelease.helm.toolkit.fluxcd.io");
     free(s.list);
     free(x);
 }

@@ -89,7 +89,7 @@ static const char *why_not(const struct making *m, const json_t *object, char *t
         return "of the whole cluster: agents see their namespace";
     if (strcmp(kind, "Job") == 0 || strcmp(kind, "Pod") == 0)
         return "it runs and is done: agents tell how it went, not the object";
-    if (ns && *m->namespace_name && strcmp(ns, m->namespace_name) != 0) {
+    if (ref_is_elsewhere(object, m->namespace_name)) {
         (void)snprintf(text, size, "of another namespace, %.100s", ns);
         return text;
     }
@@ -121,21 +121,19 @@ static int take(void *ctx, const char *where, const json_t *object, struct err *
     return ordered && json_array_append_new(m->objects, ordered) == 0 ? 0 : err_oom(e);
 }
 
-/* The namespace that most objects name, as a side of them all finds it. */
+static int collect(void *ctx, const char *where, const json_t *object, struct err *e) {
+    (void)where;
+    return json_array_append(ctx, (json_t *)object) == 0 ? 0 : err_oom(e);
+}
+
 static int find_namespace(struct making *m, const char *name, const char *text, size_t len, struct err *e) {
-    struct ref_side s;
-    json_t *docs;
-    if (m->how->namespace_name) {
-        (void)snprintf(m->namespace_name, sizeof m->namespace_name, "%s", m->how->namespace_name);
-        return 0;
-    }
-    struct err ignored;
-    if (ref_side_of_manifests(name, text, len, NULL, &s, &docs, &ignored) < 0)
-        return err_set(e, -EINVAL, "%s", ignored.text);
-    (void)snprintf(m->namespace_name, sizeof m->namespace_name, "%s", s.namespace_name);
-    ref_side_free(&s);
-    json_decref(docs);
-    return 0;
+    json_t *all = json_array();
+    int r = all ? ref_manifests_each(name, text, len, collect, all, e) : err_oom(e);
+    if (r == 0)
+        (void)snprintf(m->namespace_name, sizeof m->namespace_name, "%s",
+                       m->how->namespace_name ? m->how->namespace_name : ref_main_namespace(all));
+    json_decref(all);
+    return r;
 }
 
 /* ---- the document */

@@ -304,6 +304,38 @@ int ref_side_of_objects(const json_t *objects, json_t *normals, struct ref_side 
     return ref_side_finish(ret) < 0 ? err_oom(e) : must_be_unique(ret, e);
 }
 
+const char *ref_main_namespace(const json_t *objects) {
+    const char *best = "";
+    size_t most = 0, i;
+    json_t *object;
+    json_t *counts = json_object();
+    json_array_foreach((json_t *)objects, i, object) {
+        const char *ns = js_str(object, "metadata.namespace", "");
+        if (!*ns || strncmp(ns, "kube-", 5) == 0)
+            continue;
+        size_t n = (size_t)json_integer_value(json_object_get(counts, ns)) + 1;
+        (void)json_object_set_new(counts, ns, json_integer((json_int_t)n));
+        best = n > most ? ns : best;
+        most = n > most ? n : most;
+    }
+    json_decref(counts);
+    return best;
+}
+
+bool ref_is_elsewhere(const json_t *object, const char *namespace_name) {
+    const char *ns = js_str(object, "metadata.namespace", NULL);
+    return ns && strcmp(ns, namespace_name) != 0;
+}
+
+/* A stage is one namespace: what else is rendered lives elsewhere. */
+static void drop_elsewhere(json_t *objects) {
+    char ns[OBJECT_NAME_MAX + 1];
+    (void)snprintf(ns, sizeof ns, "%s", ref_main_namespace(objects));
+    for (size_t i = json_array_size(objects); i-- > 0;)
+        if (ref_is_elsewhere(json_array_get(objects, i), ns))
+            (void)json_array_remove(objects, i);
+}
+
 int ref_side_of_manifests(const char *name, const char *text, size_t len, const struct norm_key *key,
                           struct ref_side *ret, json_t **ret_docs, struct err *e) {
     json_t *objects = json_array();
@@ -311,6 +343,7 @@ int ref_side_of_manifests(const char *name, const char *text, size_t len, const 
     *ret = (struct ref_side){.label = name};
     int r = objects && normals ? ref_manifests_read(name, text, len, key, objects, NULL, e) : err_oom(e);
     if (r == 0) {
+        drop_elsewhere(objects);
         r = ref_side_of_objects(objects, normals, ret, e);
         if (r < 0)
             (void)err_prefix(e, r, "%.300s", name);

@@ -23,6 +23,11 @@ int ref_manifest_normal(const char *where, const json_t *object, const struct no
 typedef int ref_manifest_fn(void *ctx, const char *where, const json_t *object, struct err *e);
 int ref_manifests_each(const char *name, const char *text, size_t len, ref_manifest_fn *fn, void *ctx,
                        struct err *e) MUST_CHECK;
+/* The namespace that most objects name, but for those of the cluster itself (kube-system ...); "" where none
+ * does. Borrowed. */
+const char *ref_main_namespace(const json_t *objects);
+/* Does the object say another namespace? */
+bool ref_is_elsewhere(const json_t *object, const char *namespace_name);
 /* Fills a side from such objects; what it borrows is put into `normals`, an array. Finished. */
 int ref_side_of_objects(const json_t *objects, json_t *normals, struct ref_side *ret,
                         struct err *e) MUST_CHECK;

@@ -316,6 +316,39 @@ static void references_are_merged(void **state) {
     ref_free(&b);
 }
 
+/* A stage is one namespace: of two objects of one name the one elsewhere is no part of it, nor an error. */
+static void what_is_elsewhere_is_no_part_of_a_stage(void **state) {
+    (void)state;
+    static const struct {
+        const char *first, *second; /* namespaces */
+        const char *kept;           /* that of the object that stays; NULL: both */
+    } cases[] = {
+        {"prod", "kube-system", "prod"},
+        {NULL, "kube-system", ""},
+        {"kube-system", "prod", "prod"},
+        {NULL, "prod", NULL},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[600], first[60] = "";
+        struct ref_side side;
+        json_t *docs;
+        struct err e;
+        if (cases[i].first)
+            (void)snprintf(first, sizeof first, ", namespace: %s", cases[i].first);
+        (void)snprintf(text, sizeof text,
+                       "{apiVersion: v1, kind: Service, metadata: {name: a%s}}\n---\n"
+                       "{apiVersion: v1, kind: Service, metadata: {name: %s, namespace: %s}}\n",
+                       first, cases[i].kept ? "a" : "b", cases[i].second);
+        if (ref_side_of_manifests("s", text, strlen(text), NULL, &side, &docs, &e) < 0)
+            fail_msg("%s: %s", text, e.text);
+        assert_int_equal(side.n, cases[i].kept ? 1 : 2);
+        if (cases[i].kept)
+            assert_string_equal(js_str(side.objects[0].normal, "metadata.namespace", ""), cases[i].kept);
+        ref_side_free(&side);
+        json_decref(docs);
+    }
+}
+
 /* ---- a first reference */
 
 /* What it makes of manifests is a reference, holds no secret, and is met by them. */
@@ -433,6 +466,7 @@ int main(void) {
         cmocka_unit_test(builtins_load),
         cmocka_unit_test(what_is_tolerated_passes),
         cmocka_unit_test(references_are_merged),
+        cmocka_unit_test(what_is_elsewhere_is_no_part_of_a_stage),
         cmocka_unit_test(charts_meet_what_is_made_of_them),
         cmocka_unit_test(what_matters_is_chosen),
     };

@@ -7,6 +7,7 @@
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/conf.h"
 #include "base/js.h"
@@ -119,6 +120,50 @@ static int merge_string_data(json_t *secret) {
     return r;
 }
 
+static int hide_all(json_t *node);
+
+/* A new text, NULL where it stays as it is, or as what is in it. */
+static json_t *hidden(json_t *v, int *r) {
+    if (json_is_object(v) || json_is_array(v))
+        *r = hide_all(v);
+    bool stays = json_is_object(v) || json_is_array(v) || json_is_null(v) || ref_is_reduced(v) ||
+                 (json_is_string(v) && json_string_length(v) == 0);
+    return stays ? NULL : json_string(DIFF_SECRET);
+}
+
+static int hide_all(json_t *node) {
+    const char *key;
+    json_t *v, *text;
+    int r = 0;
+    json_object_foreach(node, key, v) {
+        if (r == 0 && (text = hidden(v, &r)))
+            r = json_object_set_new(node, key, text) == 0 ? 0 : -ENOMEM;
+    }
+    for (size_t i = 0; r == 0 && i < json_array_size(node); i++)
+        if ((text = hidden(json_array_get(node, i), &r)))
+            r = json_array_set_new(node, i, text) == 0 ? 0 : -ENOMEM;
+    return r;
+}
+
+/* A Secret that stands inside of something else (a List, a Template, a policy that makes it), or that is
+ * spelt wrongly, is no object of which the normal form knows what is secret: none of its values stays. */
+static int hide_inner(json_t *node) {
+    bool secret = strcasecmp(js_str(node, "kind", ""), "Secret") == 0;
+    const char *key;
+    json_t *v, *text;
+    int r = 0;
+    json_object_foreach(node, key, v) {
+        bool values = secret && (strcasecmp(key, "data") == 0 || strcasecmp(key, "stringData") == 0);
+        if (r == 0 && !values)
+            r = hide_inner(v);
+        else if (r == 0 && (text = hidden(v, &r)))
+            r = json_object_set_new(node, key, text) == 0 ? 0 : -ENOMEM;
+    }
+    for (size_t i = 0; r == 0 && i < json_array_size(node); i++)
+        r = hide_inner(json_array_get(node, i));
+    return r;
+}
+
 /* In normal form, as agents tell it. */
 static json_t *normal_of(const struct norm_key *key, const json_t *object, const char *kind) {
     return strchr(kind, '.') ? norm_custom(key, object, kind) : norm_object(key, object, NULL);
@@ -132,7 +177,7 @@ static json_t *reduced_of(const json_t *object, const char *kind, const struct n
     if (!normal)
         return NULL;
     bool ok = settle_secrets(object, normal, key != NULL) == 0 &&
-              (strcmp(kind, "Secret") != 0 || merge_string_data(normal) == 0) &&
+              (strcmp(kind, "Secret") != 0 || merge_string_data(normal) == 0) && hide_inner(normal) == 0 &&
               json_object_set(normal, "apiVersion", json_object_get(object, "apiVersion")) == 0;
     if (ok)
         return normal;

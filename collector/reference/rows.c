@@ -98,8 +98,8 @@ static int tell_object(struct rows *w, const struct ref_match *m) {
     if (!ref_name_relative(w->side, m->a->name, name, sizeof name))
         (void)snprintf(name, sizeof name, "%s", m->a->name);
     (void)snprintf(full, sizeof full, "%s/%s", m->a->kind, name);
-    if (!m->b && (is_optional(w, full) || is_passing(m->a)))
-        return 0;
+    if (!m->b && (is_passing(m->a) || (is_optional(w, full) && !unread(w, m->a->kind))))
+        return 0; /* where nobody read the kind, an optional one may be there, and be otherwise */
     row.outcome.objects = m->b != NULL;
     int r = m->b ? compare(w, m, &row.outcome) : add_missing(w, m->a, &row.outcome);
     if (r < 0) {

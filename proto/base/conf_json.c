@@ -163,10 +163,9 @@ static int core_scalar(const struct yaml_doc *d, const yaml_node_t *n, json_t **
 static int json_from_scalar(const struct yaml_doc *d, const yaml_node_t *n, enum conf_yaml how, json_t **ret,
                             struct err *e) {
     if (how == CONF_YAML_CLEAR && is_plain(n) && is_trap(yaml_text(n)))
-        return yaml_error_at(d, n, e,
-                             "'%.40s' means one thing to Helm and another to others: quote it, or write "
-                             "true, false or a plain number",
-                             yaml_text(n));
+        return yaml_error_at(d, n, e, /* not what it is: it may be a Secret's value */
+                             "this means one thing to Helm and another to others: quote it, or write "
+                             "true, false or a plain number");
     json_t *v = NULL;
     int r = how == CONF_YAML_HELM && is_plain(n) ? helm_scalar(yaml_text(n), &v, e) : 0;
     if (r == 0 && v)

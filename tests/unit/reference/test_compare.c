@@ -408,6 +408,12 @@ static void rows_of_a_set(void **state) {
                 "Secret/{release}-s info: unknown: Secret: the agents may not read them\n"
                 "Service/{release}-api info: different /spec/type\n"
                 "extra fields required: extra /spec/externalName (field)\n");
+    expect_rows("{'manifests':[{'id':'m','optional':['ConfigMap/*','Secret/*'],"
+                "'extra':{'objects':'ignore','fields':'ignore'}}]}",
+                &a, &b,
+                "Role/{release}-cut required: unknown: Role/blue-cut: too large\n"
+                "Secret/{release}-s required: unknown: Secret: the agents may not read them\n"
+                "Service/{release}-api required: different /spec/type\n");
     stage_end(&a);
     stage_end(&b);
 }

@@ -51,6 +51,35 @@ static json_t *evaluate(const struct reference *r, const struct ref_side *side, 
     return ret;
 }
 
+#define INNER                                                                                             \
+    "{apiVersion: v1, kind: Secret, metadata: {name: k}, stringData: {a: hunter2, b: [{c: hunter2}], d: " \
+    "1234567}}"
+
+/* Wherever a Secret stands, and however it is spelt. */
+static const char *const hidden_ones[] = {
+    "{apiVersion: v1, kind: List, metadata: {name: l}, items: [" INNER "]}",
+    "{apiVersion: v1, kind: List, metadata: {name: l}, items: [{kind: List, items: [" INNER "]}]}",
+    "{apiVersion: template.openshift.io/v1, kind: Template, metadata: {name: t}, objects: [" INNER "]}",
+    "{apiVersion: kyverno.io/v1, kind: Policy, metadata: {name: p}, spec: {rules: [{generate: " INNER "}]}}",
+    "{apiVersion: v1, kind: secret, metadata: {name: k}, data: {a: hunter2, d: 1234567}}",
+    "{apiVersion: v1, kind: Secret, metadata: {name: k}, stringdata: {a: hunter2}, Data: 1234567}",
+};
+
+static void no_secret_stays_inside_of_others(void **state) {
+    (void)state;
+    for (size_t i = 0; i < 2 * sizeof hidden_ones / sizeof *hidden_ones; i++) {
+        char text[1024];
+        (void)snprintf(text, sizeof text, HEAD SET "  objects:\n  - %s\n", hidden_ones[i / 2]);
+        struct reference r = load(text, i % 2 ? &key : NULL);
+        char *doc = js_canonical(r.doc);
+        if (strstr(doc, "hunter2") || strstr(doc, "1234567"))
+            fail_msg("%s\n%s", text, doc);
+        assert_non_null(strstr(doc, "(secret)"));
+        free(doc);
+        ref_free(&r);
+    }
+}
+
 static size_t occurrences(const char *text, const char *word) {
     size_t n = 0;
     for (const char *p = strstr(text, word); p; p = strstr(p + 1, word))
@@ -459,6 +488,7 @@ static void what_matters_is_chosen(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(no_secret_stays),
+        cmocka_unit_test(no_secret_stays_inside_of_others),
         cmocka_unit_test(what_was_reduced_stays),
         cmocka_unit_test(secrets_compare_with_the_key_only),
         cmocka_unit_test(known_defaults_are_hashed),

@@ -9,6 +9,7 @@
 
 #include "base/js.h"
 #include "reference/compare_priv.h"
+#include "reference/reference_priv.h"
 
 /* ---- the place */
 
@@ -328,7 +329,8 @@ int ref_walk(struct ref_walk *w, const json_t *a, const json_t *b) {
         return ref_walk_lists(w, a, b);
     if (ref_walk_leaf(w, a, b) || is_mark(w, a, b))
         return 0;
-    return ref_walk_add(w, REF_DIFFERENT, a, b, false);
+    bool unknown = w->m->other_key && ref_is_reduced(a) && ref_is_reduced(b);
+    return ref_walk_add(w, unknown ? REF_UNKNOWN : REF_DIFFERENT, a, b, false);
 }
 
 int ref_compare_objects(const struct ref_matches *m, const struct ref_object *a, const struct ref_object *b,

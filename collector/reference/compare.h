@@ -60,6 +60,7 @@ struct ref_matches {
     struct ref_names plain; /* of both sides' release, chart and namespace */
     struct ref_names names; /* and with what the matches themselves say */
     bool one_place;         /* both sides have the same release and namespace */
+    bool other_key;         /* a is a SET, and its hashes are not known to be of the key that b's are of */
 };
 int ref_match_sides(const struct ref_side *a, const struct ref_side *b, struct ref_matches *ret) MUST_CHECK;
 void ref_matches_free(struct ref_matches *m);

@@ -162,9 +162,11 @@ static const char *verdict_of(const struct ref_outcome *o, const struct sorted *
     if (unknown) {
         t->unknown++;
         (void)snprintf(reason, REASON_MAX, "not known: %s",
-                       o->unknown     ? o->why
-                       : s->n_unknown ? "some of it cannot be compared"
-                                      : "there are more differences than are looked at");
+                       o->unknown ? o->why
+                       : s->n_unknown
+                           ? "some of it was hashed with another key than the agents': declare the "
+                             "pilot again with theirs as --key"
+                           : "there are more differences than are looked at");
         return "INCONCLUSIVE";
     }
     t->met += s->n_tolerated == 0;

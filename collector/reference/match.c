@@ -391,6 +391,8 @@ static int match_all(struct matching *g) {
     struct ref_matches *m = g->to;
     m->one_place =
         are_same(g->a->release, g->b->release) && are_same(g->a->namespace_name, g->b->namespace_name);
+    m->other_key = !g->a->live && g->a->key_id && *g->a->key_id && g->b->key_id &&
+                   strcmp(g->a->key_id, g->b->key_id) != 0;
     int r = ref_names_of(g->a, g->b, &m->plain);
     if (r == 0)
         r = ref_names_of(g->a, g->b, &m->names);

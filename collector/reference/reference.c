@@ -160,12 +160,14 @@ static int one_namespace(const char *name, const struct ref_side *s, struct err 
     return 0;
 }
 
-static int make_side(const json_t *set, struct ref_side *s, json_t *normals, struct err *e) {
+static int make_side(const json_t *set, const char *key_id, struct ref_side *s, json_t *normals,
+                     struct err *e) {
     const char *id = js_str(set, "id", "");
     s->label = id;
     s->release = js_str(set, "release", NULL);
     s->namespace_name = js_str(set, "namespace", NULL);
     s->chart = js_str(set, "chart", NULL);
+    s->key_id = key_id;
     int r = ref_side_of_objects(json_object_get(set, "objects"), normals, s, e);
     return r < 0 ? err_prefix(e, r, "%s", id) : one_namespace(id, s, e);
 }
@@ -181,7 +183,7 @@ static int fill(json_t *doc, struct reference *ret, struct err *e) {
     r.sets = calloc(r.n_sets ? r.n_sets : 1, sizeof *r.sets);
     int status = r.normals && r.sets && digest_of(doc, r.digest) == 0 ? 0 : err_oom(e);
     for (size_t i = 0; i < r.n_sets && status == 0; i++)
-        status = make_side(json_array_get(sets, i), &r.sets[i], r.normals, e);
+        status = make_side(json_array_get(sets, i), r.key_id, &r.sets[i], r.normals, e);
     if (status < 0)
         ref_free(&r);
     else

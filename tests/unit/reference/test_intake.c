@@ -132,7 +132,7 @@ static void what_was_reduced_stays(void **state) {
 
 /* The verdict of a stage that was made with this text and key, against a reference with (or without) the key.
  */
-static const char *verdict_of(const char *stage, const struct norm_key *stage_key,
+static const char *verdict_of(const char *stage, const struct norm_key *stage_key, const char *id,
                               const struct norm_key *ref_key) {
     static char verdict[20];
     struct reference r = load(HEAD SET SECRETS, ref_key);
@@ -140,6 +140,7 @@ static const char *verdict_of(const char *stage, const struct norm_key *stage_ke
     json_t *docs;
     struct err e;
     assert_int_equal(ref_side_of_manifests("s", stage, strlen(stage), stage_key, &side, &docs, &e), 0);
+    side.key_id = id;
     json_t *result = evaluate(&r, &side, "a/b", "2026-11-23T00:00:00Z");
     (void)snprintf(verdict, sizeof verdict, "%s", js_str(result, "verdict", ""));
     json_decref(result);
@@ -160,10 +161,16 @@ static void secrets_compare_with_the_key_only(void **state) {
     char changed[sizeof same];
     memcpy(changed, same, sizeof same);
     memcpy(strstr(changed, "hunter2"), "hunter3", 7);
-    assert_string_equal(verdict_of(same, &key, &key), "PASS");
-    assert_string_equal(verdict_of(changed, &key, &key), "FAIL");
-    assert_string_equal(verdict_of(same, &other, &key), "FAIL"); /* another pilot's */
-    assert_string_equal(verdict_of(changed, &key, NULL), "PASS");
+    char id[NORM_KEY_ID_MAX];
+    assert_string_equal(verdict_of(same, &key, NULL, &key), "PASS");
+    assert_string_equal(verdict_of(changed, &key, NULL, &key), "FAIL");
+    assert_string_equal(verdict_of(changed, &key, norm_key_id(&key, id), &key), "FAIL");
+    assert_string_equal(verdict_of(same, &other, NULL, &key), "FAIL"); /* another pilot's */
+    assert_string_equal(verdict_of(changed, &key, NULL, NULL), "PASS");
+    /* where agents say that their key is another one, or say none, unlike hashes say nothing */
+    assert_string_equal(verdict_of(same, &other, norm_key_id(&other, id), &key), "INCONCLUSIVE");
+    assert_string_equal(verdict_of(same, &other, "", &key), "INCONCLUSIVE");
+    assert_string_equal(verdict_of(same, &other, norm_key_id(&other, id), NULL), "PASS");
 }
 
 static void known_defaults_are_hashed(void **state) {

@@ -215,6 +215,11 @@ int ref_manifest_normal(const char *where, const json_t *object, const struct no
     json_t *normal = reduced_of(object, kind, key);
     if (!normal)
         return err_oom(e);
+    if (strcmp(js_str(normal, "metadata.name", ""), name) != 0) { /* only names of RBAC may hold a ':' */
+        json_decref(normal);
+        return err_set(e, -EINVAL, "%s: %s/%s: agents take the name for a secret: rename it, or take it out",
+                       where, kind, name);
+    }
     *ret = normal;
     return 0;
 }

@@ -247,6 +247,9 @@ static const struct {
           "  {apiVersion: v1, kind: Service, metadata: {name: a}},\n"
           "  {apiVersion: v1, kind: Service, metadata: {name: a}}]}]\n",
      "r.yaml: m: Service/a is there twice"},
+    {HEAD "manifests: [{id: m, why: w, source: s, objects: [\n"
+          "  {apiVersion: rbac.authorization.k8s.io/v1, kind: Role, metadata: {name: 'keys:all'}}]}]\n",
+     "r.yaml:5:3: keys:all: Role/keys:all: agents take the name for a secret"},
 };
 
 static void what_is_wrong_is_refused(void **state) {

@@ -155,5 +155,6 @@ def test_an_autoscaler_is_tolerated(pilot):
     assert found == {(f"Deployment/{name}", "/spec/replicas", "2", "4")}, account_of(rows)
     pilot.declare_again(tolerate=[GENERATED, AUTOSCALED])
     said = pilot.compared()
-    tolerated = [d["tolerated"]["reason"] for r in rows_of(said) for d in r["differences"] if d["pointer"] == "/spec/replicas"]
+    tolerated = [d["tolerated"]["reason"] for r in rows_of(said) for d in r["differences"]
+                 if d["pointer"] == "/spec/replicas"]
     assert is_same(said) and tolerated == [AUTOSCALED["reason"]], account_of(rows_of(said))

@@ -49,6 +49,8 @@ void ref_outcome_unknown(struct ref_outcome *o, const char *fmt, ...) PRINTF_LIK
 struct ref_scope { /* what an expectation sees */
     const struct reference *r;
     const struct ref_side *live;
+    const bool
+        *in_sets; /* by place in live's objects: what ref_in_sets says; NULL: found where it is asked */
 };
 
 /* ---- selecting */
@@ -92,6 +94,8 @@ typedef int ref_set_row_fn(void *ctx, struct ref_set_row *row);
 /* One row for each object of the stage's i-th SET (s->r->sets[i], s->r->doc's manifests[i]) and, unless
  * `extra` says ignore, for what the stage has besides. An optional object that is not there makes no row, nor
  * does one that Helm or the Job controller takes away when it is done. */
+/* Which of live's objects some SET has; out holds live->n. Once for all SETs, which may be many. */
+int ref_in_sets(const struct reference *r, const struct ref_side *live, bool *out) MUST_CHECK;
 int ref_manifests(const struct ref_scope *s, size_t i, ref_set_row_fn *fn, void *ctx) MUST_CHECK;
 
 struct ref_check_type {

@@ -113,6 +113,22 @@ bool ref_walk_names(struct ref_walk *w, const char *a, const char *b) {
     return ref_names_same(&w->m->names, a, b);
 }
 
+/* "default" is what Kubernetes itself calls a namespace's service account (core/v1,
+ * PodSpec.serviceAccountName), and many clusters a storage class: there it is no namespace's name. */
+static bool is_own_default(const struct ref_walk *w, const char *a, const char *b) {
+    static const char *const names[] = {"serviceAccountName", "serviceAccount", "storageClassName",
+                                        "ingressClassName", NULL};
+    const char *step = ref_walk_step(w);
+    if ((strcmp(a, "default") == 0) == (strcmp(b, "default") == 0))
+        return false;
+    if (strcmp(step, "name") == 0)
+        return strncmp(w->pointer, "/subjects/", 10) == 0;
+    for (const char *const *n = names; *n; n++)
+        if (strcmp(*n, step) == 0)
+            return true;
+    return false;
+}
+
 bool ref_walk_leaf(struct ref_walk *w, const json_t *a, const json_t *b) {
     enum ref_meaning meaning = ref_meaning_of(w->kind, w->pointer);
     if (ref_same_value(meaning, a, b) && (!w->exact || ref_same_value(meaning, b, a)))
@@ -121,7 +137,7 @@ bool ref_walk_leaf(struct ref_walk *w, const json_t *a, const json_t *b) {
         return false;
     const char *x = json_string_value(a);
     const char *y = json_string_value(b);
-    return ref_walk_names(w, x, y) || is_digest_of_rendered(w, x, y);
+    return (!is_own_default(w, x, y) && ref_walk_names(w, x, y)) || is_digest_of_rendered(w, x, y);
 }
 
 /* ---- on one side only */

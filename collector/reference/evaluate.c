@@ -234,7 +234,7 @@ static int take_set_row(void *ctx, struct ref_set_row *from) {
     return add_row(x, &row, &from->outcome);
 }
 
-static int evaluate_sets(struct evaluation *x) {
+static int each_set(struct evaluation *x) {
     const struct reference *r = x->scope.r;
     for (size_t i = 0; i < r->n_sets; i++) {
         x->set_doc = json_array_get(json_object_get(r->doc, "manifests"), i);
@@ -244,6 +244,17 @@ static int evaluate_sets(struct evaluation *x) {
             return status;
     }
     return 0;
+}
+
+static int evaluate_sets(struct evaluation *x) {
+    bool *in_sets = calloc(x->scope.live->n + 1, sizeof *in_sets);
+    int r = in_sets ? ref_in_sets(x->scope.r, x->scope.live, in_sets) : -ENOMEM;
+    x->scope.in_sets = in_sets;
+    if (r == 0)
+        r = each_set(x);
+    x->scope.in_sets = NULL;
+    free(in_sets);
+    return r;
 }
 
 static int evaluate_expectations(struct evaluation *x) {
@@ -343,7 +354,7 @@ static json_t *document_of(const struct evaluation *x) {
 
 int ref_evaluate(const struct reference *r, const struct ref_side *live, const char *stage, int64_t now_ns,
                  json_t **ret, struct err *e) {
-    struct evaluation x = {.scope = {r, live},
+    struct evaluation x = {.scope = {.r = r, .live = live},
                            .tolerating = {json_object_get(r->doc, "tolerate"), live, stage, now_ns},
                            .rows = json_array()};
     int status = x.rows ? evaluate_sets(&x) : -ENOMEM;

@@ -194,7 +194,7 @@ static int propose(const struct ref_scope *s, const struct candidate *c, const c
 
 int ref_propose(const struct ref_side *s, const char *source, json_t *into, struct err *e) {
     struct reference none = {0};
-    struct ref_scope scope = {&none, s};
+    struct ref_scope scope = {.r = &none, .live = s};
     for (size_t i = 0; i < sizeof candidates / sizeof *candidates; i++)
         if (propose(&scope, &candidates[i], source, into) < 0)
             return err_oom(e);

@@ -117,33 +117,30 @@ static bool is_extra(const struct rows *w, const struct ref_object *o) {
            ref_is_configuration(o);
 }
 
-/* Marks what another SET of this reference has: that is not besides. */
-static int mark_others(const struct rows *w, bool *known) {
-    const struct reference *r = w->s->r;
-    const struct ref_side *live = w->s->live;
+int ref_in_sets(const struct reference *r, const struct ref_side *live, bool *out) {
     int e = 0;
     for (size_t i = 0; e == 0 && i < r->n_sets; i++) {
         struct ref_matches m;
-        if (&r->sets[i] == w->side)
-            continue;
         if ((e = ref_match_sides(&r->sets[i], live, &m)) < 0)
             return e;
         for (size_t k = 0; k < m.n; k++)
             if (m.items[k].a && m.items[k].b)
-                known[m.items[k].b - live->objects] = true;
+                out[m.items[k].b - live->objects] = true;
         ref_matches_free(&m);
     }
     return e;
 }
 
+/* What another SET of this reference has is not besides. */
 static int find_extra_objects(struct rows *w, struct ref_outcome *out) {
     const struct ref_side *live = w->s->live;
     if (!live->release || !*live->release) {
         ref_outcome_unknown(out, "which release is under pilot is not known");
         return 0;
     }
-    bool *known = calloc(live->n + 1, sizeof *known);
-    int r = known ? mark_others(w, known) : -ENOMEM;
+    bool *own = w->s->in_sets ? NULL : calloc(live->n + 1, sizeof *own);
+    const bool *known = own ? own : w->s->in_sets;
+    int r = own ? ref_in_sets(w->s->r, live, own) : known ? 0 : -ENOMEM;
     for (size_t i = 0; r == 0 && i < w->matches.n; i++) {
         const struct ref_object *o = w->matches.items[i].b;
         if (w->matches.items[i].a || known[o - live->objects] || !is_extra(w, o))
@@ -151,7 +148,7 @@ static int find_extra_objects(struct rows *w, struct ref_outcome *out) {
         out->objects++;
         r = ref_differences_add(&out->differences, REF_EXTRA, o, NULL, NULL, NULL, NULL, NULL);
     }
-    free(known);
+    free(own);
     return r;
 }
 

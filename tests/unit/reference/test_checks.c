@@ -246,7 +246,7 @@ static bool run_case(const char *file, const json_t *c, unsigned seen[TOLD]) {
     struct err e;
     json_t *expectation = expectation_of(c);
     build(&s, c);
-    struct ref_scope scope = {&s.r, &s.side};
+    struct ref_scope scope = {.r = &s.r, .live = &s.side};
     const struct ref_check_type *type = ref_check_type(js_str(c, "check", ""));
     bool ok = type != NULL;
     if (ok && type->valid && type->valid(json_object_get(c, "with"), &e) < 0) {

@@ -58,7 +58,7 @@ static void test_many(void **state) {
     for (int i = 0; i < EACH; i++)
         add_one(&s, keep, i);
     assert_int_equal(ref_side_finish(&s), 0);
-    const struct ref_scope scope = {&r, &s};
+    const struct ref_scope scope = {.r = &r, .live = &s};
     double begin = cpu();
     for (const char *const *m = met; *m; m++) {
         struct ref_outcome out = {0};

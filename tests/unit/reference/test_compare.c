@@ -369,7 +369,7 @@ static int take_row(void *ctx, struct ref_set_row *row) {
 static void expect_rows(const char *set, struct stage *a, struct stage *b, const char *expected) {
     struct rows rows = {""};
     struct reference r = {.doc = json(set), .sets = &a->side, .n_sets = 1};
-    struct ref_scope scope = {&r, &b->side};
+    struct ref_scope scope = {.r = &r, .live = &b->side};
     assert_int_equal(0, ref_manifests(&scope, 0, take_row, &rows));
     assert_string_equal(expected, rows.text);
     json_decref(r.doc);
@@ -416,6 +416,41 @@ static void rows_of_a_set(void **state) {
                 "Service/{release}-api required: different /spec/type\n");
     stage_end(&a);
     stage_end(&b);
+}
+
+/* Rendered for the namespace "default", and installed into one that is called like the service account. */
+static void default_is_no_namespace_everywhere(void **state) {
+    (void)state;
+#define POD(account, url)                                                                             \
+    "[{'kind':'StatefulSet','name':'db','normal':{'spec':{'template':{'spec':{'serviceAccountName':"  \
+    "'" account "','containers':[{'name':'c','env':[{'name':'URL','value':'" url                      \
+    "'}]}]}},'volumeClaimTemplates':[{'metadata':{'name':'d'},'spec':{'storageClassName':'" account   \
+    "'}}]}}},{'kind':'RoleBinding','name':'r','normal':{'subjects':[{'kind':'ServiceAccount','name':" \
+    "'" account "'}]}}]"
+    static const char *const differ =
+        "RoleBinding/r required: different /subjects/0/name\n"
+        "StatefulSet/db required: different /spec/template/spec/serviceAccountName; "
+        "different /spec/volumeClaimTemplates/0/spec/storageClassName\n";
+    static const char *const same = "RoleBinding/r required: \nStatefulSet/db required: \n";
+    const char *set = "{'manifests':[{'id':'m','extra':{'objects':'ignore','fields':'ignore'}}]}";
+    static const struct {
+        const char *a, *b;
+        const char *const *expected;
+    } cases[] = {{POD("default", "db.default.svc"), POD("shop", "db.shop.svc"), &differ},
+                 {POD("shop", "db.shop.svc"), POD("default", "db.default.svc"), &differ},
+                 {POD("default", "db.default.svc"), POD("default", "db.shop.svc"), &same},
+                 {POD("default-x", "default"), POD("shop-x", "shop"), &same}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct stage a, b;
+        begin(&a, "set", cases[i].a);
+        begin(&b, "live", cases[i].b);
+        a.side.namespace_name = i == 1 ? "shop" : "default";
+        b.side.namespace_name = i == 1 ? "default" : "shop";
+        expect_rows(set, &a, &b, *cases[i].expected);
+        stage_end(&a);
+        stage_end(&b);
+    }
+#undef POD
 }
 
 /* ---- two stages */
@@ -524,6 +559,7 @@ int main(void) {
         cmocka_unit_test(namespace_of_manifests),
         cmocka_unit_test(asked_for_by_name),
         cmocka_unit_test(rows_of_a_set),
+        cmocka_unit_test(default_is_no_namespace_everywhere),
         cmocka_unit_test(two_stages),
         cmocka_unit_test(namespaces),
         cmocka_unit_test(the_same_stage),

@@ -55,7 +55,7 @@ static struct told compare(const struct run *r, const json_t *live, const char *
     fixture_side(live, &b);
     b.unread = unread;
     b.unread_ctx = (void *)&r->f->b;
-    struct ref_scope scope = {&ref, &b};
+    struct ref_scope scope = {.r = &ref, .live = &b};
     if (!ref.doc || ref_manifests(&scope, 0, take_row, &t) < 0)
         abort();
     json_decref(ref.doc);

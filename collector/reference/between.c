@@ -72,26 +72,28 @@ static int add_kinds_of(struct between *w, json_t *seen, const struct ref_side *
     return r;
 }
 
+/* Of what charts make. */
+const char *const ref_watched_kinds[] = {"ConfigMap",
+                                         "CronJob",
+                                         "DaemonSet",
+                                         "Deployment",
+                                         "Ingress",
+                                         "HorizontalPodAutoscaler",
+                                         "NetworkPolicy",
+                                         "Role",
+                                         "PersistentVolumeClaim",
+                                         "RoleBinding",
+                                         "Secret",
+                                         "PodDisruptionBudget",
+                                         "Service",
+                                         "ServiceAccount",
+                                         "StatefulSet",
+                                         NULL};
+
 static int add_kinds(struct between *w) {
-    static const char *const kinds[] = {"ConfigMap",
-                                        "CronJob",
-                                        "DaemonSet",
-                                        "Deployment",
-                                        "Ingress",
-                                        "HorizontalPodAutoscaler",
-                                        "NetworkPolicy",
-                                        "Role",
-                                        "PersistentVolumeClaim",
-                                        "RoleBinding",
-                                        "Secret",
-                                        "PodDisruptionBudget",
-                                        "Service",
-                                        "ServiceAccount",
-                                        "StatefulSet",
-                                        NULL};
     json_t *seen = json_object();
     int r = seen ? 0 : -ENOMEM;
-    for (const char *const *k = kinds; r == 0 && *k; k++)
+    for (const char *const *k = ref_watched_kinds; r == 0 && *k; k++)
         r = add_kind(w, seen, *k);
     if (r == 0)
         r = add_kinds_of(w, seen, w->a);

@@ -77,6 +77,8 @@ bool ref_name_other(const struct ref_side *s, const char *relative, char *out, s
 bool ref_glob_object(const struct ref_side *s, const char *glob, const char *kind, const char *name);
 /* Is something of the value a keyed hash or DIFF_SECRET? Then nobody knows what it is. */
 bool ref_is_reduced(const json_t *v);
+/* Kinds that agents watch without being asked to, ended by NULL. (between.c) */
+extern const char *const ref_watched_kinds[];
 
 /* A text that may have been cut in the middle of a character: such characters stand as '?'. A new reference.
  */

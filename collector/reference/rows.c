@@ -8,6 +8,7 @@
 #include "base/js.h"
 #include "base/word.h"
 #include "reference/checks.h"
+#include "reference/reference_priv.h"
 
 struct rows {
     const struct ref_scope *s;
@@ -138,6 +139,10 @@ static int find_extra_objects(struct rows *w, struct ref_outcome *out) {
         ref_outcome_unknown(out, "which release is under pilot is not known");
         return 0;
     }
+    bool required = strcmp(severity_of_extra(w, "objects"), "required") == 0;
+    for (const char *const *k = ref_watched_kinds; required && *k; k++)
+        if (unread(w, *k)) /* there may be one more of them */
+            ref_outcome_unknown(out, "%s: %s", *k, unread(w, *k));
     bool *own = w->s->in_sets ? NULL : calloc(live->n + 1, sizeof *own);
     const bool *known = own ? own : w->s->in_sets;
     int r = own ? ref_in_sets(w->s->r, live, own) : known ? 0 : -ENOMEM;

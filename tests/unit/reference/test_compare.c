@@ -409,11 +409,12 @@ static void rows_of_a_set(void **state) {
                 "Service/{release}-api info: different /spec/type\n"
                 "extra fields required: extra /spec/externalName (field)\n");
     expect_rows("{'manifests':[{'id':'m','optional':['ConfigMap/*','Secret/*'],"
-                "'extra':{'objects':'ignore','fields':'ignore'}}]}",
+                "'extra':{'objects':'required','fields':'ignore'}}]}",
                 &a, &b,
                 "Role/{release}-cut required: unknown: Role/blue-cut: too large\n"
                 "Secret/{release}-s required: unknown: Secret: the agents may not read them\n"
-                "Service/{release}-api required: different /spec/type\n");
+                "Service/{release}-api required: different /spec/type\n"
+                "extra objects required: unknown: Secret: the agents may not read them\n");
     stage_end(&a);
     stage_end(&b);
 }

@@ -334,10 +334,10 @@ static int join_heads(json_t *into, const struct reference *const *list, size_t 
         r = part && json_array_append_new(parts, part) == 0 ? 0 : -ENOMEM;
         keyed = keyed && list[i]->keyed && strcmp(list[i]->key_id, list[0]->key_id) == 0;
     }
-    json_t *head =
-        r == 0 ? json_pack("{s:s, s:s, s:s, s:O, s:b, s:s}", "schema", REF_SCHEMA, "id", id, "title", title,
-                           "parts", parts, "keyed", keyed, "key_id", keyed ? list[0]->key_id : "")
-               : NULL;
+    json_t *head = r == 0 ? json_pack("{s:s, s:s, s:o, s:O, s:b, s:s}", "schema", REF_SCHEMA, "id", id,
+                                      "title", ref_json_text(title), "parts", parts, "keyed", keyed, "key_id",
+                                      keyed ? list[0]->key_id : "")
+                          : NULL;
     if (r == 0)
         r = head && json_object_update(into, head) == 0 ? 0 : -ENOMEM;
     json_decref(head);

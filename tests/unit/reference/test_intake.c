@@ -150,6 +150,29 @@ static const char *verdict_of(const char *stage, const struct norm_key *stage_ke
     return verdict;
 }
 
+/* Titles that are too long together are cut, between characters or not. */
+static void long_titles_merge(void **state) {
+    (void)state;
+    for (size_t extra = 0; extra < 2; extra++) {
+        char title[402] = "xx", text[1024];
+        for (size_t n = extra; n + 2 < sizeof title; n += 2)
+            memcpy(title + n, "\xc3\xa9", 3);
+        (void)snprintf(
+            text, sizeof text, "schema: pilotgate.reference/1\nid: t\ntitle: %s\n%s", title,
+            "expectations:\n- {id: a, severity: info, why: w, source: s, all_of: [{kind: Job}]}\n");
+        struct reference a = load(text, NULL);
+        memcpy(strstr(text, "{id: a") + 5, "b", 1);
+        struct reference b = load(text, NULL), whole;
+        const struct reference *const list[] = {&a, &b};
+        struct err e;
+        if (ref_merge(list, 2, NULL, &whole, &e) < 0)
+            fail_msg("%s", e.text);
+        ref_free(&whole);
+        ref_free(&a);
+        ref_free(&b);
+    }
+}
+
 static void secrets_compare_with_the_key_only(void **state) {
     (void)state;
     static const char same[] =
@@ -498,6 +521,7 @@ int main(void) {
         cmocka_unit_test(no_secret_stays_inside_of_others),
         cmocka_unit_test(what_was_reduced_stays),
         cmocka_unit_test(secrets_compare_with_the_key_only),
+        cmocka_unit_test(long_titles_merge),
         cmocka_unit_test(known_defaults_are_hashed),
         cmocka_unit_test(files_are_read_from_the_references_folder),
         cmocka_unit_test(builtins_load),

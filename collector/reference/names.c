@@ -223,7 +223,9 @@ static size_t suffix_at(const char *name) {
         return strlen(name);
     size_t n = strlen(dash + 1);
     bool safe = n == 10 && strspn(dash + 1, "bcdfghjklmnpqrstvwxz2456789") == n;
-    bool hex = n >= 8 && n <= 64 && strspn(dash + 1, "0123456789abcdef") == n;
+    bool hex =
+        n >= 8 && n <= 64 && strspn(dash + 1, "0123456789abcdef") == n &&
+        strspn(dash + 1, "0123456789") < n; /* digits alone are a date, or a number that somebody chose */
     return safe || hex ? (size_t)(dash - name) : strlen(name);
 }
 

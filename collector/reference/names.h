@@ -31,5 +31,5 @@ void ref_names_free(struct ref_names *n);
 /* "{release}-engine" of "shop-engine"; "{namespace}" likewise. out holds size bytes; false: it was cut. */
 bool ref_name_relative(const struct ref_side *s, const char *name, char *out, size_t size);
 /* The same name but for a suffix that tools generate (10 characters of kustomize's and Kubernetes' safe
- * alphabet, or 8 to 64 hexadecimal digits, after a '-')? */
+ * alphabet, or 8 to 64 hexadecimal digits, a letter among them, after a '-')? */
 bool ref_name_generated(const struct ref_names *n, const char *a, const char *b);

@@ -148,8 +148,6 @@ static void test_a_returning_holder_ends_no_other_nodes_pod(void **state) {
     scenario_clock(&s, back, 50, 0, 0.001);
     tell(back, 51, KIND(POD_SCHEDULED), 5,
          (struct said){.uid = "third", .owner = "Deployment/gateway", .origin = API});
-    facts_free(&s.c.stages[0]);
-    free(s.c.stages);
     f = judged();
     size_t gone = 0;
     for (size_t i = 0; i < f->n_pods; i++)

@@ -161,7 +161,7 @@ static void long_titles_merge(void **state) {
             text, sizeof text, "schema: pilotgate.reference/1\nid: t\ntitle: %s\n%s", title,
             "expectations:\n- {id: a, severity: info, why: w, source: s, all_of: [{kind: Job}]}\n");
         struct reference a = load(text, NULL);
-        memcpy(strstr(text, "{id: a") + 5, "b", 1);
+        memcpy(strstr(text, "\nid: t") + 5, "u", 1);
         struct reference b = load(text, NULL), whole;
         const struct reference *const list[] = {&a, &b};
         struct err e;
@@ -366,11 +366,34 @@ static void references_are_merged(void **state) {
     ref_free(&one);
     const struct reference *twice[] = {&a, &a};
     assert_int_equal(ref_merge(twice, 2, NULL, &one, &e), -EINVAL);
-    assert_non_null(strstr(e.text, "the id 'two' is there twice"));
+    assert_non_null(strstr(e.text, "two references have the id 't'"));
     (void)json_object_del(json_array_get(tolerate, 0), "owner");
     assert_int_equal(ref_merge(both, 2, tolerate, &one, &e), -EINVAL);
     assert_non_null(strstr(e.text, "needs 'owner'"));
     json_decref(tolerate);
+    ref_free(&a);
+    ref_free(&b);
+}
+
+/* What two references call the same is two rows, and what one tolerates in its own is not let be in the
+ * other's. */
+static void rows_of_one_id_are_told_apart(void **state) {
+    (void)state;
+    static const char second[] = "schema: pilotgate.reference/1\nid: own\ntitle: Own\nexpectations:\n"
+                                 "- {id: two, severity: info, why: w, source: s, all_of: [{kind: Service}]}\n"
+                                 "tolerate: [{expectation: two, reason: r, owner: o}]\n";
+    struct reference a = load(TWO, NULL);
+    struct reference b = load(second, NULL);
+    const struct reference *both[] = {&a, &b};
+    struct reference all;
+    struct err e = {""};
+    if (ref_merge(both, 2, NULL, &all, &e) < 0)
+        fail_msg("%s", e.text);
+    assert_string_equal(js_str(all.doc, "/expectations/0/id", ""), "two");
+    assert_string_equal(js_str(all.doc, "/expectations/1/id", ""), "own.two");
+    assert_string_equal(js_str(all.doc, "/tolerate/0/expectation", ""), "own.two");
+    assert_string_equal(js_str(b.doc, "/expectations/0/id", ""), "two"); /* as it was */
+    ref_free(&all);
     ref_free(&a);
     ref_free(&b);
 }
@@ -527,6 +550,7 @@ int main(void) {
         cmocka_unit_test(builtins_load),
         cmocka_unit_test(what_is_tolerated_passes),
         cmocka_unit_test(references_are_merged),
+        cmocka_unit_test(rows_of_one_id_are_told_apart),
         cmocka_unit_test(what_is_elsewhere_is_no_part_of_a_stage),
         cmocka_unit_test(charts_meet_what_is_made_of_them),
         cmocka_unit_test(what_matters_is_chosen),

@@ -146,6 +146,7 @@ static void generated_suffixes_are_known(void **state) {
                  {"shop-config-7h8f9g2m4k", "prod-config", true},
                  {"shop-config", "prod-config", false}, /* no suffix: the names are the same anyway */
                  {"shop-config-0123abcd", "prod-config-456789abcdef", true},
+                 {"shop-orders-20240101", "prod-orders-20250101", false}, /* a date is nobody's hash */
                  {"shop-config-0123abc", "prod-config-4567def", false},
                  {"shop-config-7h8f9g2m4a", "prod-config-2g5bt9m7fa", false},
                  {"shop-config-7h8f9g2m4k", "prod-other-2g5bt9m7fd", false},

@@ -142,10 +142,9 @@ def test_every_mutation_is_found(pilot, request):
     FIGURES.append(done.stdout.splitlines()[0])
 
 
+@pytest.mark.parametrize("pilot", [c for c in CASES if c.chart == "web"], ids=str, indirect=True)
 def test_an_autoscaler_is_tolerated(pilot):
     """Scaled through the subresource, as an autoscaler's controller does it: the lab has no metrics for one to act on."""
-    if pilot.setting.case.chart != "web":
-        pytest.skip("has no autoscaler")
     name = pilot.setting.case.installed[0]
     pilot.stage.kubectl("scale", f"deployment/{name}", "--replicas=4")
     pilot.stage.settle()

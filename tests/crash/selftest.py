@@ -199,16 +199,26 @@ PLANTS = [(lost, "lost:"), (doubled, "invented:"), (changed, "changed:"), (appen
           (untold, "records lost from")]
 
 
-def run(r):
-    """{claim: what is wrong}, on a round that was compared and is right."""
-    results = {}
+NO_PLACE = "could not be planted: the round had no place for it"
+
+
+def claim_of(plant):
+    return f"the comparison finds: {plant.__name__.replace('_', ' ')}"
+
+
+def run(r, known):
+    """{claim: what is wrong}, on a round that was compared and is right; known: of rounds before, which may have had
+    no place for some."""
+    results = dict(known)
     for plant, word in PLANTS:
+        if results.get(claim_of(plant), [NO_PLACE]) != [NO_PLACE]:
+            continue
         copy = Copy(r, r.folder / plant.__name__)
         if not plant(copy):
-            lines = ["could not be planted: the round had no place for it"]
+            lines = [NO_PLACE]
         else:
             found = copy.wrong()
             lines = [] if any(word in line for line in found) else [f"not found; found: {found[:3]}"]
-        results[f"the comparison finds: {plant.__name__.replace('_', ' ')}"] = lines
+        results[claim_of(plant)] = lines
         shutil.rmtree(copy.folder)
     return results

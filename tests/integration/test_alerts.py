@@ -137,14 +137,18 @@ def test_an_agent_that_stands_still_and_a_receiver_that_is_away(lab):
 
 
 def test_coverage_that_stops_while_the_process_is_there(lab):
+    """An agent tells a pause of a wait alone, since work may be slow by itself: a stop in the midst of an fsync shows in
+    coverage only. What it does tell is told before the coverage that ends the alert."""
     stage, receiver = begin(lab, "still")
-    stage.agent.popen.send_signal(signal.SIGSTOP)
-    wait_until(lambda: receiver.of("coverage-stale", "begin"), 60, "the receiver is told")
+    for times in (1, 2, 3):
+        stage.agent.popen.send_signal(signal.SIGSTOP)
+        wait_until(lambda: len(receiver.of("coverage-stale", "begin")) == times, 60, "the receiver is told")
+        stage.agent.popen.send_signal(signal.SIGCONT)
+        wait_until(lambda: len(receiver.of("coverage-stale", "end")) == times, 60, "it is over")
+        if pauses(lab, stage):
+            break
     assert receiver.of("coverage-stale")[0]["node"] == "still"
-    stage.agent.popen.send_signal(signal.SIGCONT)
-    wait_until(lambda: receiver.of("coverage-stale", "end"), 60, "it is over")
-    wait_until(lambda: pauses(lab, stage), 20, "the agent tells that it stood still")
-    assert max(pauses(lab, stage)) > 4e9
+    assert max(pauses(lab, stage), default=0) > 4e9
     check_told_once(receiver)
     receiver.end()
 

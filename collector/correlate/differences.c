@@ -10,22 +10,19 @@
 
 #include "base/buf.h"
 #include "base/js.h"
+#include "base/trail.h"
 #include "correlate/correlate_priv.h"
 #include "correlate/merge.h"
 
-#define POINTER_MAX 2048
-#define WHERE_MAX 512
 #define DEPTH_MAX 64
 #define HASH_HEX 64
 #define MASKED_MAX (4 * WIRE_NORMAL_MAX) /* a value with what masks its hashes */
 
 struct walk {
     struct differences *to;
-    const char *kind;          /* of the object */
-    char pointer[POINTER_MAX]; /* of the place that is looked at */
-    char where[WHERE_MAX];
-    unsigned depth;
-    bool fields; /* of a map that is there on one side only, each field */
+    const char *kind; /* of the object */
+    struct trail at;  /* the place that is looked at */
+    bool fields;      /* of a map that is there on one side only, each field */
 };
 
 /* ---- places that a release's normal form counts by itself: its status and times stand in the phases */
@@ -36,7 +33,7 @@ static bool is_bookkeeping(const struct walk *w) {
     if (strcmp(w->kind, "HelmRelease") != 0)
         return false;
     for (const char *const *p = of_release; *p; p++)
-        if (strcmp(*p, w->pointer) == 0)
+        if (strcmp(*p, w->at.pointer) == 0)
             return true;
     return false;
 }
@@ -52,7 +49,7 @@ static bool is_hex(const char *s, size_t n) {
 
 /* A digest that the agent made with the pilot's key: of a release's manifest, values and objects. */
 static bool is_digest(const struct walk *w, const char *text) {
-    const char *step = strrchr(w->pointer, '/');
+    const char *step = strrchr(w->at.pointer, '/');
     size_t n = step ? strlen(step) : 0;
     return strcmp(w->kind, "HelmRelease") == 0 && n >= 6 && strcmp(step + n - 6, "digest") == 0 &&
            strlen(text) == HASH_HEX && is_hex(text, HASH_HEX);
@@ -257,8 +254,8 @@ static int add(struct walk *w, const json_t *before, const json_t *after) {
     if (!d)
         return -ENOMEM;
     to->n++;
-    d->pointer = strdup(w->pointer);
-    d->where = strdup(w->where);
+    d->pointer = strdup(w->at.pointer);
+    d->where = strdup(w->at.where);
     if (!d->pointer || !d->where)
         return -ENOMEM;
     if (json_is_string(before) && json_is_string(after) && (has_lines(before) || has_lines(after)))
@@ -270,44 +267,11 @@ static int add(struct walk *w, const json_t *before, const json_t *after) {
 
 static int compare(struct walk *w, const json_t *before, const json_t *after);
 
-struct place { /* to come back to */
-    size_t pointer, where;
-};
-
-/* Goes one step down; a place that is too long stays at the one above. */
-static struct place enter(struct walk *w, const char *step, const char *name) {
-    struct place back = {strlen(w->pointer), strlen(w->where)};
-    size_t n = back.pointer;
-    if (n + 2 * strlen(step) + 2 < sizeof w->pointer) {
-        w->pointer[n++] = '/';
-        for (const char *p = step; *p; p++) {
-            if (*p == '~' || *p == '/') {
-                w->pointer[n++] = '~';
-                w->pointer[n++] = *p == '~' ? '0' : '1';
-            } else {
-                w->pointer[n++] = *p;
-            }
-        }
-        w->pointer[n] = 0;
-    }
-    if (name && *name)
-        (void)snprintf(w->where + back.where, sizeof w->where - back.where, "%s%s", back.where ? " " : "",
-                       name);
-    w->depth++;
-    return back;
-}
-
-static void leave(struct walk *w, struct place back) {
-    w->pointer[back.pointer] = 0;
-    w->where[back.where] = 0;
-    w->depth--;
-}
-
 static int step_into(struct walk *w, const char *step, const char *name, const json_t *before,
                      const json_t *after) {
-    struct place back = enter(w, step, name);
+    struct trail_back back = trail_enter(&w->at, step, name);
     int r = compare(w, before, after);
-    leave(w, back);
+    trail_leave(&w->at, back);
     return r;
 }
 
@@ -373,7 +337,7 @@ static int is_reordered(const json_t *old, const json_t *new, size_t n) {
 }
 
 static int compare_lists(struct walk *w, const json_t *before, const json_t *after) {
-    const char *field = strrchr(w->pointer, '/');
+    const char *field = strrchr(w->at.pointer, '/');
     json_t *old;
     json_t *new;
     if (!merge_by_key(field ? field + 1 : "", before, after, &old, &new))
@@ -413,11 +377,12 @@ static int compare_lists(struct walk *w, const json_t *before, const json_t *aft
 static int compare(struct walk *w, const json_t *before, const json_t *after) {
     if (before && after && json_equal(before, after))
         return 0;
-    if (w->depth < DEPTH_MAX && json_is_object(before) && json_is_object(after))
+    if (w->at.depth < DEPTH_MAX && json_is_object(before) && json_is_object(after))
         return compare_maps(w, before, after);
-    if (w->fields && w->depth < DEPTH_MAX && (!before || !after) && json_object_size(before ? before : after))
+    if (w->fields && w->at.depth < DEPTH_MAX && (!before || !after) &&
+        json_object_size(before ? before : after))
         return compare_maps(w, before, after);
-    if (w->depth < DEPTH_MAX && json_is_array(before) && json_is_array(after))
+    if (w->at.depth < DEPTH_MAX && json_is_array(before) && json_is_array(after))
         return compare_lists(w, before, after);
     return add(w, before, after);
 }

@@ -14,49 +14,16 @@
 /* ---- the place */
 
 const char *ref_walk_step(const struct ref_walk *w) {
-    const char *step = strrchr(w->pointer, '/');
+    const char *step = strrchr(w->at.pointer, '/');
     return step ? step + 1 : "";
-}
-
-struct place { /* to come back to */
-    size_t pointer, where;
-};
-
-/* Goes one step down; a place that is too long stays at the one above. */
-static struct place enter(struct ref_walk *w, const char *step, const char *name) {
-    struct place back = {strlen(w->pointer), strlen(w->where)};
-    size_t n = back.pointer;
-    if (n + 2 * strlen(step) + 2 < sizeof w->pointer) {
-        w->pointer[n++] = '/';
-        for (const char *p = step; *p; p++) {
-            if (*p == '~' || *p == '/') {
-                w->pointer[n++] = '~';
-                w->pointer[n++] = *p == '~' ? '0' : '1';
-            } else {
-                w->pointer[n++] = *p;
-            }
-        }
-        w->pointer[n] = 0;
-    }
-    if (name && *name)
-        (void)snprintf(w->where + back.where, sizeof w->where - back.where, "%s%s", back.where ? " " : "",
-                       name);
-    w->depth++;
-    return back;
-}
-
-static void leave(struct ref_walk *w, struct place back) {
-    w->pointer[back.pointer] = 0;
-    w->where[back.where] = 0;
-    w->depth--;
 }
 
 int ref_walk_at(struct ref_walk *w, size_t index, const char *name, const json_t *a, const json_t *b) {
     char step[24];
     (void)snprintf(step, sizeof step, "%zu", index);
-    struct place back = enter(w, step, name);
+    struct trail_back back = trail_enter(&w->at, step, name);
     int r = ref_walk(w, a, b);
-    leave(w, back);
+    trail_leave(&w->at, back);
     return r;
 }
 
@@ -68,7 +35,7 @@ int ref_walk_add(struct ref_walk *w, enum ref_what what, const json_t *expected,
     if (!w->to)
         return 0;
     size_t n = w->to->n;
-    int r = ref_differences_add(w->to, what, w->b, NULL, w->pointer, w->where, expected, found);
+    int r = ref_differences_add(w->to, what, w->b, NULL, w->at.pointer, w->at.where, expected, found);
     if (r == 0 && w->to->n > n) {
         w->to->items[n].of_a = w->a;
         w->to->items[n].field = field;
@@ -81,12 +48,12 @@ bool ref_walk_same(struct ref_walk *w, const char *step, const json_t *a, const 
     bool found = w->found;
     w->to = NULL;
     w->found = false;
-    struct place back = {strlen(w->pointer), strlen(w->where)};
+    struct trail_back back = {0};
     if (step)
-        back = enter(w, step, NULL);
+        back = trail_enter(&w->at, step, NULL);
     bool same = ref_walk(w, a, b) == 0 && !w->found;
     if (step)
-        leave(w, back);
+        trail_leave(&w->at, back);
     w->to = to;
     w->found = found;
     return same;
@@ -98,7 +65,7 @@ bool ref_walk_same(struct ref_walk *w, const char *step, const json_t *a, const 
  * Rendered for another release or namespace it is another one; the file itself is compared. */
 static bool is_digest_of_rendered(const struct ref_walk *w, const char *a, const char *b) {
     static const char hex[] = "0123456789abcdef";
-    return !w->m->one_place && strstr(w->pointer, "/annotations/checksum~1") && strlen(a) == strlen(b) &&
+    return !w->m->one_place && strstr(w->at.pointer, "/annotations/checksum~1") && strlen(a) == strlen(b) &&
            strlen(a) >= 32 && strspn(a, hex) == strlen(a) && strspn(b, hex) == strlen(b);
 }
 
@@ -122,7 +89,7 @@ static bool is_own_default(const struct ref_walk *w, const char *a, const char *
     if ((strcmp(a, "default") == 0) == (strcmp(b, "default") == 0))
         return false;
     if (strcmp(step, "name") == 0)
-        return strncmp(w->pointer, "/subjects/", 10) == 0;
+        return strncmp(w->at.pointer, "/subjects/", 10) == 0;
     for (const char *const *n = names; *n; n++)
         if (strcmp(*n, step) == 0)
             return true;
@@ -130,7 +97,7 @@ static bool is_own_default(const struct ref_walk *w, const char *a, const char *
 }
 
 bool ref_walk_leaf(struct ref_walk *w, const json_t *a, const json_t *b) {
-    enum ref_meaning meaning = ref_meaning_of(w->kind, w->pointer);
+    enum ref_meaning meaning = ref_meaning_of(w->kind, w->at.pointer);
     if (ref_same_value(meaning, a, b) && (!w->exact || ref_same_value(meaning, b, a)))
         return true;
     if (meaning != REF_TEXT || !json_is_string(a) || !json_is_string(b))
@@ -145,30 +112,31 @@ bool ref_walk_leaf(struct ref_walk *w, const json_t *a, const json_t *b) {
 /* Would the API server have filled this in, there or here? (A Service's targetPort is its port: with another
  * port there it is still what the reference means.) */
 static bool is_default(const struct ref_walk *w, const json_t *v) {
-    return ref_is_default(w->kind, w->pointer, v, w->normal_b) ||
-           ref_is_default(w->kind, w->pointer, v, w->normal_a);
+    return ref_is_default(w->kind, w->at.pointer, v, w->normal_b) ||
+           ref_is_default(w->kind, w->at.pointer, v, w->normal_a);
 }
 
 /* Nobody wrote it, or writing it says nothing; of two stages, what tools add is none of theirs either. */
 static bool is_understood(const struct ref_walk *w, const json_t *v, bool extra) {
-    return ref_is_left_out(w->kind, w->pointer, v) || is_default(w, v) ||
-           ((extra || w->exact) && ref_is_added(w->kind, w->pointer, v, extra ? w->normal_b : w->normal_a));
+    return ref_is_left_out(w->kind, w->at.pointer, v) || is_default(w, v) ||
+           ((extra || w->exact) &&
+            ref_is_added(w->kind, w->at.pointer, v, extra ? w->normal_b : w->normal_a));
 }
 
 static bool is_partly_understood(struct ref_walk *w, const json_t *v, bool extra);
 
 /* Is this member, or something in it, understood? */
 static bool is_child_understood(struct ref_walk *w, const char *key, const json_t *v, bool extra) {
-    struct place back = enter(w, key, NULL);
+    struct trail_back back = trail_enter(&w->at, key, NULL);
     bool r = is_understood(w, v, extra) || is_partly_understood(w, v, extra);
-    leave(w, back);
+    trail_leave(&w->at, back);
     return r;
 }
 
 static bool is_partly_understood(struct ref_walk *w, const json_t *v, bool extra) {
     const char *key;
     json_t *child;
-    if (!json_is_object(v) || w->depth >= REF_WALK_DEPTH_MAX || w->steps++ > REF_WALK_STEPS_MAX)
+    if (!json_is_object(v) || w->at.depth >= REF_WALK_DEPTH_MAX || w->steps++ > REF_WALK_STEPS_MAX)
         return false;
     json_object_foreach((json_t *)v, key, child) {
         if (is_child_understood(w, key, child, extra))
@@ -190,10 +158,10 @@ static bool is_content(const struct ref_walk *w, const json_t *v) {
     if (is_element(w) || json_array_size(v) > 0 || strcmp(step, "nodeSelector") == 0)
         return true;
     for (const char *const *p = parts; *p; p++)
-        if (strstr(w->pointer, *p))
+        if (strstr(w->at.pointer, *p))
             return true;
-    return strncmp(w->pointer, "/data/", 6) == 0 || strncmp(w->pointer, "/binaryData/", 12) == 0 ||
-           strncmp(w->pointer, "/spec/selector/", 15) == 0;
+    return strncmp(w->at.pointer, "/data/", 6) == 0 || strncmp(w->at.pointer, "/binaryData/", 12) == 0 ||
+           strncmp(w->at.pointer, "/spec/selector/", 15) == 0;
 }
 
 static int walk_members(struct ref_walk *w, const json_t *a, const json_t *b);
@@ -201,7 +169,7 @@ static int walk_members(struct ref_walk *w, const json_t *a, const json_t *b);
 /* A field that a custom resource has besides may be a default of its definition's schema, which no agent
  * reads. */
 static bool may_be_default(const struct ref_walk *w, const json_t *b) {
-    return b && w->custom && !w->exact && !is_element(w) && strncmp(w->pointer, "/metadata", 9) != 0;
+    return b && w->custom && !w->exact && !is_element(w) && strncmp(w->at.pointer, "/metadata", 9) != 0;
 }
 
 /* A map that holds nothing but what is understood is not told; of one that holds some of it the rest is; an
@@ -210,8 +178,8 @@ static int walk_one_side(struct ref_walk *w, const json_t *a, const json_t *b) {
     const json_t *v = a ? a : b;
     if (is_understood(w, v, b != NULL) || may_be_default(w, b))
         return 0;
-    if (json_is_object(v) && w->depth < REF_WALK_DEPTH_MAX && !is_element(w) &&
-        (is_partly_understood(w, v, b != NULL) || strcmp(w->pointer, "/data") == 0))
+    if (json_is_object(v) && w->at.depth < REF_WALK_DEPTH_MAX && !is_element(w) &&
+        (is_partly_understood(w, v, b != NULL) || strcmp(w->at.pointer, "/data") == 0))
         return walk_members(w, a, b);
     return ref_walk_add(w, a ? REF_MISSING : REF_EXTRA, a, b, b && !w->exact && !is_content(w, b));
 }
@@ -221,13 +189,13 @@ static int walk_one_side(struct ref_walk *w, const json_t *a, const json_t *b) {
 /* Matched, not compared: what the object is called and where it lives, which version of the API told it, who
  * made it. */
 static bool is_left_out(const struct ref_walk *w, const json_t *a, const json_t *b) {
-    if (strcmp(w->pointer, "/kind") == 0 || strcmp(w->pointer, "/apiVersion") == 0 ||
-        strcmp(w->pointer, "/metadata/ownerReferences") == 0 ||
-        strcmp(w->pointer, "/metadata/generateName") == 0 || strcmp(w->pointer, "/status") == 0)
+    if (strcmp(w->at.pointer, "/kind") == 0 || strcmp(w->at.pointer, "/apiVersion") == 0 ||
+        strcmp(w->at.pointer, "/metadata/ownerReferences") == 0 ||
+        strcmp(w->at.pointer, "/metadata/generateName") == 0 || strcmp(w->at.pointer, "/status") == 0)
         return true;
-    if (strcmp(w->pointer, "/metadata/namespace") == 0)
+    if (strcmp(w->at.pointer, "/metadata/namespace") == 0)
         return !a || !b;
-    if (strcmp(w->pointer, "/metadata/name") != 0)
+    if (strcmp(w->at.pointer, "/metadata/name") != 0)
         return false;
     return ref_names_same(&w->m->plain, w->a->name, w->b->name) ||
            ref_name_generated(&w->m->plain, w->a->name, w->b->name);
@@ -238,12 +206,12 @@ static bool is_left_out(const struct ref_walk *w, const json_t *a, const json_t 
 static int walk_member(struct ref_walk *w, const char *key, const json_t *map_a, const json_t *map_b) {
     const json_t *a = json_object_get(map_a, key);
     const json_t *b = json_object_get(map_b, key);
-    struct place back = enter(w, key, NULL);
+    struct trail_back back = trail_enter(&w->at, key, NULL);
     int r = 0;
     if (!is_left_out(w, a, b))
-        r = strcmp(w->pointer, "/metadata/name") == 0 ? ref_walk_add(w, REF_DIFFERENT, a, b, false)
-                                                      : ref_walk(w, a, b);
-    leave(w, back);
+        r = strcmp(w->at.pointer, "/metadata/name") == 0 ? ref_walk_add(w, REF_DIFFERENT, a, b, false)
+                                                         : ref_walk(w, a, b);
+    trail_leave(&w->at, back);
     return r;
 }
 
@@ -316,15 +284,15 @@ static int walk_maps(struct ref_walk *w, const json_t *a, const json_t *b) {
 
 /* Of two stages: what tools wrote on both, each as it does. */
 static bool is_mark(const struct ref_walk *w, const json_t *a, const json_t *b) {
-    return w->exact && strncmp(w->pointer, "/metadata/", 10) == 0 &&
-           ref_is_added(w->kind, w->pointer, a, w->normal_a) &&
-           ref_is_added(w->kind, w->pointer, b, w->normal_b);
+    return w->exact && strncmp(w->at.pointer, "/metadata/", 10) == 0 &&
+           ref_is_added(w->kind, w->at.pointer, a, w->normal_a) &&
+           ref_is_added(w->kind, w->at.pointer, b, w->normal_b);
 }
 
 /* An empty list or map where the API server keeps none says as much as nothing. */
 static bool is_empty(const struct ref_walk *w, const json_t *v) {
     return json_object_size(v) + json_array_size(v) == 0 && (json_is_object(v) || json_is_array(v)) &&
-           ref_is_left_out(w->kind, w->pointer, v);
+           ref_is_left_out(w->kind, w->at.pointer, v);
 }
 
 int ref_walk(struct ref_walk *w, const json_t *a, const json_t *b) {
@@ -339,9 +307,9 @@ int ref_walk(struct ref_walk *w, const json_t *a, const json_t *b) {
         return walk_one_side(w, a, b);
     if ((is_empty(w, a) && is_understood(w, b, true)) || (is_empty(w, b) && is_understood(w, a, false)))
         return 0;
-    if (w->depth < REF_WALK_DEPTH_MAX && json_is_object(a) && json_is_object(b))
+    if (w->at.depth < REF_WALK_DEPTH_MAX && json_is_object(a) && json_is_object(b))
         return walk_maps(w, a, b);
-    if (w->depth < REF_WALK_DEPTH_MAX && json_is_array(a) && json_is_array(b))
+    if (w->at.depth < REF_WALK_DEPTH_MAX && json_is_array(a) && json_is_array(b))
         return ref_walk_lists(w, a, b);
     if (ref_walk_leaf(w, a, b) || is_mark(w, a, b))
         return 0;

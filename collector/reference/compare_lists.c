@@ -46,7 +46,7 @@ static bool is_set(const struct ref_walk *w, const char *field) {
                                        "shortNames",
                                        "categories",
                                        NULL};
-    return is_one_of(sets, field) && !strstr(w->pointer, "/hostAliases/"); /* the first one is canonical */
+    return is_one_of(sets, field) && !strstr(w->at.pointer, "/hostAliases/"); /* the first one is canonical */
 }
 
 /* Lists of maps without keys whose order says nothing: rules that add up, terms of which any, or all, count.
@@ -81,7 +81,7 @@ static bool has_no_order(const struct ref_walk *w, const char *field) {
  * environment overlaid, in it; the first rule of a Job's podFailurePolicy that fits is taken. */
 static bool has_order(const struct ref_walk *w, const char *field) {
     static const char *const lists[] = {"args", "command", "envFrom", "httpHeaders", NULL};
-    return is_one_of(lists, field) || strstr(w->pointer, "/podFailurePolicy/rules");
+    return is_one_of(lists, field) || strstr(w->at.pointer, "/podFailurePolicy/rules");
 }
 
 /* Elements i and j. */
@@ -301,10 +301,10 @@ static int add_reference(struct ref_walk *w, const struct pairs *p, const struct
     bool first = is_before(p, i, o, false);
     json_t *a = json_sprintf("%s%s", words[first], k->names_a[o]);
     json_t *b = json_sprintf("%s%s", words[!first], k->names_a[o]);
-    size_t back = strlen(w->pointer);
-    (void)snprintf(w->pointer + back, sizeof w->pointer - back, "/%zu", p->of_a[i] - 1);
+    size_t back = strlen(w->at.pointer);
+    (void)snprintf(w->at.pointer + back, sizeof w->at.pointer - back, "/%zu", p->of_a[i] - 1);
     int r = a && b ? ref_walk_add(w, REF_DIFFERENT, a, b, false) : -ENOMEM;
-    w->pointer[back] = 0;
+    w->at.pointer[back] = 0;
     json_decref(a);
     json_decref(b);
     return r;

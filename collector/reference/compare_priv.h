@@ -1,10 +1,9 @@
 /* compare_priv: one walk over two objects, shared by compare.c, compare_lists.c and aliases.c. */
 #pragma once
 
+#include "base/trail.h"
 #include "reference/compare.h"
 
-#define REF_WALK_POINTER_MAX 2048
-#define REF_WALK_WHERE_MAX 512
 #define REF_WALK_DEPTH_MAX 64
 /* Nodes that are looked at in one object: beyond, lists without order are compared by place and generated
  * names as they are, so that hostile ones cost a bounded time. What is then told may be none; nothing is
@@ -20,10 +19,8 @@ struct ref_walk {
     bool exact;
     bool custom; /* a custom resource: the API server drops nothing of it */
     size_t steps;
-    unsigned depth;
-    const json_t *normal_a, *normal_b;  /* both objects, as the newest API says them */
-    char pointer[REF_WALK_POINTER_MAX]; /* of the place that is looked at */
-    char where[REF_WALK_WHERE_MAX];
+    const json_t *normal_a, *normal_b; /* both objects, as the newest API says them */
+    struct trail at;                   /* the place that is looked at */
 };
 
 /* Two values at the walk's place; NULL: not there. -ENOMEM. */

@@ -1,5 +1,6 @@
 /* Tests of how much memory huge and hostile answers take: a list of 50 MB in one page, objects of many
  * values. */
+#include "memory.h"
 #include "rig.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -8,29 +9,8 @@
 #define MEASURED true
 #endif
 
-static size_t status_kib(const char *what) {
-    char line[256];
-    size_t kib = 0;
-    FILE *f = fopen("/proc/self/status", "re");
-    assert_non_null(f);
-    while (fgets(line, sizeof line, f))
-        if (strncmp(line, what, strlen(what)) == 0)
-            kib = (size_t)strtoul(line + strlen(what), NULL, 10);
-    (void)fclose(f);
-    return kib;
-}
-
-/* From here on the peak is counted anew (proc(5), clear_refs). */
-static size_t reset_peak(void) {
-    FILE *f = fopen("/proc/self/clear_refs", "we");
-    assert_non_null(f);
-    assert_true(fputs("5", f) >= 0);
-    assert_int_equal(fclose(f), 0);
-    return status_kib("VmRSS:");
-}
-
 static void grew_at_most(size_t before_kib, size_t mib) {
-    size_t peak = status_kib("VmHWM:");
+    size_t peak = memory_kib("VmHWM:");
     print_message("peak: %zu KiB more\n", peak - before_kib);
     if (MEASURED)
         assert_true(peak - before_kib <= mib << 10);
@@ -81,7 +61,7 @@ static void test_a_list_of_50_mb_takes_few_mb(void **state) {
         {.expect = "resourceVersion=7", .body = EVENT("ADDED", POD("end", "ue", "9")), HOLD},
     };
     BEGIN(steps, "pods");
-    size_t before = reset_peak();
+    size_t before = memory_reset_peak();
     turn_until(has_created, "Pod/end");
     assert_int_equal(source.view.known.n, ITEMS + 2);
     grew_at_most(before, 16); /* 2,000 known pods and their records, kept by this test, are most of it */
@@ -124,7 +104,7 @@ static void test_many_values_take_few_mb(void **state) {
         {.expect = "resourceVersion=7", .body = EVENT("ADDED", POD("end", "ue", "9")), HOLD},
     };
     BEGIN(steps, "configmaps");
-    size_t before = reset_peak();
+    size_t before = memory_reset_peak();
     turn_until(was_asked, &(size_t){4});
     turn_until(is_current, NULL);
     const Pilotgate__Object *o = caught_object(&caught, "ConfigMap", PILOTGATE__OBJECT__OP__OP_UNREADABLE, 0);

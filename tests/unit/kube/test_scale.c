@@ -3,6 +3,7 @@
  * nowhere, as the spool is another part's. What a sanitizer adds is not measured. */
 #include <malloc.h>
 
+#include "memory.h"
 #include "rig.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -45,26 +46,6 @@ static void count(void *ctx, Pilotgate__Record *r) {
 static const struct emit nowhere = {.fn = count};
 static struct kube_scope scope = {.own_release = "", .namespace_name = "mcp", .key = &key, .emit = &nowhere};
 static struct kube_source sources[KINDS];
-
-static size_t status_kib(const char *what) {
-    char line[256];
-    size_t kib = 0;
-    FILE *f = fopen("/proc/self/status", "re");
-    assert_non_null(f);
-    while (fgets(line, sizeof line, f))
-        if (strncmp(line, what, strlen(what)) == 0)
-            kib = (size_t)strtoul(line + strlen(what), NULL, 10);
-    (void)fclose(f);
-    return kib;
-}
-
-/* From here on the peak is counted anew (proc(5), clear_refs). */
-static void reset_peak(void) {
-    FILE *f = fopen("/proc/self/clear_refs", "we");
-    assert_non_null(f);
-    assert_true(fputs("5", f) >= 0);
-    assert_int_equal(fclose(f), 0);
-}
 
 static size_t object(size_t kind, unsigned i, unsigned version, char *out, size_t size) {
     static char fill[16001];
@@ -132,17 +113,17 @@ static void test_a_stage_of_5000_objects(void **state) {
         kube_source_init(&sources[i], k, &scope, NULL, NULL, "n1");
     }
     (void)malloc_trim(0);
-    size_t before = status_kib("RssAnon:");
-    size_t resident = status_kib("VmRSS:");
-    reset_peak();
+    size_t before = memory_kib("RssAnon:");
+    size_t resident = memory_kib("VmRSS:");
+    (void)memory_reset_peak();
     for (size_t i = 0; i < KINDS; i++)
         list(i);
     assert_int_equal(told, OBJECTS);
     for (size_t i = 0; i < KINDS; i++)
         watch(i);
     assert_int_equal(told, OBJECTS); /* nothing changed but the version */
-    size_t peak = status_kib("VmHWM:") - resident;
-    size_t rest = status_kib("RssAnon:") - before;
+    size_t peak = memory_kib("VmHWM:") - resident;
+    size_t rest = memory_kib("RssAnon:") - before;
     print_message("5,000 objects: %zu KiB at rest (%zu bytes each), %zu KiB at the peak\n", rest,
                   (rest << 10) / OBJECTS, peak);
     if (MEASURED) {
